@@ -1,0 +1,38 @@
+//! Measurements. Each is a program of its own under `src/bin`; what they need in common is here.
+
+use std::path::{Path, PathBuf};
+
+use docent_pipelines::image::{DecodeLimits, Image};
+
+/// The files in `folder`, by name.
+pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// The pictures in `folder`, decoded, with their names.
+pub fn pictures(folder: &Path) -> anyhow::Result<Vec<(String, Image)>> {
+    let decode = |path: PathBuf| {
+        let name = path.file_name()?.to_string_lossy().into_owned();
+        Some((name, Image::decode(&std::fs::read(&path).ok()?, &DecodeLimits::default()).ok()?))
+    };
+    Ok(files(folder)?.into_iter().filter_map(decode).collect())
+}
+
+/// The folder named by the first argument.
+pub fn folder_argument(what: &str) -> anyhow::Result<PathBuf> {
+    let folder = std::env::args_os().nth(1).map(PathBuf::from);
+    folder.filter(|folder| folder.is_dir()).ok_or_else(|| anyhow::anyhow!("name a folder with {what}"))
+}
+
+/// The value below which `share` of `values` lie.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+}

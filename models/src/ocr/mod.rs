@@ -1,0 +1,93 @@
+//! Text from pixels.
+
+mod gate;
+mod tesseract;
+
+use std::path::PathBuf;
+
+pub use gate::{TextCheck, text_check};
+pub use tesseract::{installed_languages, model_ref};
+
+use crate::{BoundingBox, Error, Network, Picture};
+
+/// A reader of text.
+pub type TextReader = dyn Network<Input = OcrInput, Output = Vec<TextLine>>;
+
+/// A picture to read.
+#[derive(Debug, Clone)]
+pub struct OcrInput {
+    /// `width * height` gray values.
+    pub(crate) gray: Vec<u8>,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Pixels here per pixel of the picture.
+    pub(crate) scale: f32,
+}
+
+/// One line of text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextLine {
+    /// Its words, separated by spaces.
+    pub text: String,
+    /// Around its words, in pixels of the picture.
+    pub bbox: BoundingBox,
+    /// Mean of its words', weighted by their length, 0..=1.
+    pub confidence: f32,
+    /// From left to right, as far as they are sure enough.
+    pub words: Vec<Word>,
+}
+
+/// One word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// In pixels of the picture.
+    pub bbox: BoundingBox,
+    /// 0..=1.
+    pub confidence: f32,
+}
+
+/// What is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcrOptions {
+    /// Tesseract's names of the languages, for instance `eng`; several are tried together.
+    pub languages: Vec<String>,
+    /// Folder of the language data; Tesseract's own if absent.
+    pub tessdata: Option<PathBuf>,
+}
+
+/// A page at 300 dpi has 3508 pixels; more only costs time.
+const MAX_SIDE: u32 = 4000;
+/// Text in smaller pictures is enlarged: Tesseract wants letters of some 20 pixels.
+const MIN_SIDE: u32 = 1000;
+
+impl OcrInput {
+    /// Gray, at a size that Tesseract reads well.
+    pub fn from_picture(picture: &Picture) -> Self {
+        let side = picture.width().max(picture.height());
+        let scale = match side {
+            0..MIN_SIDE => (MIN_SIDE as f32 / side.max(1) as f32).min(2.0),
+            MIN_SIDE..=MAX_SIDE => 1.0,
+            _ => MAX_SIDE as f32 / side as f32,
+        };
+        let scaled = |length: u32| ((length as f32 * scale).round() as u32).max(1);
+        let resized = (scale != 1.0)
+            .then(|| picture.resize(scaled(picture.width()), scaled(picture.height())).ok())
+            .flatten();
+        let scale = if resized.is_some() { scale } else { 1.0 };
+        let picture = resized.as_ref().unwrap_or(picture);
+        Self { gray: gray(picture), width: picture.width(), height: picture.height(), scale }
+    }
+}
+
+/// Rec. 601 luma.
+fn gray(picture: &Picture) -> Vec<u8> {
+    let luma = |p: &[u8]| ((u32::from(p[0]) * 77 + u32::from(p[1]) * 150 + u32::from(p[2]) * 29) >> 8) as u8;
+    picture.rgb().chunks_exact(3).map(luma).collect()
+}
+
+/// Starts a reader.
+pub fn load(options: &OcrOptions) -> Result<Box<TextReader>, Error> {
+    Ok(Box::new(tesseract::Tesseract::load(options)?))
+}

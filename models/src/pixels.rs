@@ -1,0 +1,360 @@
+//! Pictures, tensors, and the way from one to the other.
+
+use std::fmt;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::Deserialize;
+
+use crate::{BoundingBox, Error};
+
+/// An upright 8-bit sRGB picture: interleaved RGB rows without padding.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: u32,
+    height: u32,
+    rgb: Vec<u8>,
+}
+
+/// One `[C, H, W]` float tensor, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Dimensions without the batch, for instance `[3, 224, 224]`.
+    pub shape: Vec<usize>,
+    /// `shape` product many values.
+    pub data: Vec<f32>,
+}
+
+/// A tensor and the way back: `x_picture = (x_model - offset_x) / scale_x`.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What the network sees.
+    pub tensor: Tensor,
+    /// Model pixels per picture pixel, horizontally and vertically.
+    pub scale: (f32, f32),
+    /// Where the picture's top left corner lies on the model's canvas, in model pixels.
+    pub offset: (f32, f32),
+    /// Width and height of the picture the tensor was made from; decoded boxes are clamped to it.
+    pub picture: (u32, u32),
+}
+
+/// How a picture becomes a network's input; part of the manifest.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Canvas width in pixels.
+    pub width: u32,
+    /// Canvas height in pixels.
+    pub height: u32,
+    /// How the picture is fitted into the canvas.
+    pub fit: Fit,
+    /// Subtracted from each 0..=255 channel value, in the order of `channels`.
+    pub mean: [f32; 3],
+    /// Divides the difference.
+    pub std: [f32; 3],
+    /// Channel order of the tensor.
+    #[serde(default)]
+    pub channels: Channels,
+}
+
+/// How a picture is fitted into a network's canvas. Every resize is antialiased.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fit {
+    /// The whole picture, aspect ratio ignored (bilinear).
+    Squash,
+    /// The short side becomes `short_side` (bicubic), then the center is cut out.
+    CenterCrop {
+        /// Length of the short side after the resize.
+        short_side: u32,
+    },
+    /// Scaled to fit (bilinear) and pasted onto a canvas of `fill`.
+    Letterbox {
+        /// In the middle of the canvas, or at its top left.
+        centered: bool,
+        /// Value of the uncovered canvas, 0..=255, before normalization.
+        fill: u8,
+    },
+}
+
+/// Channel order of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channels {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+    /// One channel, 0.2989 R + 0.5870 G + 0.1140 B; `mean[0]` and `std[0]` apply.
+    Gray,
+}
+
+impl Picture {
+    /// Wraps `rgb`, which must hold exactly `width * height * 3` bytes of a picture with at least one pixel.
+    pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Result<Self, Error> {
+        if width == 0 || height == 0 || rgb.len() as u64 != u64::from(width) * u64::from(height) * 3 {
+            return Err(Error::Input(format!(
+                "{} bytes are not a {width} x {height} RGB picture",
+                rgb.len()
+            )));
+        }
+        Ok(Self { width, height, rgb })
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Interleaved RGB, `width * height * 3` bytes.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+
+    /// The whole picture at another size, antialiased (bilinear).
+    pub fn resize(&self, width: u32, height: u32) -> Result<Self, Error> {
+        let whole = (0.0, 0.0, f64::from(self.width), f64::from(self.height));
+        resample(self, whole, width, height, FilterType::Bilinear)
+    }
+
+    /// The pixels inside `area`, whose edges are rounded inwards to the picture.
+    pub fn crop(&self, area: BoundingBox) -> Result<Self, Error> {
+        let clamp = |v: f32, most: u32| (v.round().max(0.0) as u32).min(most);
+        let (x1, x2) = (clamp(area.x1, self.width), clamp(area.x2, self.width));
+        let (y1, y2) = (clamp(area.y1, self.height), clamp(area.y2, self.height));
+        let mut rgb = Vec::with_capacity(x2.saturating_sub(x1) as usize * y2.saturating_sub(y1) as usize * 3);
+        for y in y1..y2 {
+            let row = y as usize * self.width as usize;
+            if x2 > x1 {
+                rgb.extend_from_slice(&self.rgb[(row + x1 as usize) * 3..(row + x2 as usize) * 3]);
+            }
+        }
+        Self::new(x2.saturating_sub(x1), y2.saturating_sub(y1), rgb)
+    }
+
+    /// A square around the middle of `area`, as wide as its longer side; black where it leaves the picture.
+    pub fn square(&self, area: BoundingBox) -> Result<(Self, (f32, f32)), Error> {
+        let side = area.width().max(area.height()).round().clamp(1.0, MAX_SQUARE);
+        let left = ((area.x1 + area.x2 - side) / 2.0).round();
+        let top = ((area.y1 + area.y2 - side) / 2.0).round();
+        let side = side as usize;
+        let mut rgb = vec![0; side * side * 3];
+        for y in 0..side {
+            let from_y = top as i64 + y as i64;
+            if from_y < 0 || from_y >= i64::from(self.height) {
+                continue;
+            }
+            let first = (left as i64).clamp(0, i64::from(self.width));
+            let last = (left as i64 + side as i64).clamp(first, i64::from(self.width));
+            let from = (from_y * i64::from(self.width) + first) as usize * 3;
+            let to = (y * side + (first - left as i64) as usize) * 3;
+            let length = (last - first) as usize * 3;
+            if length > 0 {
+                rgb[to..to + length].copy_from_slice(&self.rgb[from..from + length]);
+            }
+        }
+        Ok((Self::new(side as u32, side as u32, rgb)?, (left, top)))
+    }
+}
+
+/// Squares are cut around faces; a larger one than any picture in work is an invalid box.
+const MAX_SQUARE: f32 = 16_384.0;
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({} x {})", self.width, self.height)
+    }
+}
+
+impl InputSpec {
+    /// Fits `picture` into the canvas and normalizes it.
+    pub fn prepare(&self, picture: &Picture) -> Result<Prepared, Error> {
+        let (width, height) = (f64::from(picture.width), f64::from(picture.height));
+        let (canvas_w, canvas_h) = (f64::from(self.width), f64::from(self.height));
+        let (fitted, scale, offset, fill) = match self.fit {
+            Fit::Squash => {
+                let fitted = picture.resize(self.width, self.height)?;
+                (fitted, (canvas_w / width, canvas_h / height), (0.0, 0.0), 0)
+            }
+            Fit::CenterCrop { short_side } => {
+                // Cutting before the resize gives the same pixels and spares the rest of a panorama.
+                let scale = f64::from(short_side) / width.min(height);
+                // The cut is laid on whole pixels of the resized picture, as the training's was.
+                let (full_w, full_h) = ((width * scale).round().max(1.0), (height * scale).round().max(1.0));
+                let (unit_x, unit_y) = (width / full_w, height / full_h);
+                let (x, w) = cut(full_w, canvas_w, unit_x);
+                let (y, h) = cut(full_h, canvas_h, unit_y);
+                let area = (x, y, w, h);
+                let fitted = resample(picture, area, self.width, self.height, FilterType::CatmullRom)?;
+                (fitted, (canvas_w / w, canvas_h / h), (-x * canvas_w / w, -y * canvas_h / h), 0)
+            }
+            Fit::Letterbox { centered, fill } => {
+                let k = (canvas_w / width).min(canvas_h / height);
+                let w = ((width * k).round().max(1.0) as u32).min(self.width);
+                let h = ((height * k).round().max(1.0) as u32).min(self.height);
+                let fitted = picture.resize(w, h)?;
+                let middle =
+                    |canvas: u32, side: u32| if centered { f64::from((canvas - side) / 2) } else { 0.0 };
+                (fitted, (k, k), (middle(self.width, w), middle(self.height, h)), fill)
+            }
+        };
+        // A letterboxed picture starts at its offset; any other covers the canvas.
+        let corner = match self.fit {
+            Fit::Letterbox { .. } => (offset.0 as u32, offset.1 as u32),
+            _ => (0, 0),
+        };
+        Ok(Prepared {
+            tensor: self.tensor(&fitted, corner, fill),
+            scale: (scale.0 as f32, scale.1 as f32),
+            offset: (offset.0 as f32, offset.1 as f32),
+            picture: (picture.width, picture.height),
+        })
+    }
+
+    /// `fitted` on a canvas of `fill`, normalized, as `[C, H, W]`.
+    fn tensor(&self, fitted: &Picture, corner: (u32, u32), fill: u8) -> Tensor {
+        let (canvas_w, canvas_h) = (self.width as usize, self.height as usize);
+        let (x0, y0) = (corner.0 as usize, corner.1 as usize);
+        let (w, h) =
+            ((fitted.width as usize).min(canvas_w - x0), (fitted.height as usize).min(canvas_h - y0));
+        let rows = fitted.rgb.chunks_exact(fitted.width as usize * 3).take(h);
+        let normalize = |value: f32, channel: usize| (value - self.mean[channel]) / self.std[channel];
+        if self.channels == Channels::Gray {
+            let mut data = vec![normalize(f32::from(fill), 0); canvas_w * canvas_h];
+            for (y, row) in rows.enumerate() {
+                for (x, p) in row.chunks_exact(3).take(w).enumerate() {
+                    let gray = 0.2989 * f32::from(p[0]) + 0.5870 * f32::from(p[1]) + 0.1140 * f32::from(p[2]);
+                    data[(y0 + y) * canvas_w + x0 + x] = normalize(gray, 0);
+                }
+            }
+            return Tensor { shape: vec![1, canvas_h, canvas_w], data };
+        }
+        let tables: [[f32; 256]; 3] =
+            std::array::from_fn(|c| std::array::from_fn(|value| normalize(value as f32, c)));
+        let plane = canvas_w * canvas_h;
+        let mut data = Vec::with_capacity(3 * plane);
+        for table in &tables {
+            data.resize(data.len() + plane, table[usize::from(fill)]);
+        }
+        for (y, row) in rows.enumerate() {
+            let start = (y0 + y) * canvas_w + x0;
+            for (c, table) in tables.iter().enumerate() {
+                let from = if self.channels == Channels::Bgr { 2 - c } else { c };
+                let target = &mut data[c * plane + start..c * plane + start + w];
+                for (value, pixel) in target.iter_mut().zip(row.chunks_exact(3)) {
+                    *value = table[usize::from(pixel[from])];
+                }
+            }
+        }
+        Tensor { shape: vec![3, canvas_h, canvas_w], data }
+    }
+}
+
+impl Prepared {
+    /// A point of the model's canvas in pixels of the picture.
+    pub fn to_picture(&self, x: f32, y: f32) -> (f32, f32) {
+        ((x - self.offset.0) / self.scale.0, (y - self.offset.1) / self.scale.1)
+    }
+
+    /// A box of the model's canvas in pixels of the picture, clamped to it.
+    pub fn box_to_picture(&self, corners: [f32; 4]) -> BoundingBox {
+        let (x1, y1) = self.to_picture(corners[0], corners[1]);
+        let (x2, y2) = self.to_picture(corners[2], corners[3]);
+        BoundingBox { x1, y1, x2, y2 }.clamp(self.picture.0 as f32, self.picture.1 as f32)
+    }
+}
+
+/// Start and length of the middle `canvas` of `full` pixels, in picture pixels of which each takes `unit`.
+fn cut(full: f64, canvas: f64, unit: f64) -> (f64, f64) {
+    let canvas = canvas.min(full);
+    (((full - canvas) / 2.0).floor() * unit, canvas * unit)
+}
+
+/// `area` (left, top, width, height) of `picture` at another size. The filter's support grows when it shrinks.
+fn resample(
+    picture: &Picture,
+    area: (f64, f64, f64, f64),
+    width: u32,
+    height: u32,
+    filter: FilterType,
+) -> Result<Picture, Error> {
+    let failed =
+        |error: &dyn fmt::Display| Error::Input(format!("resize {picture:?} to {width} x {height}: {error}"));
+    if width == 0 || height == 0 {
+        return Err(failed(&"nothing would be left"));
+    }
+    let whole = (0.0, 0.0, f64::from(picture.width), f64::from(picture.height));
+    if area == whole && (width, height) == (picture.width, picture.height) {
+        return Ok(picture.clone());
+    }
+    let source = ImageRef::new(picture.width, picture.height, &picture.rgb, PixelType::U8x3)
+        .map_err(|e| failed(&e))?;
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(filter))
+        .crop(area.0, area.1, area.2, area.3)
+        .use_alpha(false);
+    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
+    Picture::new(width, height, target.into_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(fit: Fit) -> InputSpec {
+        InputSpec { width: 8, height: 8, fit, mean: [0.0; 3], std: [1.0; 3], channels: Channels::Rgb }
+    }
+
+    fn gradient(width: u32, height: u32) -> Picture {
+        let rgb = (0..width * height).flat_map(|i| [(i % width) as u8, (i / width) as u8, 7]).collect();
+        Picture::new(width, height, rgb).expect("is a picture")
+    }
+
+    #[test]
+    fn a_letterbox_is_centered_filled_and_reversible() {
+        let prepared = spec(Fit::Letterbox { centered: true, fill: 127 })
+            .prepare(&gradient(16, 8))
+            .expect("is prepared");
+        assert_eq!(prepared.offset, (0.0, 2.0));
+        assert_eq!(prepared.tensor.data[0], 127.0);
+        assert_eq!(prepared.tensor.data[2 * 64 + 2 * 8], 7.0);
+        assert_eq!(prepared.to_picture(8.0, 6.0), (16.0, 8.0));
+    }
+
+    #[test]
+    fn extreme_shapes_are_prepared_by_every_fit() {
+        for (width, height) in [(1, 1), (50_000, 1), (1, 50_000)] {
+            let picture =
+                Picture::new(width, height, vec![9; (width * height * 3) as usize]).expect("is a picture");
+            for fit in
+                [Fit::Squash, Fit::CenterCrop { short_side: 9 }, Fit::Letterbox { centered: false, fill: 0 }]
+            {
+                let tensor = spec(fit).prepare(&picture).expect("is prepared").tensor;
+                assert_eq!(tensor.data.len(), 3 * 64);
+                assert_eq!(tensor.data[0], 9.0);
+            }
+        }
+    }
+
+    #[test]
+    fn blue_comes_first_where_the_network_wants_it() {
+        let bgr = InputSpec { channels: Channels::Bgr, ..spec(Fit::Squash) };
+        assert_eq!(bgr.prepare(&gradient(8, 8)).expect("is prepared").tensor.data[0], 7.0);
+    }
+
+    #[test]
+    fn squares_leave_the_picture_in_black() {
+        let area = BoundingBox { x1: -2.0, y1: -2.0, x2: 2.0, y2: 2.0 };
+        let (square, corner) = gradient(8, 8).square(area).expect("is cut");
+        assert_eq!((square.width(), square.height(), corner), (4, 4, (-2.0, -2.0)));
+        assert_eq!(&square.rgb()[..3], &[0, 0, 0]);
+        assert_eq!(&square.rgb()[(2 * 4 + 2) * 3..][..3], &[0, 0, 7]);
+    }
+}

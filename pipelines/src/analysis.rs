@@ -1,0 +1,56 @@
+//! What one run over one asset gave.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use docent_models::ModelRef;
+use serde::{Deserialize, Serialize};
+
+use crate::{AnalyzerId, Suggestion, VectorRecord};
+
+/// The outcome of some analyzers on one asset. Every analyzer that was asked for is in exactly one of
+/// `completed` and `failures`.
+#[derive(Debug, Clone, Default)]
+pub struct Analysis {
+    /// What the completed analyzers say.
+    pub suggestions: Vec<Suggestion>,
+    /// The embeddings they computed.
+    pub vectors: Vec<VectorRecord>,
+    /// Analyzers that finished, and the model each used.
+    pub completed: BTreeMap<AnalyzerId, ModelRef>,
+    /// Analyzers that did not, and why.
+    pub failures: Vec<Failure>,
+    /// Wall time from the start of the analysis to each analyzer's answer; `decode` is measured by the caller.
+    pub timings: BTreeMap<&'static str, Duration>,
+}
+
+/// Why an analyzer gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which analyzer.
+    pub analyzer: AnalyzerId,
+    /// Whether the same attempt may succeed later.
+    pub kind: FailureKind,
+    /// For people: the operation, the thing and the cause.
+    pub reason: String,
+}
+
+/// Whether trying again is worth it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The surroundings failed; the same asset may work later.
+    Transient,
+    /// The asset itself cannot be analyzed; only a person's `retry` tries again.
+    Permanent,
+}
+
+impl FailureKind {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+        }
+    }
+}

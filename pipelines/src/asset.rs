@@ -1,0 +1,92 @@
+//! The identity of an asset: its content, not its name.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// An asset's id: 32 lower-case hexadecimal digits, the first half of its content hash.
+///
+/// The same bytes are the same asset wherever they lie; a moved or copied file is another path of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AssetId(String);
+
+/// BLAKE3 of a file's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl ContentHash {
+    /// Hashes bytes already in memory.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Hashes everything `reader` gives, in bounded memory, and counts it.
+    pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<(Self, u64)> {
+        let mut hasher = blake3::Hasher::new();
+        let bytes = std::io::copy(&mut reader, &mut hasher)?;
+        Ok((Self(*hasher.finalize().as_bytes()), bytes))
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    /// The id of the asset with this content.
+    pub fn asset_id(&self) -> AssetId {
+        AssetId(self.to_hex()[..32].to_owned())
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl AssetId {
+    /// The 32 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AssetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<AssetId> for String {
+    fn from(id: AssetId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for AssetId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if is_derived_id(&text) {
+            Ok(Self(text))
+        } else {
+            Err(format!("'{text}' is not an asset id (32 hexadecimal digits)"))
+        }
+    }
+}
+
+/// Whether `text` has the form of every derived id in docent: 32 lower-case hexadecimal digits.
+pub(crate) fn is_derived_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// 32 hexadecimal digits derived from `parts`; the parts are length-prefixed, so no two lists collide by joining.
+pub(crate) fn derived_id(parts: &[&[u8]]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}

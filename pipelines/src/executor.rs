@@ -1,0 +1,391 @@
+//! Runs networks on threads of their own, batching over assets.
+//!
+//! Each network has a bounded inbox and one or more owner threads, each with a session of its own. An owner that
+//! becomes free takes what lies in the inbox, at most `max_batch`, and never waits for more: a lone picture is
+//! answered at once, and under load batches fill by themselves.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use docent_models::{ModelRef, Network};
+use tokio::sync::{mpsc, oneshot};
+
+/// A network of unknown architecture that answers `O` for `I`.
+pub type DynNetwork<I, O> = dyn Network<Input = I, Output = O>;
+
+type Loader<I, O> = dyn Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync;
+
+/// How a network is run.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutorOptions {
+    /// Owner threads, each with its own session.
+    pub sessions: usize,
+    /// Most inputs answered by one call of the network.
+    pub max_batch: usize,
+    /// Inputs that may wait; a further one waits outside, which is how load flows back to the consumer.
+    pub inbox: usize,
+}
+
+/// Why no answer came.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ExecutorError {
+    /// The network refused this very input, alone.
+    #[error("{0}")]
+    Refused(String),
+    /// The network crashed on this very input; its session was loaded anew.
+    #[error("{model} crashed: {message}")]
+    Crashed {
+        /// The network.
+        model: ModelRef,
+        /// The panic's message.
+        message: String,
+    },
+    /// The executor is shut down.
+    #[error("{0} is shut down")]
+    Closed(ModelRef),
+}
+
+/// A running network. Clones share its inbox; its threads end when the last clone is dropped.
+pub struct ModelHandle<I, O> {
+    shared: Arc<Shared<I, O>>,
+}
+
+impl<I, O> Clone for ModelHandle<I, O> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+struct Shared<I, O> {
+    model: ModelRef,
+    inbox: Option<mpsc::Sender<Request<I, O>>>,
+    threads: Vec<JoinHandle<()>>,
+    usage: Arc<Mutex<Usage>>,
+}
+
+/// What a network has done since it was loaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Inputs answered.
+    pub inputs: u64,
+    /// Calls of the network.
+    pub batches: u64,
+    /// Processor time of its threads inside the network. Threads that a session starts for itself are not seen.
+    pub cpu: Duration,
+}
+
+struct Request<I, O> {
+    input: I,
+    reply: oneshot::Sender<Result<O, ExecutorError>>,
+}
+
+impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
+    /// Loads `options.sessions` sessions, in parallel, and starts their threads. `load` is called again when a
+    /// session has crashed. Fails if any session cannot be loaded.
+    pub fn spawn(
+        name: &str,
+        options: ExecutorOptions,
+        load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
+    ) -> Result<Self, docent_models::Error> {
+        let load: Arc<Loader<I, O>> = Arc::new(load);
+        let (sender, receiver) = mpsc::channel(options.inbox.max(1));
+        let receiver = Arc::new(Mutex::new(receiver));
+        let usage = Arc::new(Mutex::new(Usage::default()));
+        let (loaded, ready) = std::sync::mpsc::channel();
+        let mut threads = Vec::new();
+        for _ in 0..options.sessions.max(1) {
+            let (load, receiver) = (Arc::clone(&load), Arc::clone(&receiver));
+            let (loaded, usage) = (loaded.clone(), Arc::clone(&usage));
+            let owner = move || {
+                let network = match load() {
+                    Ok(network) => network,
+                    Err(error) => return drop(loaded.send(Err(error))),
+                };
+                if loaded.send(Ok(network.model().clone())).is_ok() {
+                    Owner { network, load, usage, max_batch: options.max_batch.max(1) }.serve(&receiver);
+                }
+            };
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(owner).map_err(|error| {
+                docent_models::Error::Model {
+                    model: name.to_owned(),
+                    reason: format!("start a thread: {error}"),
+                }
+            })?;
+            threads.push(thread);
+        }
+        drop(loaded);
+        let mut model = None;
+        for _ in &threads {
+            let answer = ready.recv().unwrap_or_else(|_| {
+                Err(docent_models::Error::Model {
+                    model: name.to_owned(),
+                    reason: "the loading thread died".to_owned(),
+                })
+            });
+            model = Some(answer?);
+        }
+        let model = model.expect("at least one thread was started");
+        Ok(Self { shared: Arc::new(Shared { model, inbox: Some(sender), threads, usage }) })
+    }
+
+    /// Which model answers.
+    pub fn model(&self) -> &ModelRef {
+        &self.shared.model
+    }
+
+    /// What the network has done so far.
+    pub fn usage(&self) -> Usage {
+        *self.shared.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one input; waits while the inbox is full. Needs no particular async runtime.
+    pub async fn run(&self, input: I) -> Result<O, ExecutorError> {
+        let closed = || ExecutorError::Closed(self.shared.model.clone());
+        let (reply, answer) = oneshot::channel();
+        let inbox = self.shared.inbox.as_ref().ok_or_else(closed)?;
+        inbox.send(Request { input, reply }).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl<I, O> Drop for Shared<I, O> {
+    fn drop(&mut self) {
+        // Closing the inbox ends the owners once they have answered what lies in it.
+        drop(self.inbox.take());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!(model = %self.model, "an owner thread panicked outside of its network");
+            }
+        }
+    }
+}
+
+struct Owner<I: Send + 'static, O: Send + 'static> {
+    network: Box<DynNetwork<I, O>>,
+    load: Arc<Loader<I, O>>,
+    usage: Arc<Mutex<Usage>>,
+    max_batch: usize,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
+    fn serve(mut self, inbox: &Mutex<mpsc::Receiver<Request<I, O>>>) {
+        while let Some(batch) = next_batch(inbox, self.max_batch) {
+            // Whoever gave up waiting needs no answer.
+            let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
+            let (inputs, replies): (Vec<I>, Vec<_>) =
+                batch.map(|request| (request.input, request.reply)).unzip();
+            if inputs.is_empty() {
+                continue;
+            }
+            match self.run(&inputs) {
+                Ok(outputs) => {
+                    for (reply, output) in replies.into_iter().zip(outputs) {
+                        drop(reply.send(Ok(output)));
+                    }
+                }
+                // One bad input must not fail its neighbors: ask again one by one.
+                Err(_) if inputs.len() > 1 => {
+                    for (input, reply) in inputs.chunks(1).zip(replies) {
+                        drop(reply.send(self.run(input).and_then(only)));
+                    }
+                }
+                Err(error) => {
+                    for reply in replies {
+                        drop(reply.send(Err(error.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, inputs: &[I]) -> Result<Vec<O>, ExecutorError> {
+        let start = ThreadTime::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.network.run(inputs)));
+        {
+            let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+            usage.inputs += inputs.len() as u64;
+            usage.batches += 1;
+            usage.cpu += start.elapsed();
+        }
+        match outcome {
+            Ok(Ok(outputs)) if outputs.len() == inputs.len() => Ok(outputs),
+            Ok(Ok(outputs)) => Err(ExecutorError::Refused(format!(
+                "{} gave {} answers for {} inputs",
+                self.network.model(),
+                outputs.len(),
+                inputs.len()
+            ))),
+            Ok(Err(error)) => Err(ExecutorError::Refused(error.to_string())),
+            Err(panic) => {
+                let crashed = ExecutorError::Crashed {
+                    model: self.network.model().clone(),
+                    message: panic_message(panic.as_ref()),
+                };
+                match (self.load)() {
+                    Ok(network) => self.network = network,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot reload a crashed session; keeping the old one")
+                    }
+                }
+                Err(crashed)
+            }
+        }
+    }
+}
+
+fn next_batch<T>(inbox: &Mutex<mpsc::Receiver<T>>, max: usize) -> Option<Vec<T>> {
+    // Owners of the same network queue up here while they are idle.
+    let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut batch = vec![inbox.blocking_recv()?];
+    while batch.len() < max {
+        match inbox.try_recv() {
+            Ok(request) => batch.push(request),
+            Err(_) => break,
+        }
+    }
+    Some(batch)
+}
+
+fn only<O>(outputs: Vec<O>) -> Result<O, ExecutorError> {
+    outputs.into_iter().next().ok_or_else(|| ExecutorError::Refused("no answer for one input".to_owned()))
+}
+
+/// The message of a caught panic.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    /// Doubles numbers; refuses 13, panics at 99. Remembers the largest batch.
+    struct Doubler {
+        model: ModelRef,
+        largest: Arc<Mutex<usize>>,
+        gate: Arc<std::sync::Barrier>,
+    }
+
+    impl Network for Doubler {
+        type Input = u32;
+        type Output = u32;
+
+        fn model(&self) -> &ModelRef {
+            &self.model
+        }
+
+        fn run(&mut self, batch: &[u32]) -> Result<Vec<u32>, docent_models::Error> {
+            let mut largest = self.largest.lock().expect("no other test panics while holding it");
+            *largest = (*largest).max(batch.len());
+            drop(largest);
+            if batch == [0] {
+                // Once to say that the call has begun, once to be let go.
+                self.gate.wait();
+                self.gate.wait();
+            }
+            assert!(!batch.contains(&99), "ninety-nine");
+            if batch.contains(&13) {
+                return Err(docent_models::Error::Input("thirteen".to_owned()));
+            }
+            Ok(batch.iter().map(|x| x * 2).collect())
+        }
+    }
+
+    struct Fixture {
+        handle: ModelHandle<u32, u32>,
+        largest: Arc<Mutex<usize>>,
+        gate: Arc<std::sync::Barrier>,
+        loads: Arc<Mutex<usize>>,
+    }
+
+    fn doubler(sessions: usize, max_batch: usize) -> Fixture {
+        let largest = Arc::new(Mutex::new(0));
+        let gate = Arc::new(std::sync::Barrier::new(2));
+        let loads = Arc::new(Mutex::new(0));
+        let (l, g, n) = (Arc::clone(&largest), Arc::clone(&gate), Arc::clone(&loads));
+        let handle =
+            ModelHandle::spawn("doubler", ExecutorOptions { sessions, max_batch, inbox: 64 }, move || {
+                *n.lock().expect("not poisoned") += 1;
+                Ok(Box::new(Doubler {
+                    model: ModelRef::new("doubler", "1"),
+                    largest: Arc::clone(&l),
+                    gate: Arc::clone(&g),
+                }) as Box<DynNetwork<u32, u32>>)
+            })
+            .expect("loads");
+        Fixture { handle, largest, gate, loads }
+    }
+
+    /// Holds the only session in a call, fills the inbox, then lets go: the inbox must leave as one batch.
+    #[tokio::test]
+    async fn what_waits_leaves_as_one_batch() {
+        let f = doubler(1, 8);
+        let held = tokio::spawn({
+            let handle = f.handle.clone();
+            async move { handle.run(0).await }
+        });
+        let wait = |gate: &Arc<std::sync::Barrier>| {
+            let gate = Arc::clone(gate);
+            async move { drop(tokio::task::spawn_blocking(move || gate.wait()).await) }
+        };
+        wait(&f.gate).await;
+        let waiting: Vec<_> = (1..=8)
+            .map(|x| {
+                let handle = f.handle.clone();
+                tokio::spawn(async move { handle.run(x).await })
+            })
+            .collect();
+        while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 8 {
+            tokio::task::yield_now().await;
+        }
+        wait(&f.gate).await;
+        assert_eq!(held.await.expect("joins").expect("answers"), 0);
+        let answers: Vec<u32> =
+            join_all(waiting).await.into_iter().map(|a| a.expect("joins").expect("answers")).collect();
+        assert_eq!(answers, [2, 4, 6, 8, 10, 12, 14, 16]);
+        assert_eq!(*f.largest.lock().expect("not poisoned"), 8);
+    }
+
+    #[test]
+    fn a_refused_input_costs_only_itself() {
+        let f = doubler(1, 16);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+        let answers = runtime.block_on(join_all([1, 13, 3].map(|x| f.handle.run(x))));
+        assert_eq!(*answers[0].as_ref().expect("answered"), 2);
+        assert!(matches!(&answers[1], Err(ExecutorError::Refused(reason)) if reason.contains("thirteen")));
+        assert_eq!(*answers[2].as_ref().expect("answered"), 6);
+    }
+
+    #[test]
+    fn a_crash_costs_only_its_input_and_loads_the_session_anew() {
+        let f = doubler(1, 16);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+        let answers = runtime.block_on(join_all([1, 99, 3].map(|x| f.handle.run(x))));
+        assert_eq!(*answers[0].as_ref().expect("answered"), 2);
+        assert!(
+            matches!(&answers[1], Err(ExecutorError::Crashed { message, .. }) if message == "ninety-nine")
+        );
+        assert_eq!(*answers[2].as_ref().expect("answered"), 6);
+        assert!(*f.loads.lock().expect("not poisoned") >= 2);
+    }
+
+    #[test]
+    fn a_network_that_cannot_be_loaded_is_an_error() {
+        let spawned = ModelHandle::<u32, u32>::spawn(
+            "none",
+            ExecutorOptions { sessions: 2, max_batch: 1, inbox: 1 },
+            || Err(docent_models::Error::Input("no such file".to_owned())),
+        );
+        assert!(spawned.is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! Whatever the samples mean, to sRGB on white paper.
+
+use std::sync::Arc;
+
+use moxcms::{ColorProfile, DataColorSpace, Layout, Transform8BitExecutor, TransformOptions};
+
+/// What the interleaved 8-bit samples of a pixel are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Samples {
+    /// Gray.
+    Gray,
+    /// Gray and opacity.
+    GrayAlpha,
+    /// Red, green, blue.
+    Rgb,
+    /// Red, green, blue and opacity.
+    Rgba,
+    /// Cyan, magenta, yellow and black; 0 is no ink.
+    Cmyk,
+}
+
+/// Pixels converted at once.
+const PORTION: usize = 1 << 14;
+
+impl Samples {
+    /// Samples, and so bytes, of a pixel.
+    pub(super) fn per_pixel(self) -> usize {
+        match self {
+            Self::Gray => 1,
+            Self::GrayAlpha => 2,
+            Self::Rgb => 3,
+            Self::Rgba | Self::Cmyk => 4,
+        }
+    }
+
+    /// Samples of a pixel without its opacity.
+    fn colors(self) -> usize {
+        match self {
+            Self::Gray | Self::GrayAlpha => 1,
+            Self::Rgb | Self::Rgba => 3,
+            Self::Cmyk => 4,
+        }
+    }
+}
+
+/// The samples as interleaved sRGB bytes. What is transparent becomes white, as on paper.
+///
+/// A profile that cannot be used, or is one for other samples, is left aside: slightly wrong colors beat no picture.
+pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, profile: Option<&[u8]>) -> Vec<u8> {
+    let transform = profile.and_then(|profile| transform(samples, profile));
+    let mut converted = vec![0; PORTION * 3];
+    if samples == Samples::Rgb {
+        let Some(transform) = transform else { return bytes };
+        for portion in bytes.chunks_mut(PORTION * 3) {
+            let target = &mut converted[..portion.len()];
+            if transform.transform(portion, target).is_ok() {
+                portion.copy_from_slice(target);
+            }
+        }
+        return bytes;
+    }
+    let (width, colors) = (samples.per_pixel(), samples.colors());
+    let mut rgb = Vec::with_capacity(bytes.len() / width * 3);
+    let mut opaque = Vec::with_capacity(PORTION * colors);
+    for portion in bytes.chunks(PORTION * width) {
+        let target = &mut converted[..portion.len() / width * 3];
+        let colored = if colors == width {
+            portion
+        } else {
+            opaque.clear();
+            opaque.extend(portion.chunks_exact(width).flat_map(|pixel| &pixel[..colors]));
+            &opaque
+        };
+        let done = transform.as_ref().is_some_and(|transform| transform.transform(colored, target).is_ok());
+        if !done {
+            plain(colored, samples, target);
+        }
+        if colors != width {
+            for (rgb, pixel) in target.chunks_exact_mut(3).zip(portion.chunks_exact(width)) {
+                over_white(rgb, pixel[colors]);
+            }
+        }
+        rgb.extend_from_slice(target);
+    }
+    rgb
+}
+
+/// Sixteen bits a sample, in this machine's byte order, to eight.
+pub(super) fn narrow(mut bytes: Vec<u8>) -> Vec<u8> {
+    for at in 0..bytes.len() / 2 {
+        let value = u32::from(u16::from_ne_bytes([bytes[2 * at], bytes[2 * at + 1]]));
+        bytes[at] = ((value * 255 + 32767) / 65535) as u8;
+    }
+    bytes.truncate(bytes.len() / 2);
+    bytes.shrink_to_fit();
+    bytes
+}
+
+fn over_white(rgb: &mut [u8], alpha: u8) {
+    let alpha = u32::from(alpha);
+    for value in rgb {
+        *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+    }
+}
+
+/// The conversion without a profile, opacity already taken away.
+fn plain(bytes: &[u8], samples: Samples, rgb: &mut [u8]) {
+    let pixels = rgb.chunks_exact_mut(3).zip(bytes.chunks_exact(samples.colors()));
+    for (rgb, pixel) in pixels {
+        match pixel {
+            [gray] => rgb.fill(*gray),
+            // Ink taken from white light, without regard to how inks really mix.
+            [inks @ .., black] if samples == Samples::Cmyk => {
+                for (value, ink) in rgb.iter_mut().zip(inks) {
+                    *value = ((255 - u32::from(*ink)) * (255 - u32::from(*black)) / 255) as u8;
+                }
+            }
+            _ => rgb.copy_from_slice(pixel),
+        }
+    }
+}
+
+fn transform(samples: Samples, profile: &[u8]) -> Option<Arc<Transform8BitExecutor>> {
+    let profile = ColorProfile::new_from_slice(profile).ok()?;
+    let (space, layout) = match samples {
+        Samples::Gray | Samples::GrayAlpha => (DataColorSpace::Gray, Layout::Gray),
+        Samples::Rgb | Samples::Rgba => (DataColorSpace::Rgb, Layout::Rgb),
+        // moxcms takes four inks in the layout of RGBA.
+        Samples::Cmyk => (DataColorSpace::Cmyk, Layout::Rgba),
+    };
+    if profile.color_space != space {
+        return None;
+    }
+    let srgb = ColorProfile::new_srgb();
+    let transform =
+        profile.create_transform_8bit(layout, &srgb, Layout::Rgb, TransformOptions::default()).ok()?;
+    (samples == Samples::Cmyk || changes(transform.as_ref(), layout)).then_some(transform)
+}
+
+/// Whether a transform moves any of some colors by more than rounding: most profiles in the wild are sRGB's own.
+fn changes(transform: &Transform8BitExecutor, layout: Layout) -> bool {
+    const STEPS: [u8; 6] = [0, 51, 102, 153, 204, 255];
+    let colors: Vec<[u8; 3]> = if layout == Layout::Gray {
+        (0..=255).map(|value| [value; 3]).collect()
+    } else {
+        STEPS
+            .into_iter()
+            .flat_map(|r| STEPS.into_iter().flat_map(move |g| STEPS.into_iter().map(move |b| [r, g, b])))
+            .collect()
+    };
+    let before = colors.as_flattened();
+    let mut after = vec![0; before.len()];
+    let source: Vec<u8> =
+        if layout == Layout::Gray { colors.iter().map(|color| color[0]).collect() } else { before.to_vec() };
+    transform.transform(&source, &mut after).is_ok()
+        && before.iter().zip(&after).any(|(before, after)| before.abs_diff(*after) > 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(profile: &ColorProfile) -> Vec<u8> {
+        profile.encode().expect("is encoded")
+    }
+
+    #[test]
+    fn wide_gamut_colors_become_srgb() {
+        let profile = encoded(&ColorProfile::new_display_p3());
+        // Pure sRGB red is about (234, 51, 35) in Display P3.
+        let rgb = to_srgb(vec![234, 51, 35, 128, 128, 128], Samples::Rgb, Some(&profile));
+        assert!(rgb[0] > 250 && rgb[1] < 8 && rgb[2] < 8, "{rgb:?}");
+        assert!(rgb[3..].iter().all(|v| v.abs_diff(128) <= 1), "{rgb:?}");
+    }
+
+    #[test]
+    fn color_is_converted_before_it_is_laid_on_white() {
+        let profile = encoded(&ColorProfile::new_display_p3());
+        let rgb = to_srgb(vec![234, 51, 35, 255, 234, 51, 35, 0], Samples::Rgba, Some(&profile));
+        assert!(rgb[0] > 250 && rgb[1] < 8 && rgb[2] < 8, "{rgb:?}");
+        assert_eq!(rgb[3..], [255; 3]);
+    }
+
+    #[test]
+    fn a_linear_gray_becomes_lighter() {
+        let profile = encoded(&ColorProfile::new_gray_with_gamma(1.0));
+        let rgb = to_srgb(vec![55, 255], Samples::Gray, Some(&profile));
+        // 55 / 255 is 0.2157 of the light: 128 in sRGB.
+        assert!(rgb[..3].iter().all(|v| v.abs_diff(128) <= 2), "{rgb:?}");
+        assert_eq!(rgb[3..], [255; 3]);
+    }
+
+    #[test]
+    fn the_profile_of_srgb_changes_nothing() {
+        let all: Vec<u8> = (0..=255).flat_map(|v| [v, 255 - v, v / 2]).collect();
+        let profile = encoded(&ColorProfile::new_srgb());
+        assert_eq!(to_srgb(all.clone(), Samples::Rgb, Some(&profile)), all);
+    }
+
+    #[test]
+    fn unusable_profiles_change_nothing() {
+        for profile in [&b"no profile"[..], b"", &encoded(&ColorProfile::new_gray_with_gamma(1.0))] {
+            assert_eq!(to_srgb(vec![1, 2, 3], Samples::Rgb, Some(profile)), [1, 2, 3]);
+        }
+        assert_eq!(
+            to_srgb(vec![0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255], Samples::Cmyk, Some(b"none")),
+            [255, 255, 255, 0, 255, 255, 0, 0, 0]
+        );
+    }
+
+    #[test]
+    fn mutilated_profiles_change_colors_at_most() {
+        let good = encoded(&ColorProfile::new_adobe_rgb());
+        for at in 0..good.len() {
+            for value in [0, 0x7f, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = value;
+                assert_eq!(to_srgb(vec![9; 30], Samples::Rgb, Some(&bad)).len(), 30);
+            }
+            assert_eq!(to_srgb(vec![9; 30], Samples::Rgb, Some(&good[..at])).len(), 30);
+        }
+    }
+
+    #[test]
+    fn transparency_shows_white_and_depth_is_rounded() {
+        assert_eq!(
+            to_srgb(vec![0, 0, 100, 255, 0, 128], Samples::GrayAlpha, None),
+            [255, 255, 255, 100, 100, 100, 127, 127, 127]
+        );
+        let deep: Vec<u8> = [0u16, 128, 129, 32896, 65535].into_iter().flat_map(u16::to_ne_bytes).collect();
+        assert_eq!(narrow(deep), [0, 0, 1, 128, 255]);
+    }
+}

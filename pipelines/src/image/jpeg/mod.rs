@@ -1,0 +1,182 @@
+//! JPEG, by libjpeg-turbo, at the scale that is needed.
+
+mod markers;
+
+use docent_models::Picture;
+use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
+
+use super::color::{self, Samples};
+use super::{DecodeError, DecodeLimits, Decoded, Format, Need};
+use markers::{Frame, Stream};
+
+/// A progressive picture has some ten scans; thousands are an attack: each takes the time of a whole picture.
+const MAX_SCANS: u32 = 200;
+/// Of thumbnails.
+const QUALITY: i32 = 82;
+/// Left-over bytes at the end of a scan that are taken for padding, however small the picture.
+const PADDING: u64 = 64;
+
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
+    let stream = Stream::read(bytes)?;
+    let frame = &stream.frame;
+    check_frame(frame)?;
+    let (width, height) = (usize::from(frame.width), usize::from(frame.height));
+    let lossless = frame.process == 3;
+    let factor = if lossless { ScalingFactor::ONE } else { scale(width.max(height), limits.working_side) };
+    let (scaled_width, scaled_height) = (factor.scale(width), factor.scale(height));
+    let bytes_per_pixel = if frame.sampling.len() == 4 { 4 + 3 } else { 3 };
+    let pixels = scaled_width as u64 * scaled_height as u64 * bytes_per_pixel;
+    let need = Need { width: width as u64, height: height as u64, bytes: pixels + coefficients(&stream) };
+    need.check(Format::Jpeg, limits)?;
+
+    let mut decompressor = Decompressor::new().map_err(|error| failure(&error))?;
+    let header = decompressor.read_header(&stream.clean).map_err(|error| failure(&error))?;
+    decompressor.set_scan_limit(MAX_SCANS).map_err(|error| failure(&error))?;
+    decompressor.set_scaling_factor(factor).map_err(|error| failure(&error))?;
+    let inks = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
+    let format = match header.colorspace {
+        Colorspace::Gray => PixelFormat::GRAY,
+        _ if inks => PixelFormat::CMYK,
+        _ => PixelFormat::RGB,
+    };
+    let pitch = scaled_width * format.size();
+    let mut pixels = vec![0; pitch * scaled_height];
+    let image = Image { pixels: &mut pixels[..], width: scaled_width, pitch, height: scaled_height, format };
+    judge(decompressor.decompress(&stream.clean, image), &stream)?;
+
+    let samples = match format {
+        PixelFormat::GRAY => Samples::Gray,
+        PixelFormat::CMYK => Samples::Cmyk,
+        _ => Samples::Rgb,
+    };
+    // Programs of Adobe, and nearly all others after them, store how much light is left instead of ink.
+    if inks && stream.adobe {
+        pixels.iter_mut().for_each(|value| *value = 255 - *value);
+    }
+    let rgb = color::to_srgb(pixels, samples, stream.profile.as_deref());
+    let picture = Picture::new(scaled_width as u32, scaled_height as u32, rgb)
+        .map_err(|error| corrupt(error.to_string()))?;
+    Ok(Decoded { picture, full: (width as u32, height as u32), orientation: stream.orientation })
+}
+
+pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>, turbojpeg::Error> {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let image = Image { pixels: picture.rgb(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+    Ok(turbojpeg::compress(image, QUALITY, Subsamp::Sub2x2)?.to_vec())
+}
+
+/// The smallest of 1, 1/2, 1/4, 1/8 that leaves the long side at `working` or more.
+fn scale(long: usize, working: u32) -> ScalingFactor {
+    [ScalingFactor::ONE_EIGHTH, ScalingFactor::ONE_QUARTER, ScalingFactor::ONE_HALF]
+        .into_iter()
+        .find(|factor| factor.scale(long) >= working as usize)
+        .unwrap_or(ScalingFactor::ONE)
+}
+
+/// Refuses what libjpeg-turbo cannot decode, in plainer words than its own.
+fn check_frame(frame: &Frame) -> Result<(), DecodeError> {
+    let feature = |reason: String| Err(DecodeError::Feature { format: Format::Jpeg, reason });
+    if frame.width == 0 || frame.height == 0 {
+        let (width, height) = (u64::from(frame.width), u64::from(frame.height));
+        return Err(DecodeError::ZeroSize { format: Format::Jpeg, width, height });
+    }
+    match frame.process {
+        5..=7 | 13..=15 => return feature("hierarchical JPEG".into()),
+        11 => return feature("lossless JPEG with arithmetic coding".into()),
+        _ => {}
+    }
+    if frame.precision != 8 {
+        return feature(format!("{} bits per sample", frame.precision));
+    }
+    match frame.sampling.len() {
+        1 | 3 | 4 => Ok(()),
+        count => feature(format!("{count} color components")),
+    }
+}
+
+/// Bytes of the coefficients that must be held, two for each sample, until the last of several scans.
+fn coefficients(stream: &Stream) -> u64 {
+    if !stream.several_scans {
+        return 0;
+    }
+    let Frame { width, height, sampling, .. } = &stream.frame;
+    let most = |factors: fn(&(u8, u8)) -> u8| sampling.iter().map(factors).max().unwrap_or(1).max(1);
+    let (across, down) = (u64::from(most(|s| s.0)), u64::from(most(|s| s.1)));
+    let samples = |(h, v): &(u8, u8)| {
+        u64::from(*width) * u64::from(*h) / across * (u64::from(*height) * u64::from(*v) / down)
+    };
+    2 * sampling.iter().map(samples).sum::<u64>()
+}
+
+fn corrupt(reason: String) -> DecodeError {
+    DecodeError::Corrupt { format: Format::Jpeg, reason }
+}
+
+/// libjpeg-turbo's words without those of its wrapper.
+fn words(error: &turbojpeg::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("TurboJPEG error: ").unwrap_or(&text).to_owned()
+}
+
+/// Whether the pixels are whole. libjpeg-turbo reports its first warning as an error, with all pixels that it could
+/// get in place; only some warnings mean that pixels are missing.
+fn judge(result: Result<(), turbojpeg::Error>, stream: &Stream) -> Result<(), DecodeError> {
+    let warning = match result {
+        Ok(()) => None,
+        Err(error) => Some((words(&error), error)),
+    };
+    let has = |words: &str| warning.as_ref().is_some_and(|(warning, _)| warning.contains(words));
+    if !stream.ended {
+        // A single scan that was complete to its last bit lacks nothing but two bytes. Arithmetic coding cannot tell:
+        // its decoder takes what is missing for zeros.
+        let tells = !stream.several_scans && stream.frame.process < 9;
+        return match &warning {
+            None if tells => Ok(()),
+            Some((_, error)) if !has("Corrupt JPEG data") && !has("Premature end") => Err(failure(error)),
+            _ => Err(DecodeError::Truncated {
+                format: Format::Jpeg,
+                reason: "the file ends before the picture does".into(),
+            }),
+        };
+    }
+    match &warning {
+        None => Ok(()),
+        Some((warning, _)) if has("extraneous bytes before marker") => {
+            // Some programs pad their scans. Much left over means that the decoder lost its way before.
+            let extra = warning.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap_or(0);
+            if extra <= PADDING || extra * 100 <= stream.scan_bytes as u64 {
+                Ok(())
+            } else {
+                Err(corrupt(warning.clone()))
+            }
+        }
+        // About the order of scans: the pixels are there.
+        Some(_) if has("Invalid SOS parameters") || has("Inconsistent progression sequence") => Ok(()),
+        Some((_, error)) => Err(failure(error)),
+    }
+}
+
+fn failure(error: &turbojpeg::Error) -> DecodeError {
+    let reason = words(error);
+    let any = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    let format = Format::Jpeg;
+    if any(&["Unsupported", "not supported", "precision", "not implemented", "more than", "colorspace"]) {
+        DecodeError::Feature { format, reason }
+    } else {
+        DecodeError::Corrupt { format, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_keeps_the_working_size() {
+        assert_eq!(scale(8064, 2000), ScalingFactor::ONE_QUARTER);
+        assert_eq!(scale(4032, 2000), ScalingFactor::ONE_HALF);
+        assert_eq!(scale(3508, 2000), ScalingFactor::ONE);
+        assert_eq!(scale(16_000, 2000), ScalingFactor::ONE_EIGHTH);
+        assert_eq!(scale(10, 2000), ScalingFactor::ONE);
+    }
+}

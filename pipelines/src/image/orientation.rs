@@ -1,0 +1,78 @@
+//! EXIF orientation.
+
+use docent_models::Picture;
+
+/// The orientation in an EXIF block, with or without its `Exif\0\0` prefix; 1 if there is none or it is broken.
+pub(super) fn of_exif(block: &[u8]) -> u8 {
+    let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
+    exif::Reader::new()
+        .read_raw(block.to_vec())
+        .ok()
+        .and_then(|exif| exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY)?.value.get_uint(0))
+        .and_then(|value| u8::try_from(value).ok())
+        .filter(|value| (1..=8).contains(value))
+        .unwrap_or(1)
+}
+
+/// Turns and mirrors a stored picture so that it stands upright.
+pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
+    if !(2..=8).contains(&orientation) {
+        return picture;
+    }
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let (to_width, to_height) = if orientation >= 5 { (height, width) } else { (width, height) };
+    let (right, below) = (1, width as isize);
+    let last_column = width as isize - 1;
+    let last_row = (height as isize - 1) * below;
+    // Which stored pixel belongs at the top left, and how far it is from there to those that belong to the right and
+    // below; see EXIF 2.32, 4.6.5, tag 0x0112.
+    let (start, step, line) = match orientation {
+        2 => (last_column, -right, below),
+        3 => (last_row + last_column, -right, -below),
+        4 => (last_row, right, -below),
+        5 => (0, below, right),
+        6 => (last_row, -below, right),
+        7 => (last_row + last_column, -below, -right),
+        _ => (last_column, below, -right),
+    };
+    let (from, _) = picture.rgb().as_chunks::<3>();
+    let mut rgb = Vec::with_capacity(picture.rgb().len());
+    for y in 0..to_height as isize {
+        let first = start + y * line;
+        rgb.extend((0..to_width as isize).flat_map(|x| from[(first + x * step) as usize]));
+    }
+    Picture::new(to_width as u32, to_height as u32, rgb).expect("the same pixels in another order")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 3 x 2 picture whose red values are 0..6 in reading order.
+    fn numbered() -> Picture {
+        Picture::new(3, 2, (0..6).flat_map(|i| [i, 0, 0]).collect()).expect("is a picture")
+    }
+
+    #[test]
+    fn every_orientation_moves_the_corners_where_they_belong() {
+        let reds = |o| {
+            let picture = upright(numbered(), o);
+            (picture.width(), picture.rgb().chunks_exact(3).map(|p| p[0]).collect::<Vec<_>>())
+        };
+        assert_eq!(reds(1), (3, vec![0, 1, 2, 3, 4, 5]));
+        assert_eq!(reds(2), (3, vec![2, 1, 0, 5, 4, 3]));
+        assert_eq!(reds(3), (3, vec![5, 4, 3, 2, 1, 0]));
+        assert_eq!(reds(4), (3, vec![3, 4, 5, 0, 1, 2]));
+        assert_eq!(reds(5), (2, vec![0, 3, 1, 4, 2, 5]));
+        assert_eq!(reds(6), (2, vec![3, 0, 4, 1, 5, 2]));
+        assert_eq!(reds(7), (2, vec![5, 2, 4, 1, 3, 0]));
+        assert_eq!(reds(8), (2, vec![2, 5, 1, 4, 0, 3]));
+    }
+
+    #[test]
+    fn broken_exif_is_upright() {
+        for block in [&b""[..], b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08", b"nonsense"] {
+            assert_eq!(of_exif(block), 1);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Cases for [`VectorIndex`]. The fixture writes records the way the walk does.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use docent::vectors::{IndexError, VectorIndex};
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{AssetId, Region, VectorRecord, VectorSpace};
+
+/// An index, and the way vectors get into it.
+#[async_trait]
+pub trait Fixture: Send + Sync {
+    /// The index under test.
+    fn index(&self) -> &dyn VectorIndex;
+    /// Upserts as the walk does, the ledger's part included.
+    async fn write(&self, records: &[VectorRecord]);
+}
+
+/// The `number`th asset.
+pub fn asset(number: u32) -> AssetId {
+    ContentHash::of(&number.to_le_bytes()).asset_id()
+}
+
+fn space() -> VectorSpace {
+    VectorSpace::from_name("picture/test@1")
+}
+
+/// A unit vector in the plane of the first two of 20 dimensions.
+fn direction(angle: f32) -> Vec<f32> {
+    let mut values = vec![0.0; 20];
+    (values[0], values[1]) = (angle.cos(), angle.sin());
+    values
+}
+
+fn record(number: u32, angle: f32) -> VectorRecord {
+    VectorRecord::new(asset(number), space(), None, direction(angle))
+}
+
+async fn nearest(fixture: &dyn Fixture, angle: f32, k: usize) -> Vec<AssetId> {
+    let found = fixture.index().search(&space(), &direction(angle), k, None).await.expect("searches");
+    assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score), "by falling score: {found:?}");
+    found.into_iter().map(|neighbor| neighbor.asset).collect()
+}
+
+/// The nearest come first, at most `k`, with their cosine.
+pub async fn finds_the_nearest(fixture: &dyn Fixture) {
+    assert!(nearest(fixture, 0.0, 3).await.is_empty());
+    let records: Vec<_> = (0..50).map(|n| record(n, n as f32 * 0.05)).collect();
+    fixture.write(&records).await;
+    assert_eq!(nearest(fixture, 0.501, 3).await, [asset(10), asset(11), asset(9)]);
+    let found = fixture.index().search(&space(), &direction(0.5), 1, None).await.expect("searches");
+    assert!((found[0].score - 1.0).abs() < 1e-4);
+    assert_eq!(nearest(fixture, 0.0, 1000).await.len(), 50);
+    assert_eq!(fixture.index().count(&space()).await.expect("counts"), 50);
+}
+
+/// Twice is once, and the later vector counts.
+pub async fn upsert_twice_is_upsert_once(fixture: &dyn Fixture) {
+    fixture.write(&[record(1, 0.0), record(2, 1.0)]).await;
+    fixture.write(&[record(1, 0.0)]).await;
+    assert_eq!(fixture.index().count(&space()).await.expect("counts"), 2);
+    fixture.write(&[record(1, 2.0)]).await;
+    assert_eq!(nearest(fixture, 0.0, 2).await, [asset(2), asset(1)]);
+}
+
+/// A filter that keeps few still gives `k`.
+pub async fn filters_are_exact(fixture: &dyn Fixture) {
+    let records: Vec<_> = (0..200).map(|n| record(n, n as f32 * 0.01)).collect();
+    fixture.write(&records).await;
+    let only: HashSet<AssetId> = [150, 160, 170].map(asset).into();
+    let found = fixture.index().search(&space(), &direction(0.0), 3, Some(&only)).await.expect("searches");
+    let found: Vec<_> = found.into_iter().map(|neighbor| neighbor.asset).collect();
+    assert_eq!(found, [asset(150), asset(160), asset(170)]);
+}
+
+/// Deleting an asset removes all its records, and nothing else.
+pub async fn deletes_an_asset(fixture: &dyn Fixture) {
+    let region = Region::from_corners(0.1, 0.1, 0.4, 0.4);
+    let second = VectorRecord::new(asset(1), space(), region, direction(0.1));
+    fixture.write(&[record(1, 0.0), second, record(2, 0.2)]).await;
+    assert_eq!(nearest(fixture, 0.0, 9).await, [asset(1), asset(1), asset(2)]);
+    fixture.index().delete(&asset(1)).await.expect("deletes");
+    assert_eq!(nearest(fixture, 0.0, 9).await, [asset(2)]);
+}
+
+/// Spaces do not mix, and a vector that does not fit is refused.
+pub async fn spaces_are_apart(fixture: &dyn Fixture) {
+    fixture.write(&[record(1, 0.0)]).await;
+    let other = VectorSpace::from_name("face/test@1");
+    assert!(fixture.index().search(&other, &direction(0.0), 3, None).await.expect("searches").is_empty());
+    let error = fixture.index().search(&space(), &[1.0, 0.0], 3, None).await.expect_err("is refused");
+    assert!(matches!(error, IndexError::Dimensions { expected: 20, got: 2, .. }), "{error}");
+}

@@ -1,0 +1,8 @@
+//! What docent's tests share.
+
+pub mod conformance;
+pub mod corpus;
+pub mod fixtures;
+pub mod program;
+pub mod random;
+pub mod source;

@@ -1,0 +1,259 @@
+//! A small archive in a real ledger, filled through the store's own contract, and the API over it.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docent::assets::{FileSource, file_uri};
+use docent::http::{AppState, Options, Ports, Searcher, serve};
+use docent::queue::Lane;
+use docent::search::{Hit, SearchError};
+use docent::store::{
+    AssetFilter, Catalog, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Page, Reviews,
+    Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
+};
+use docent_models::ModelRef;
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::suggestion::Claim;
+use docent_pipelines::{
+    Analysis, AnalyzerId, AssetId, Confidence, DecodeLimits, Failure, FailureKind, Kind, Region, Suggestion,
+};
+use tempfile::TempDir;
+
+/// Pictures of the archive, the first registered first, and therefore listed last.
+pub const PICTURES: [&str; 4] = ["coffee.jpg", "china.jpg", "chelsea.jpg", "astronaut.jpg"];
+/// A file that is no picture.
+pub const BROKEN: &str = "broken.jpg";
+/// A token for archives that ask for one.
+pub const TOKEN: &str = "a-token-of-sufficient-length";
+/// What a hostile file may hold.
+pub const HOSTILE: &str = "<img src=x onerror=\"document.title='broken in'\"> NASA";
+
+/// The archive.
+pub struct Archive {
+    pub folder: TempDir,
+    pub store: Arc<SqliteStore>,
+    pub assets: BTreeMap<&'static str, AssetId>,
+}
+
+/// A searcher without networks: a file's name is what it shows.
+struct ByName(Arc<SqliteStore>);
+
+#[async_trait]
+impl Searcher for ByName {
+    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError> {
+        if words == "fail" {
+            return Err(SearchError::Model("a secret of the machine".to_owned()));
+        }
+        let mut hits = hits(&self.0, filter).await?;
+        hits.retain(|hit| hit.uri.contains(words));
+        hits.truncate(k);
+        Ok(hits)
+    }
+
+    async fn by_asset(
+        &self,
+        asset: &AssetId,
+        k: usize,
+        filter: &AssetFilter,
+    ) -> Result<Vec<Hit>, SearchError> {
+        let mut hits = hits(&self.0, filter).await?;
+        hits.retain(|hit| hit.asset_id != *asset);
+        hits.truncate(k);
+        Ok(hits)
+    }
+}
+
+async fn hits(store: &SqliteStore, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError> {
+    let rows = store.list_assets(filter, &Page { limit: 100, after: None }).await?.rows;
+    Ok(rows
+        .into_iter()
+        .enumerate()
+        .map(|(place, row)| Hit {
+            asset_id: row.asset_id,
+            uri: row.uris[0].clone(),
+            score: 0.9 - 0.1 * place as f32,
+        })
+        .collect())
+}
+
+/// The models the archive's suggestions come from.
+pub fn wanted() -> Wanted {
+    let model = |id: &str| ModelRef::new(id, "1");
+    Wanted::from([
+        (AnalyzerId::Decode, model("decoder")),
+        (AnalyzerId::Tags, model("tagger")),
+        (AnalyzerId::Objects, model("detector")),
+        (AnalyzerId::Faces, model("faces")),
+        (AnalyzerId::Text, model("reader")),
+        (AnalyzerId::Caption, model("captioner")),
+    ])
+}
+
+fn claim(kind: Kind, value: &str, confidence: f64, region: Option<[f64; 4]>) -> Claim {
+    Claim {
+        kind,
+        value: value.to_owned(),
+        confidence: Confidence::new(confidence),
+        region: region.and_then(|[x1, y1, x2, y2]| Region::from_corners(x1, y1, x2, y2)),
+    }
+}
+
+fn claims(name: &str) -> Vec<(AnalyzerId, Claim)> {
+    let tag = |value, confidence| (AnalyzerId::Tags, claim(Kind::Tag, value, confidence, None));
+    match name {
+        "astronaut.jpg" => vec![
+            (AnalyzerId::Caption, claim(Kind::Caption, "a woman in an orange suit", 0.41, None)),
+            tag("person", 0.95),
+            tag("space suit", 0.74),
+            tag("uniform", 0.31),
+            (AnalyzerId::Objects, claim(Kind::Object, "person", 0.92, Some([0.02, 0.04, 0.98, 1.0]))),
+            (AnalyzerId::Faces, claim(Kind::Face, "face", 0.99, Some([0.35, 0.13, 0.55, 0.4]))),
+            (AnalyzerId::Text, claim(Kind::Text, HOSTILE, 0.66, Some([0.5, 0.8, 0.75, 0.9]))),
+        ],
+        "chelsea.jpg" => vec![
+            tag("cat", 0.97),
+            tag("animal", 0.98),
+            (AnalyzerId::Objects, claim(Kind::Object, "cat", 0.88, Some([0.1, 0.0, 0.9, 1.0]))),
+        ],
+        "china.jpg" => vec![tag("temple", 0.81), tag("building", 0.9)],
+        _ => vec![tag("coffee", 0.93)],
+    }
+}
+
+impl Archive {
+    /// An archive without pictures.
+    pub async fn empty() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("the ledger opens");
+        Self { folder, store: Arc::new(store), assets: BTreeMap::new() }
+    }
+
+    /// Four pictures with suggestions, and a file that cannot be decoded.
+    pub async fn with_pictures() -> Self {
+        let mut archive = Self::empty().await;
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures");
+        std::fs::write(archive.path(BROKEN), b"\xff\xd8\xff and no more").expect("is written");
+        archive.add(BROKEN).await;
+        for name in PICTURES {
+            std::fs::copy(fixtures.join(name), archive.path(name)).expect("the fixture is there");
+            archive.add(name).await;
+        }
+        archive
+    }
+
+    /// Where a file of the archive lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Registers a file and records what is claimed about it, as a walk would.
+    async fn add(&mut self, name: &'static str) {
+        let bytes = std::fs::read(self.path(name)).expect("the file is there");
+        let hash = ContentHash::of(&bytes);
+        let file = FoundFile {
+            uri: file_uri(&self.path(name)),
+            stamp: FileStamp { bytes: bytes.len() as u64, modified_ns: 0 },
+            hash,
+            lane: Lane::Backfill,
+        };
+        let wanted = wanted();
+        self.store.register(&[file], &wanted).await.expect("is registered");
+        let request = LeaseRequest {
+            owner: "test".to_owned(),
+            limit: 10,
+            duration: Duration::from_secs(60),
+            wanted: wanted.clone(),
+        };
+        for job in self.store.lease(&request).await.expect("leases") {
+            self.store.begin_run(&job, "test").await.expect("begins");
+            self.record(name, &job.asset).await;
+        }
+        self.assets.insert(name, hash.asset_id());
+    }
+
+    async fn record(&self, name: &str, asset: &AssetId) {
+        let (wanted, mut analysis) = (wanted(), Analysis::default());
+        let mut outcomes = Vec::new();
+        if name == BROKEN {
+            let failure = Failure {
+                analyzer: AnalyzerId::Decode,
+                kind: FailureKind::Permanent,
+                reason: "decode jpeg: the file is cut off".to_owned(),
+            };
+            outcomes.push(Outcome {
+                analyzer: AnalyzerId::Decode,
+                model: wanted[&AnalyzerId::Decode].clone(),
+                state: OutcomeState::Failed { failure: failure.clone() },
+            });
+            analysis.failures.push(failure);
+        } else {
+            for (analyzer, model) in wanted.clone() {
+                analysis.completed.insert(analyzer, model.clone());
+                outcomes.push(Outcome { analyzer, model, state: OutcomeState::Done });
+            }
+            for (analyzer, claim) in claims(name) {
+                let model = wanted[&analyzer].clone();
+                analysis.suggestions.push(Suggestion::new(asset.clone(), analyzer, claim, model));
+            }
+        }
+        let size = image::image_dimensions(self.path(name)).ok();
+        let run = Run {
+            asset: asset.clone(),
+            owner: "test".to_owned(),
+            picture: size.map(|(width, height)| (width, height, "jpeg")),
+        };
+        self.store.record(&run, &analysis, &outcomes).await.expect("is recorded");
+    }
+
+    /// The API over the archive.
+    pub fn state(&self, token: Option<&str>) -> AppState {
+        AppState::new(self.ports(), Options { token: token.map(str::to_owned), ..self.options() })
+    }
+
+    /// What the API works with.
+    pub fn ports(&self) -> Ports {
+        Ports {
+            store: Arc::clone(&self.store) as _,
+            search: Arc::new(ByName(Arc::clone(&self.store))),
+            source: Arc::new(FileSource { max_bytes: 10_000_000 }),
+        }
+    }
+
+    /// The API as it is on one machine.
+    pub fn options(&self) -> Options {
+        Options {
+            token: None,
+            hosts: Vec::new(),
+            reviewer: "archivist".to_owned(),
+            decode: DecodeLimits::default(),
+            cache_bytes: 1 << 20,
+            wanted: wanted(),
+            metrics: None,
+        }
+    }
+
+    /// Serves the archive on a free port of loopback; answers the address of the page.
+    pub async fn serve(&self, token: Option<&str>) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("has an address");
+        tokio::spawn(serve(listener, self.state(token), std::future::pending()));
+        format!("http://{address}/")
+    }
+
+    /// The suggestion of a picture with this value.
+    pub async fn suggestion(&self, name: &str, value: &str) -> SuggestionRow {
+        let filter = SuggestionFilter {
+            asset: Some(self.assets[name].clone()),
+            value: Some(value.to_owned()),
+            ..SuggestionFilter::default()
+        };
+        let page = Page { limit: 10, after: None };
+        self.store.suggestions(&filter, &page).await.expect("lists").rows.remove(0)
+    }
+}

@@ -1,0 +1,132 @@
+//! Killed without warning again and again, docent ends with the rows of a run that nobody disturbed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use docent_tests::corpus;
+use docent_tests::program::Docent;
+use docent_tests::random::Random;
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
+const PICTURES: usize = 300;
+const KILLS: usize = 50;
+/// Change it to look at other moments; a failure prints the one in use.
+const SEED: u64 = 20_261;
+
+/// What has to be the same in the end.
+#[derive(Debug, PartialEq)]
+struct Rows {
+    suggestions: BTreeMap<String, Value>,
+    failures: BTreeMap<String, Value>,
+    counts: Value,
+}
+
+impl Rows {
+    fn of(docent: &Docent) -> Self {
+        let status = docent.status();
+        Self {
+            suggestions: keyed(docent.suggestions(), "id"),
+            failures: keyed(docent.failures(), "uri"),
+            counts: json!({
+                "assets": status["assets"], "paths": status["paths"], "analyzers": status["analyzers"],
+                "suggestions": status["suggestions"], "vectors": status["vectors"],
+            }),
+        }
+    }
+}
+
+/// Rows by a key that must be unique, without times.
+fn keyed(rows: Vec<Value>, key: &str) -> BTreeMap<String, Value> {
+    let mut keyed = BTreeMap::new();
+    for mut row in rows {
+        let fields = row.as_object_mut().expect("an object");
+        fields.retain(|name, _| name != "at" && name != "created_at");
+        let name = row[key].as_str().expect("a text").to_owned();
+        assert!(keyed.insert(name.clone(), row).is_none(), "{name} is there twice");
+    }
+    keyed
+}
+
+fn differences(one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> String {
+    let mut lines = Vec::new();
+    for (key, row) in one {
+        match other.get(key) {
+            None => lines.push(format!("lost: {row}")),
+            Some(same) if same == row => {}
+            Some(changed) => lines.push(format!("changed: {row}\n     to: {changed}")),
+        }
+    }
+    lines.extend(
+        other.iter().filter(|(key, _)| !one.contains_key(*key)).map(|(_, row)| format!("new: {row}")),
+    );
+    let more = lines.len().saturating_sub(10);
+    lines.truncate(10);
+    format!("{}\nand {more} more", lines.join("\n"))
+}
+
+/// Moments at which to kill, as working time since the run before: sorted random moments of one long run, taken apart.
+fn moments(total: Duration, random: &mut Random) -> Vec<Duration> {
+    let mut points: Vec<f64> = (0..KILLS).map(|_| random.share()).collect();
+    points.sort_by(f64::total_cmp);
+    let before = std::iter::once(0.0).chain(points.clone());
+    points.iter().zip(before).map(|(point, before)| total.mul_f64(point - before)).collect()
+}
+
+#[test]
+fn fifty_kills_change_nothing() {
+    eprintln!("seed {SEED}");
+    let calm = Docent::new(PROGRAM);
+    let pictures = calm.folder().join("pictures");
+    corpus::write(&pictures, PICTURES, SEED);
+    // A file that cannot be decoded must not be lost either.
+    std::fs::write(pictures.join("broken.jpg"), b"\xff\xd8\xff\xe0 and no more").expect("is written");
+    let args = ["ingest".as_ref(), pictures.as_os_str(), "--format=json".as_ref()];
+    let undisturbed = calm.run(args).expect(0);
+    let expected = Rows::of(&calm);
+    assert_eq!(undisturbed.summary()["analyzed"], PICTURES, "{:?}", undisturbed.summary());
+    assert_eq!(expected.failures.len(), 1);
+    eprintln!("undisturbed: {:?}, {} suggestions", undisturbed.elapsed, expected.suggestions.len());
+
+    let torn = Docent::new(PROGRAM);
+    let start = start_up(&pictures);
+    let mut running = 0;
+    let mut random = Random::new(SEED);
+    let work = undisturbed.elapsed.saturating_sub(start);
+    let moments = moments(work, &mut random);
+    let mut tries = 0;
+    while running < KILLS {
+        assert!(tries < 4 * KILLS, "only {running} of {tries} kills met a running docent");
+        let moment = moments[tries % moments.len()];
+        // One in five dies while it still reads the folder or loads the networks.
+        let moment = if tries % 5 == 4 { start.mul_f64(random.share()) } else { start + moment };
+        let mut run = torn.start(args);
+        run.watch(moment, |_| false);
+        let alive = run.kill();
+        eprintln!("kill {tries} after {moment:?}{}", if alive { "" } else { ": it had ended" });
+        running += usize::from(alive);
+        tries += 1;
+        if !alive {
+            // Everything is done: from the beginning, over what is there.
+            torn.run(["retry", "--all", "--queue-only"]).expect(0);
+        }
+    }
+    let last = torn.run(args).expect(0);
+    eprintln!("{running} of {tries} kills met it alive; the last run took {:?}", last.elapsed);
+    assert_eq!(last.summary()["remaining"], 0, "{:?}", last.summary());
+    let found = Rows::of(&torn);
+    let suggestions = differences(&expected.suggestions, &found.suggestions);
+    assert_eq!(expected.suggestions.len(), found.suggestions.len(), "seed {SEED}\n{suggestions}");
+    assert!(expected.suggestions == found.suggestions, "seed {SEED}\n{suggestions}");
+    let failures = differences(&expected.failures, &found.failures);
+    assert!(expected.failures == found.failures, "seed {SEED}\n{failures}");
+    assert_eq!(expected.counts, found.counts, "seed {SEED}");
+}
+
+/// How long docent takes until it works: the time for a single picture.
+fn start_up(pictures: &Path) -> Duration {
+    let docent = Docent::new(PROGRAM);
+    let one = pictures.join("0000.jpg");
+    docent.run(["ingest".as_ref(), one.as_os_str()]).expect(0).elapsed
+}

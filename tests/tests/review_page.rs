@@ -1,0 +1,308 @@
+//! The review page in a real browser: headless Chromium, driven over WebDriver.
+
+mod archive;
+mod browser;
+
+use archive::{Archive, HOSTILE, PICTURES, TOKEN};
+use browser::Browser;
+use docent::queue::Lane;
+use docent::store::{Catalog, Decision, FileStamp, FoundFile, Ledger, Page, Reviewer, Reviews};
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{Kind, Status};
+use serde_json::json;
+
+/// The suggestion that is selected, as `value/status`.
+const SELECTED: &str = "(() => { const row = document.querySelector('.row.selected'); return row && !row.hasAttribute('aria-busy') && \
+                        row.querySelector('.value').textContent + '/' + (row.querySelector('.chip')?.textContent ?? 'pending'); })()";
+
+fn selected(row: &str) -> String {
+    format!("{SELECTED} === {}", json!(row))
+}
+
+async fn open(archive: &Archive, name: &str) -> Browser {
+    let page = archive.serve(None).await;
+    let browser = Browser::open(&format!("{page}#asset={}", archive.assets[name])).await;
+    browser
+        .until(
+            "document.querySelector('.row.selected') && document.querySelector('.picture img').naturalWidth",
+        )
+        .await;
+    browser
+}
+
+async fn status(archive: &Archive, name: &str, value: &str) -> Status {
+    archive.suggestion(name, value).await.status
+}
+
+#[tokio::test]
+async fn thumbnails_are_listed_and_really_load() {
+    let archive = Archive::with_pictures().await;
+    let browser = Browser::open(&archive.serve(None).await).await;
+    browser.until(&format!("document.querySelectorAll('.cell').length === {}", PICTURES.len() + 1)).await;
+    browser
+        .until(&format!(
+            "[...document.querySelectorAll('.cell img')].filter(image => image.naturalWidth > 0).length === {}",
+            PICTURES.len()
+        ))
+        .await;
+    browser.until("document.querySelectorAll('.frame.missing').length === 1").await;
+    let counts = browser.value("document.getElementById('counts').innerText.replaceAll('\\n', ' ')").await;
+    assert_eq!(counts, json!("5 pictures 13 to review 0 accepted 0 rejected"));
+    assert_eq!(browser.value("document.querySelector('.cell .badge').textContent").await, json!("7"));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn an_empty_archive_says_what_to_do() {
+    let archive = Archive::empty().await;
+    let browser = Browser::open(&archive.serve(None).await).await;
+    browser.until("document.getElementById('gallery-empty').textContent.includes('docent ingest')").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn regions_lie_where_they_were_found() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "astronaut.jpg").await;
+    browser.until("document.querySelectorAll('.region').length === 3").await;
+    let face = archive.suggestion("astronaut.jpg", "face").await;
+    let region = face.region.expect("a face has a region");
+    let measured = browser
+        .value(&format!(
+            "(() => {{ const picture = document.querySelector('.picture img').getBoundingClientRect(); \
+             const box = document.querySelector('.region[data-id=\"{}\"]').getBoundingClientRect(); \
+             return [(box.x - picture.x) / picture.width, (box.y - picture.y) / picture.height, \
+             box.width / picture.width, box.height / picture.height, picture.width / picture.height]; }})()",
+            face.id
+        ))
+        .await;
+    let expected = [region.x, region.y, region.width, region.height, 1.0];
+    for (measured, expected) in measured.as_array().expect("a list").iter().zip(expected) {
+        let measured = measured.as_f64().expect("a number");
+        assert!((measured - expected).abs() < 0.01, "{measured} is not {expected}");
+    }
+    browser.click(&format!(".region[data-id=\"{}\"]", face.id)).await;
+    browser.until(&selected("face/pending")).await;
+    browser.until("document.querySelector('.label').textContent === 'face 99 %'").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn keys_decide() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "astronaut.jpg").await;
+    browser.until(&selected("a woman in an orange suit/pending")).await;
+    browser.press("j").await;
+    browser.until(&selected("person/pending")).await;
+    browser.press("a").await;
+    browser.until(&selected("space suit/pending")).await;
+    browser.press("r").await;
+    browser.until(&selected("uniform/pending")).await;
+    browser.until("document.querySelector('[data-count=rejected] dd').textContent === '1'").await;
+    browser.until("!document.querySelector('[aria-busy]')").await;
+    assert_eq!(status(&archive, "astronaut.jpg", "space suit").await, Status::Rejected);
+    assert_eq!(browser.value("document.querySelector('.cell .badge').textContent").await, json!("5"));
+
+    browser.press("u").await;
+    browser.until(&selected("space suit/pending")).await;
+    browser.until("document.querySelector('[data-count=rejected] dd').textContent === '0'").await;
+    assert_eq!(status(&archive, "astronaut.jpg", "space suit").await, Status::Pending);
+    browser.press("k").await;
+    browser.until(&selected("person/accepted")).await;
+    browser.press("u").await;
+    browser.until(&selected("person/pending")).await;
+    let id = archive
+        .store
+        .suggestions(
+            &docent::store::SuggestionFilter {
+                kind: Some(Kind::Tag),
+                value: Some("person".to_owned()),
+                ..Default::default()
+            },
+            &Page { limit: 1, after: None },
+        )
+        .await
+        .expect("lists")
+        .rows
+        .remove(0)
+        .id;
+    let log = archive.store.reviews(&id).await.expect("lists");
+    let log: Vec<_> = log.iter().map(|entry| (entry.action.as_str(), entry.client.as_str())).collect();
+    assert_eq!(log, [("accept", "web"), ("undo", "web")]);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_last_suggestion_leads_to_the_next_picture() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "chelsea.jpg").await;
+    browser.until(&selected("animal/pending")).await;
+    browser.press("jj").await;
+    browser.until(&selected("cat/pending")).await;
+    browser.press("j").await;
+    browser.until(&selected("building/pending")).await;
+    assert_eq!(browser.value("document.getElementById('asset-name').textContent").await, json!("china.jpg"));
+    browser.press("K").await;
+    browser.until("document.getElementById('asset-name').textContent === 'chelsea.jpg'").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn undo_returns_to_the_picture_it_is_about() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "china.jpg").await;
+    browser.until(&selected("building/pending")).await;
+    browser.press("a").await;
+    browser.until(&selected("temple/pending")).await;
+    browser.press("J").await;
+    browser.until(&selected("coffee/pending")).await;
+    browser.press("u").await;
+    browser.until(&selected("building/pending")).await;
+    assert_eq!(status(&archive, "china.jpg", "building").await, Status::Pending);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn accepting_all_asks_with_the_number() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "astronaut.jpg").await;
+    browser.choose("filter-kind", "tag").await;
+    browser.choose("filter-min", "90").await;
+    browser.click("#accept-all").await;
+    browser.until("document.getElementById('accept-confirm').textContent === 'Accept 1'").await;
+    browser.click("#accept-form input[value=archive]").await;
+    browser.until("document.getElementById('accept-confirm').textContent === 'Accept 5'").await;
+    browser.click("#accept-confirm").await;
+    browser.until("document.querySelector('[data-count=accepted] dd').textContent === '5'").await;
+    for (name, value) in [("chelsea.jpg", "animal"), ("china.jpg", "building"), ("coffee.jpg", "coffee")] {
+        assert_eq!(status(&archive, name, value).await, Status::Accepted, "{value}");
+    }
+    assert_eq!(status(&archive, "china.jpg", "temple").await, Status::Pending);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn filters_narrow_the_gallery_and_the_suggestions() {
+    let archive = Archive::with_pictures().await;
+    let by = Reviewer { name: "x".to_owned(), client: "cli".to_owned() };
+    let cat = archive.suggestion("chelsea.jpg", "animal").await.id;
+    archive.store.decide(&cat, Decision::Accept, &by).await.expect("is decided");
+    let browser = open(&archive, "chelsea.jpg").await;
+    browser.choose("filter-kind", "object").await;
+    browser.until("document.querySelectorAll('.cell').length === 2").await;
+    browser.until("document.querySelectorAll('.row').length === 1").await;
+    browser.choose("filter-kind", "").await;
+    browser.choose("filter-status", "accepted").await;
+    browser.until("document.querySelectorAll('.cell').length === 1").await;
+    browser.until(&selected("animal/accepted")).await;
+    browser.choose("filter-status", "").await;
+    browser.choose("filter-min", "98").await;
+    browser.until("document.querySelectorAll('.row').length === 1").await;
+    browser.until("document.querySelectorAll('.cell').length === 2").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn pictures_are_found_by_words_and_by_likeness() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "astronaut.jpg").await;
+    browser.press("/").await;
+    browser.until("document.activeElement.id === 'words'").await;
+    browser.press("coffee\n").await;
+    browser.until("document.querySelectorAll('.cell').length === 1").await;
+    assert_eq!(browser.value("document.querySelector('.cell .name').textContent").await, json!("coffee.jpg"));
+    browser.until("document.querySelector('.badge.score').textContent === '0.600'").await;
+    browser.click("#similar").await;
+    browser.until(&format!("document.querySelectorAll('.badge.score').length === {}", PICTURES.len())).await;
+    browser.until("!document.querySelector('.cells').textContent.includes('astronaut')").await;
+    browser.click("#source-clear").await;
+    browser.until("document.querySelectorAll('.badge.score').length === 0").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn who_decided_first_is_told() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "chelsea.jpg").await;
+    browser.until(&selected("animal/pending")).await;
+    let id = archive.suggestion("chelsea.jpg", "animal").await.id;
+    let other = Reviewer { name: "Somebody Else".to_owned(), client: "cli".to_owned() };
+    archive.store.decide(&id, Decision::Reject, &other).await.expect("is decided");
+    browser.press("a").await;
+    browser
+        .until("document.querySelector('.toast.conflict')?.textContent.includes('already rejected by Somebody Else (cli')")
+        .await;
+    browser.until("document.querySelector('.row .chip')?.textContent === 'rejected'").await;
+    assert_eq!(status(&archive, "chelsea.jpg", "animal").await, Status::Rejected);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once() {
+    let archive = Archive::with_pictures().await;
+    let page = archive.serve(Some(TOKEN)).await;
+    let browser = Browser::open(&page).await;
+    browser.until("document.getElementById('login').open").await;
+    assert_eq!(browser.value("document.querySelectorAll('.cell').length").await, json!(0));
+    browser.fill("#login-token", "wrong\n").await;
+    browser.until("!document.getElementById('login-error').hidden").await;
+    browser.fill("#login-token", &format!("{TOKEN}\n")).await;
+    browser.until("!document.getElementById('login').open").await;
+    browser.until("document.querySelector('.cell img')?.naturalWidth > 0").await;
+    assert_eq!(browser.value("document.cookie").await, json!(""), "scripts cannot read the session");
+    browser.go(&page).await;
+    browser.until("document.querySelector('.cell img')?.naturalWidth > 0").await;
+    assert_eq!(browser.value("document.getElementById('login').open").await, json!(false));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn what_files_say_stays_text() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "astronaut.jpg").await;
+    let hostile = archive.suggestion("astronaut.jpg", HOSTILE).await.id;
+    browser.click(&format!(".row[data-id=\"{hostile}\"]")).await;
+    browser.until(&selected(&format!("{HOSTILE}/pending"))).await;
+    assert_eq!(browser.value("document.querySelectorAll('#panel img, .labels img').length").await, json!(0));
+    assert_eq!(browser.value("document.title").await, json!("astronaut.jpg – docent"));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn failures_are_listed_with_their_reason() {
+    let archive = Archive::with_pictures().await;
+    let browser = Browser::open(&archive.serve(None).await).await;
+    browser.until("document.getElementById('show-failures').textContent === 'Failures (1)'").await;
+    browser.click("#show-failures").await;
+    browser.until("document.querySelector('#failures tbody')?.textContent.includes('cut off')").await;
+    browser.press("\u{e00c}").await;
+    browser.until("document.getElementById('failures').hidden").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn large_archives_keep_the_page_small() {
+    let archive = Archive::with_pictures().await;
+    let files: Vec<FoundFile> = (0..3000)
+        .map(|n| FoundFile {
+            uri: format!("file:///nowhere/{n}.jpg"),
+            stamp: FileStamp { bytes: 1, modified_ns: 0 },
+            hash: ContentHash::of(format!("{n}").as_bytes()),
+            lane: Lane::Backfill,
+        })
+        .collect();
+    archive.store.register(&files, &archive::wanted()).await.expect("is registered");
+    assert_eq!(archive.store.counts(&archive::wanted()).await.expect("counts").assets, 3005);
+    let browser = Browser::open(&archive.serve(None).await).await;
+    browser.until("document.querySelectorAll('.cell').length > 4").await;
+    // Scrolling to the end, again and again, until there is no more.
+    browser
+        .until(
+            "(() => { const cells = document.getElementById('cells'); cells.scrollTop = cells.scrollHeight; \
+             return document.querySelector('[aria-posinset=\"3005\"]'); })()",
+        )
+        .await;
+    let shown = browser.value("document.querySelectorAll('.cell').length").await.as_u64().expect("a number");
+    assert!(shown < 60, "{shown} cells are in the document");
+    browser.close().await;
+}

@@ -1,0 +1,42 @@
+//! Every store passes the same cases.
+
+use docent::store::{SqliteStore, StoreError};
+use docent_tests::conformance::store as cases;
+
+macro_rules! conformance {
+    ($($case:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $case() {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens");
+            cases::$case(&store).await;
+            store.close().await;
+        }
+    )*};
+}
+
+conformance!(
+    registering_is_idempotent,
+    leases_exclude_and_expire,
+    lost_runs_are_counted,
+    recording_is_idempotent,
+    decisions_are_permanent,
+    deciding_is_guarded_and_logged,
+    ids_may_be_abbreviated,
+    accepting_all_is_bounded,
+    pages_are_stable_under_writes,
+    failures_are_listed_and_requeued,
+    stale_and_missing_work_is_found,
+    vectors_are_kept_with_their_run,
+    filters_select,
+);
+
+#[tokio::test]
+async fn a_file_that_is_no_ledger_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.sqlite");
+    let content = b"this is somebody's diary, not a database, and long enough to be one".repeat(100);
+    std::fs::write(&path, &content).expect("is written");
+    assert!(matches!(SqliteStore::open(&path).await, Err(StoreError::Corrupt { .. })));
+    assert_eq!(std::fs::read(&path).expect("is read"), content);
+}

@@ -1,0 +1,202 @@
+//! `docent ingest`
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use docent_pipelines::{AnalyzerId, Kind, Status};
+
+use super::lookup::{analyzers, pages, place, uri_prefix};
+use super::output::{Format, FormatArg, Out, say};
+use super::table::{Column, Table};
+use super::watch::{summary_event, watch};
+use super::{Outcome, words};
+use crate::app::{Access, App, IngestRequest, IngestSummary};
+use crate::config::Config;
+use crate::progress::Progress;
+use crate::shutdown::Shutdown;
+use crate::store::{Store, SuggestionFilter};
+
+const HELP: &str = "\
+Examples:
+  docent ingest ~/Pictures
+  docent ingest scans/ --only text,embedding    the rest can follow with `docent retry --missing`
+  docent ingest /archive --format json | tee ingest.log
+
+Files are known by their content: a moved or copied file is not analyzed again, and both paths are kept. Files that
+cannot be read as pictures are listed by `docent failures` and do not stop the rest. Hidden files and folders are left
+out.
+
+Ctrl-C lets the pictures in work finish and stops. Whenever and however docent was stopped, the same command goes on
+where it was.
+
+With --format json one event per line is written: {\"event\":\"progress\",...} every second and {\"event\":\"summary\",...}
+at the end.
+
+Exit codes: 0 everything was looked at, even if some files are bad; 1 there was no file at all; 2 an error;
+130 stopped before the end.";
+
+/// Look at pictures and keep what is found as suggestions
+///
+/// Walks files and folders, registers every picture, and runs the analyzers on what is new.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct IngestArgs {
+    /// Files and folders
+    #[arg(required = true, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+    /// Only these analyzers; the others stay missing
+    #[arg(long, value_delimiter = ',', value_parser = analyzers(), value_name = "ANALYZER,...")]
+    only: Option<Vec<AnalyzerId>>,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let format = args.format.format;
+    let grace = config.work.grace_seconds;
+    let app = App::open(config, Access::Exclusive).await?;
+    let progress = Arc::new(Progress::default());
+    let shutdown = Shutdown::new();
+    let prefixes: Vec<String> = args.paths.iter().map(|path| uri_prefix(path)).collect();
+    let request =
+        IngestRequest { paths: args.paths.iter().map(|path| place(path)).collect(), only: args.only };
+    let job = app.ingest(request, Arc::clone(&progress), &shutdown);
+    let summary = watch(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
+    if format == Format::Json {
+        summary_event(&summary, out)?;
+    } else {
+        out.line(looked_at(&summary))?;
+        let mut found = Found::gather(&*app.store(), &prefixes).await?;
+        if !found.is_empty() {
+            out.line("")?;
+            out.table(&mut found.table())?;
+        }
+        out.flush()?;
+        advise(&summary);
+    }
+    app.close().await;
+    Ok(match summary {
+        IngestSummary { interrupted: true, .. } => Outcome::Interrupted,
+        IngestSummary { found: 0, .. } => Outcome::Nothing,
+        _ => Outcome::Done,
+    })
+}
+
+/// The summary in one sentence.
+fn looked_at(summary: &IngestSummary) -> String {
+    let mut parts = Vec::new();
+    let mut part = |value: u64, what: &str| {
+        if value > 0 {
+            parts.push(format!("{} {what}", words::number(value)));
+        }
+    };
+    part(summary.analyzed, "analyzed");
+    part(summary.failed, "failed");
+    part(summary.unchanged, "known before");
+    part(summary.skipped, "no pictures");
+    part(summary.unreadable_count, "unreadable");
+    part(summary.hidden, "hidden and left out");
+    let list = if parts.is_empty() { "nothing new".to_owned() } else { parts.join(", ") };
+    let files = words::count(summary.found, "file", "files");
+    format!("{files} in {}: {list}", words::duration(summary.elapsed_seconds))
+}
+
+/// Places that could not be read are named up to this many.
+const NAMED: usize = 20;
+
+/// What to do next.
+pub(super) fn advise(summary: &IngestSummary) {
+    for (path, reason) in summary.unreadable.iter().take(NAMED) {
+        say(super::table::printable(&format!("cannot be read: {path}: {reason}")));
+    }
+    if summary.unreadable_count > NAMED as u64 {
+        let more = summary.unreadable_count - NAMED as u64;
+        say(format!("cannot be read: {} more", words::number(more)));
+    }
+    if summary.failed > 0 {
+        let pictures = words::count(summary.failed, "picture", "pictures");
+        say(format!("{pictures} failed in whole or in part: `docent failures` tells why"));
+    }
+    if summary.interrupted {
+        let left = words::count(summary.remaining, "known picture waits", "known pictures wait");
+        say(format!("stopped; {left}. The same command goes on from here"));
+    } else if summary.analyzed > 0 {
+        say("`docent serve` opens the review page, `docent suggestions` lists what was found");
+    }
+}
+
+/// What the ledger holds below some places.
+#[derive(Default)]
+struct Found {
+    values: BTreeMap<Kind, BTreeMap<String, u64>>,
+    cut_off: bool,
+}
+
+/// An overview need not read a whole archive: so many suggestions are a fraction of a second.
+const OVERVIEW: u64 = 100_000;
+/// Values named for each kind.
+const TOP: usize = 6;
+
+impl Found {
+    async fn gather(store: &dyn Store, prefixes: &[String]) -> anyhow::Result<Self> {
+        let mut found = Self::default();
+        for prefix in prefixes {
+            let filter = SuggestionFilter { uri_prefix: Some(prefix.clone()), ..SuggestionFilter::default() };
+            let seen = pages(
+                Some(OVERVIEW),
+                async |page| store.suggestions(&filter, page).await,
+                |rows| {
+                    for row in
+                        rows.into_iter().filter(|r| matches!(r.status, Status::Pending | Status::Accepted))
+                    {
+                        *found.values.entry(row.kind).or_default().entry(row.value).or_default() += 1;
+                    }
+                    Ok(())
+                },
+            );
+            found.cut_off |= seen.await? == OVERVIEW;
+        }
+        Ok(found)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    fn table(&mut self) -> Table {
+        let mut table =
+            Table::new([Column::left("KIND"), Column::right("SUGGESTIONS"), Column::text("MOST FREQUENT")]);
+        for (kind, values) in &self.values {
+            let total = words::number(values.values().sum());
+            let total = if self.cut_off { format!("{total} or more") } else { total };
+            table.row([kind.to_string(), total, most_frequent(*kind, values)]);
+        }
+        table
+    }
+}
+
+fn most_frequent(kind: Kind, values: &BTreeMap<String, u64>) -> String {
+    // Sentences and texts are nearly all different, and faces all the same.
+    if matches!(kind, Kind::Caption | Kind::Text | Kind::Face) {
+        return String::new();
+    }
+    let mut sorted: Vec<_> = values.iter().collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let named = sorted.iter().take(TOP).map(|(value, count)| format!("{value} {count}"));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_come_first_and_ties_by_name() {
+        let values =
+            [("cat", 2), ("dog", 7), ("apple", 2)].map(|(value, count)| (value.to_owned(), count)).into();
+        assert_eq!(most_frequent(Kind::Tag, &values), "dog 7, apple 2, cat 2");
+        assert_eq!(most_frequent(Kind::Caption, &values), "");
+    }
+}

@@ -1,0 +1,209 @@
+//! The `docent` command. Data goes to stdout, talk to stderr; the exit code tells the outcome.
+
+mod analyze;
+mod completions;
+mod decide;
+mod doctor;
+mod failures;
+mod history;
+mod ingest;
+mod lookup;
+mod models;
+mod output;
+mod problem;
+mod retry;
+mod search;
+mod serve;
+mod similar;
+mod status;
+mod suggestions;
+mod table;
+mod watch;
+mod words;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use self::output::{Out, say};
+use crate::config::{Config, Overrides};
+use crate::telemetry;
+
+const EXAMPLES: &str = "\
+Examples:
+  docent ingest ~/Pictures              look at every picture below a folder
+  docent serve                          review what was found, in the browser
+  docent search \"two dogs on grass\"     find pictures by what they show
+  docent doctor                         see whether everything is in place
+
+Exit codes: 0 done, 1 nothing found or a negative answer, 2 an error, 130 interrupted.
+
+Options can also be set in docent/config.toml in the XDG configuration folder (mostly ~/.config/docent/config.toml), or
+by variables such as DOCENT_DATA_DIR; worker.default.toml in the source lists them all.";
+
+/// Describes the pictures of an archive, and asks before anything becomes metadata
+///
+/// docent tags and captions pictures, finds objects and faces, reads text, and makes everything searchable. What a network
+/// says is a suggestion until a person accepts it, and what a person rejects is never suggested again.
+#[derive(Parser)]
+#[command(name = "docent", bin_name = "docent", version, after_long_help = EXAMPLES, max_term_width = 120)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args)]
+struct Global {
+    /// Where docent keeps everything [default: docent's folder in the XDG data directory]
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Global options")]
+    data_dir: Option<PathBuf>,
+    /// Where the models lie [default: beside the program]
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Global options")]
+    models_dir: Option<PathBuf>,
+    /// The configuration file [default: docent/config.toml in the XDG configuration folder]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Global options")]
+    config: Option<PathBuf>,
+    /// Log more of what happens; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Ingest(ingest::IngestArgs),
+    Analyze(analyze::AnalyzeArgs),
+    Suggestions(suggestions::SuggestionsArgs),
+    Accept(decide::AcceptArgs),
+    Reject(decide::RejectArgs),
+    Undo(decide::UndoArgs),
+    History(history::HistoryArgs),
+    Status(status::StatusArgs),
+    Failures(failures::FailuresArgs),
+    Retry(retry::RetryArgs),
+    Search(search::SearchArgs),
+    Similar(similar::SimilarArgs),
+    Serve(serve::ServeArgs),
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    Doctor(doctor::DoctorArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It did what it was asked to.
+    Done,
+    /// It found nothing, or the answer is no.
+    Nothing,
+    /// It was asked to stop before the end.
+    Interrupted,
+}
+
+/// How long threads that still read a file may hold up the end of the program.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    limit_openmp();
+    let Cli { global, command } = Cli::parse();
+    match run(&global, command) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Nothing) => ExitCode::from(1),
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(error) if problem::is_closed_output(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format!("error: {}", problem::chain(&error)));
+            say(format!("hint: {}", problem::hint(&error)));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Starts the program anew with OMP_THREAD_LIMIT=1, unless it is set.
+///
+/// Tesseract's OpenMP threads spin while they wait and make reading many times slower on busy cores. The limit is read when
+/// the library is loaded, and changing the environment of a running process is not safe.
+fn limit_openmp() {
+    use std::os::unix::process::CommandExt;
+    const LIMIT: &str = "OMP_THREAD_LIMIT";
+    if std::env::var_os(LIMIT).is_some() {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
+        // Only returns if it fails; then reading is slow, and nothing else.
+        let _ = std::process::Command::new(program).arg0(name).args(arguments).env(LIMIT, "1").exec();
+    }
+}
+
+fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
+    if let Command::Completions(args) = &command {
+        return completions::run(args);
+    }
+    let overrides = Overrides {
+        file: global.config.clone(),
+        data_dir: global.data_dir.clone(),
+        models_dir: global.models_dir.clone(),
+        listen: match &command {
+            Command::Serve(args) => args.listen.clone(),
+            _ => None,
+        },
+        log_level: match global.verbose {
+            0 => None,
+            1 => Some("info".to_owned()),
+            _ => Some("debug".to_owned()),
+        },
+    };
+    let config = Config::load(&overrides)?;
+    telemetry::init(&config.log, matches!(command, Command::Serve(_)))?;
+    for name in &config.sources.unknown_variables {
+        tracing::warn!("variable {name} names no option and is ignored");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut out = Out::new();
+    let outcome = runtime.block_on(async {
+        let outcome = dispatch(config, command, &mut out).await?;
+        out.flush()?;
+        Ok(outcome)
+    });
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
+}
+
+async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Ingest(args) => ingest::run(config, args, out).await,
+        Command::Analyze(args) => analyze::run(config, args, out).await,
+        Command::Suggestions(args) => suggestions::run(config, args, out).await,
+        Command::Accept(args) => decide::accept(config, args, out).await,
+        Command::Reject(args) => decide::reject(config, args, out).await,
+        Command::Undo(args) => decide::undo(config, args, out).await,
+        Command::History(args) => history::run(config, args, out).await,
+        Command::Status(args) => status::run(config, args, out).await,
+        Command::Failures(args) => failures::run(config, args, out).await,
+        Command::Retry(args) => retry::run(config, args, out).await,
+        Command::Search(args) => search::run(config, args, out).await,
+        Command::Similar(args) => similar::run(config, args, out).await,
+        Command::Serve(args) => serve::run(config, args, out).await,
+        Command::Models(command) => models::run(&config, command, out),
+        Command::Doctor(args) => doctor::run(config, args, out).await,
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,91 @@
+//! `docent serve`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::Outcome;
+use super::output::{Out, say};
+use super::problem::Hinted;
+use crate::app::{Access, App};
+use crate::config::Config;
+use crate::http::{self, AppState, Options, Ports};
+use crate::shutdown::Shutdown;
+use crate::telemetry;
+
+const HELP: &str = "\
+Examples:
+  docent serve                                          http://127.0.0.1:8420/
+  docent serve --listen 127.0.0.1:0                     on any free port
+  DOCENT_HTTP_TOKEN=... docent serve --listen 0.0.0.0:8420
+
+The address is written to stdout as soon as the page can be opened. Only this machine can reach it; to listen elsewhere,
+a token of at least 16 characters is required, which every request must carry. The JSON API behind the page is described
+at /api/v1/openapi.json; /healthz, /readyz and /metrics are for machines.
+
+Ctrl-C stops it.";
+
+/// Serve the review page
+///
+/// Opens a web page on this machine, on which suggestions are reviewed and pictures are searched, and the API behind it.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct ServeArgs {
+    /// Where to listen: an address and a port [default: 127.0.0.1:8420]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+}
+
+/// Rendered pictures kept in memory: a few thousand thumbnails.
+const CACHE_BYTES: usize = 64 << 20;
+/// Metrics gathered in between are summed up so often.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let address = config.http.listen;
+    let token = config.http.token.reveal().map(str::to_owned);
+    http::check_bind(address, token.as_deref()).map_err(|error| {
+        let hint = "set DOCENT_HTTP_TOKEN to at least 16 characters, or listen on 127.0.0.1";
+        Hinted::new(error.to_string(), hint)
+    })?;
+    let app = App::open(config, Access::Exclusive).await?;
+    let metrics = telemetry::install_metrics().context("collect metrics")?;
+    let upkeep = metrics.clone();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        loop {
+            ticks.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    let ports =
+        Ports { store: app.store(), search: Arc::new(app.search()), source: Arc::clone(app.source()) };
+    let options = Options {
+        token,
+        hosts: app.config().http.allowed_hosts.clone(),
+        reviewer: app.config().reviewer.clone(),
+        decode: app.config().decode_limits(),
+        cache_bytes: CACHE_BYTES,
+        wanted: app.wanted(None)?,
+        metrics: Some(metrics),
+    };
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let hint = "something else listens there, or the address is not this machine's; --listen 127.0.0.1:0 takes any free port";
+        Hinted::new(format!("listen on {address}: {error}"), hint)
+    })?;
+    let shutdown = Shutdown::new();
+    shutdown.listen(|| say("stopping"))?;
+    let bound = listener.local_addr().context("find out the port")?;
+    say("The review page is open; Ctrl-C closes it.");
+    out.line(format!("http://{bound}/"))?;
+    out.flush()?;
+    let token = shutdown.token().clone();
+    http::serve(listener, AppState::new(ports, options), async move { token.cancelled().await })
+        .await
+        .context("serve the review page")?;
+    app.close().await;
+    Ok(Outcome::Done)
+}

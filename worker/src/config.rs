@@ -1,0 +1,343 @@
+//! What can be turned, and what it is turned to. `worker.default.toml` says what each option is for.
+
+mod load;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use docent_models::captioning::Strategy;
+use docent_models::ocr::OcrOptions;
+use docent_models::session::SessionOptions;
+use docent_pipelines::AnalyzerId;
+use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextRule};
+use docent_pipelines::image::DecodeLimits;
+use docent_pipelines::pipeline::PipelineOptions;
+use docent_pipelines::vocabulary::TagRule;
+pub use load::{ConfigError, DEFAULTS, Overrides};
+use serde::{Deserialize, Deserializer};
+
+use crate::disposition::RetryPolicy;
+
+/// All options. [`Config::load`] makes one of the defaults, a file, the environment and flags.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Everything docent keeps. Absolute.
+    pub data_dir: PathBuf,
+    /// The folder of the models' manifest. Absolute.
+    pub models_dir: PathBuf,
+    /// ONNX Runtime's library, if it is not to be searched for.
+    #[serde(deserialize_with = "path_or_none")]
+    pub onnxruntime: Option<PathBuf>,
+    /// Who decides, where nothing else says so.
+    pub reviewer: String,
+    /// What is run.
+    pub analyzers: Analyzers,
+    /// How work is done.
+    pub work: Work,
+    /// Which files are read.
+    pub assets: Assets,
+    /// What a picture may cost.
+    pub decode: Decode,
+    /// When tags are suggested.
+    pub tags: Tags,
+    /// When objects are suggested.
+    pub objects: Objects,
+    /// Which faces count.
+    pub faces: Faces,
+    /// How text is read.
+    pub text: Text,
+    /// How captions are made.
+    pub caption: Caption,
+    /// Where and for whom the page is served.
+    pub http: Http,
+    /// What is logged.
+    pub log: Log,
+    /// Where all this comes from.
+    #[serde(skip)]
+    pub sources: Sources,
+}
+
+/// Where options come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Files and variables that were read, the strongest last.
+    pub read: Vec<String>,
+    /// Where a configuration file was looked for, if there was none.
+    pub absent: Option<PathBuf>,
+    /// Variables that begin with `DOCENT_` and name no option.
+    pub unknown_variables: Vec<String>,
+}
+
+/// Section `analyzers`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analyzers {
+    /// What is run on every picture.
+    pub enabled: Vec<AnalyzerId>,
+}
+
+/// Section `work`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Pictures in work at once; 0: see [`Config::in_flight`].
+    pub in_flight: usize,
+    /// Threads inside one call of a network.
+    pub threads_per_session: usize,
+    /// Sessions of each network; 0: see [`Config::sessions`].
+    pub sessions: usize,
+    /// Attempts at transient failures.
+    pub max_attempts: u32,
+    /// Milliseconds before the second attempt.
+    pub retry_delay_ms: u64,
+    /// Runs of one picture, with nothing beside it, that may end in docent's death.
+    pub max_lost_runs: u32,
+    /// Longest time for one picture.
+    pub timeout_seconds: u64,
+    /// Time for work in flight after a shutdown was asked for.
+    pub grace_seconds: u64,
+}
+
+/// Section `assets`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assets {
+    /// Larger files are not read.
+    pub max_bytes: u64,
+    /// Follow symbolic links inside of folders.
+    pub follow_symlinks: bool,
+}
+
+/// Section `decode`; see [`DecodeLimits`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decode {
+    /// Most pixels.
+    pub max_pixels: u64,
+    /// Most memory for one decoded picture.
+    pub max_memory_bytes: u64,
+    /// Long side that the analyzers get to see.
+    pub working_side: u32,
+}
+
+/// Section `tags`; see [`TagRule`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tags {
+    /// Least probability of a tag.
+    pub min_probability: f64,
+    /// Least sum for a broader tag.
+    pub min_parent_probability: f64,
+    /// Least probability of clothing.
+    pub min_apparel_probability: f64,
+}
+
+/// Section `objects`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objects {
+    /// Least score.
+    pub min_score: f64,
+}
+
+/// Section `faces`; see [`FaceRule`].
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Faces {
+    /// Smallest face that gets a vector.
+    pub min_identity_pixels: f32,
+    /// Suggest expressions.
+    pub emotion: bool,
+}
+
+/// Section `text`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// Tesseract's names of the languages.
+    pub languages: Vec<String>,
+    /// Folder of the language data.
+    #[serde(deserialize_with = "path_or_none")]
+    pub tessdata: Option<PathBuf>,
+    /// Read every picture.
+    pub always: bool,
+}
+
+/// Section `caption`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caption {
+    /// Sentences followed side by side.
+    pub beam_width: usize,
+    /// Least probability.
+    pub min_probability: f64,
+}
+
+/// Section `http`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where `docent serve` listens.
+    pub listen: SocketAddr,
+    /// What every request must carry.
+    pub token: Secret,
+    /// Host names that are answered besides those of this machine.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Section `log`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// A level, or directives.
+    pub level: String,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A text that never shows up in `Debug`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself; `None` if there is none.
+    pub fn reveal(&self) -> Option<&str> {
+        Some(self.0.as_str()).filter(|secret| !secret.is_empty())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "[redacted]" })
+    }
+}
+
+/// No retry waits longer.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+
+impl Config {
+    /// Pictures in work at once: as configured, else two for each core, at most 64.
+    pub fn in_flight(&self) -> usize {
+        match self.work.in_flight {
+            0 => (2 * cores()).clamp(2, 64),
+            count => count,
+        }
+    }
+
+    /// Sessions of each network: as configured, else one for every two cores.
+    pub fn sessions(&self) -> usize {
+        match self.work.sessions {
+            0 => cores().div_ceil(2),
+            count => count,
+        }
+    }
+
+    /// The decoder's limits.
+    pub fn decode_limits(&self) -> DecodeLimits {
+        let Decode { max_pixels, max_memory_bytes, working_side } = self.decode;
+        DecodeLimits { max_pixels, max_memory_bytes, working_side }
+    }
+
+    /// When failed work is tried again.
+    pub fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            max_attempts: self.work.max_attempts,
+            base_delay: Duration::from_millis(self.work.retry_delay_ms),
+            max_delay: MAX_RETRY_DELAY,
+        }
+    }
+
+    /// What the text reader reads.
+    pub fn ocr_options(&self) -> OcrOptions {
+        OcrOptions { languages: self.text.languages.clone(), tessdata: self.text.tessdata.clone() }
+    }
+
+    /// How pictures are analyzed.
+    pub fn pipeline_options(&self) -> PipelineOptions {
+        let strategy = match self.caption.beam_width {
+            1 => Strategy::Greedy,
+            width => Strategy::Beam { width },
+        };
+        PipelineOptions {
+            session: SessionOptions { intra_threads: self.work.threads_per_session },
+            sessions: self.sessions(),
+            // Each picture in work may wait with its faces or tiles; few have more than one.
+            inbox: 2 * self.in_flight(),
+            tags: TagRule {
+                leaf: self.tags.min_probability,
+                parent: self.tags.min_parent_probability,
+                apparel: self.tags.min_apparel_probability,
+            },
+            min_object_score: self.objects.min_score,
+            faces: FaceRule { min_identity_pixels: self.faces.min_identity_pixels, ..FaceRule::default() },
+            emotion: self.faces.emotion,
+            ocr: self.ocr_options(),
+            text: TextRule { always: self.text.always },
+            caption: CaptionRule { strategy, min_probability: self.caption.min_probability },
+        }
+    }
+
+    /// The first option that is out of its range: its name, and what it must be.
+    fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
+        const SHARE: &str = "a number from 0 to 1";
+        let share = |value: f64| (0.0..=1.0).contains(&value);
+        let language = |name: &String| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        };
+        let checks = [
+            (!self.analyzers.enabled.is_empty(), "analyzers.enabled", "at least one analyzer"),
+            (
+                !self.analyzers.enabled.contains(&AnalyzerId::Decode),
+                "analyzers.enabled",
+                "chosen among tags, objects, faces, text, caption and embedding",
+            ),
+            (self.work.in_flight <= 1024, "work.in_flight", "at most 1024"),
+            ((1..=256).contains(&self.work.threads_per_session), "work.threads_per_session", "from 1 to 256"),
+            (self.work.sessions <= 256, "work.sessions", "at most 256"),
+            (self.work.max_attempts >= 1, "work.max_attempts", "at least 1"),
+            ((1..=86_400).contains(&self.work.timeout_seconds), "work.timeout_seconds", "from 1 to 86400"),
+            (self.work.grace_seconds <= 86_400, "work.grace_seconds", "at most 86400"),
+            (self.assets.max_bytes >= 1, "assets.max_bytes", "at least 1"),
+            (self.decode.max_pixels >= 1, "decode.max_pixels", "at least 1"),
+            (self.decode.max_memory_bytes >= 1, "decode.max_memory_bytes", "at least 1"),
+            ((256..=16_384).contains(&self.decode.working_side), "decode.working_side", "from 256 to 16384"),
+            (share(self.tags.min_probability), "tags.min_probability", SHARE),
+            (share(self.tags.min_parent_probability), "tags.min_parent_probability", SHARE),
+            (share(self.tags.min_apparel_probability), "tags.min_apparel_probability", SHARE),
+            (share(self.objects.min_score), "objects.min_score", SHARE),
+            (self.faces.min_identity_pixels >= 0.0, "faces.min_identity_pixels", "at least 0"),
+            (!self.text.languages.is_empty(), "text.languages", "at least one language"),
+            (
+                self.text.languages.iter().all(language),
+                "text.languages",
+                "names as Tesseract has them, such as \"eng\" or \"chi_sim\"",
+            ),
+            ((1..=16).contains(&self.caption.beam_width), "caption.beam_width", "from 1 to 16"),
+            (share(self.caption.min_probability), "caption.min_probability", SHARE),
+        ];
+        checks.into_iter().find_map(|(holds, key, expected)| (!holds).then_some((key, expected)))
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn path_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    Ok(Some(path).filter(|path| !path.as_os_str().is_empty()))
+}

@@ -1,0 +1,430 @@
+//! Defaults, file, environment and flags become one [`Config`].
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use figment::error::{Actual, Kind};
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Num, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{Config, Sources};
+
+/// Every option with its default and the reason for it.
+pub const DEFAULTS: &str = include_str!("../../worker.default.toml");
+
+/// What flags say. Flags go before everything else.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The configuration file to read in place of the usual one.
+    pub file: Option<PathBuf>,
+    /// `data_dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `models_dir`.
+    pub models_dir: Option<PathBuf>,
+    /// `http.listen`.
+    pub listen: Option<String>,
+    /// `log.level`.
+    pub log_level: Option<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read the configuration file {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's own words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("read the configuration file {}: {reason}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what is wrong there.
+        reason: String,
+    },
+    /// There is no such option.
+    #[error("{origin}: there is no option '{key}'")]
+    UnknownOption {
+        /// The file or variable.
+        origin: String,
+        /// The option.
+        key: String,
+        /// The options there are in its section.
+        known: Vec<String>,
+    },
+    /// An option has a value that it cannot have.
+    #[error("{origin}: {key} is {found}, but must be {expected}")]
+    Value {
+        /// The file, variable or flag.
+        origin: String,
+        /// The option.
+        key: String,
+        /// The value.
+        found: String,
+        /// What it could be.
+        expected: String,
+    },
+    /// A variable is no text.
+    #[error("variable {name}: its value is not valid UTF-8")]
+    NotUnicode {
+        /// The variable.
+        name: String,
+    },
+    /// Nothing says where the data lies.
+    #[error("find the data directory: neither XDG_DATA_HOME nor HOME is set")]
+    NoHome,
+}
+
+impl ConfigError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::File { .. } => "give a readable file to --config, or leave the flag out".to_owned(),
+            Self::Syntax { .. } => "a text is written in quotes, as in data_dir = \"/archive\"".to_owned(),
+            Self::UnknownOption { known, .. } => format!("known are {}", known.join(", ")),
+            Self::Value { key, .. } => match example(key) {
+                Some(line) => format!("the default is {line}; worker.default.toml explains it"),
+                None => "worker.default.toml explains every option".to_owned(),
+            },
+            Self::NotUnicode { .. } => "give the value by a flag or in the configuration file".to_owned(),
+            Self::NoHome => "say where with --data-dir DIR".to_owned(),
+        }
+    }
+}
+
+/// One source of options.
+struct Layer {
+    origin: String,
+    options: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.options.clone()))
+    }
+}
+
+/// Options whose value is a path.
+const PATHS: [&[&str]; 4] = [&["data_dir"], &["models_dir"], &["onnxruntime"], &["text", "tessdata"]];
+/// Variables that begin like options and are none.
+const NO_OPTIONS: [&str; 1] = ["DOCENT_CONFIG"];
+const PREFIX: &str = "DOCENT_";
+/// The variable that everybody expects …
+const SHORT_LOG: &str = "DOCENT_LOG";
+/// … and the one that it stands for.
+const LOG: &str = "DOCENT_LOG_LEVEL";
+
+impl Config {
+    /// The configuration: defaults, then a file, then the environment, then `overrides`, each going before the last.
+    pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
+        Self::load_from(overrides, &std::env::vars_os().collect())
+    }
+
+    pub(super) fn load_from(
+        overrides: &Overrides,
+        environment: &BTreeMap<OsString, OsString>,
+    ) -> Result<Self, ConfigError> {
+        let variable = |name: &str| environment.get(&OsString::from(name)).filter(|value| !value.is_empty());
+        let home = variable("HOME").map(PathBuf::from);
+        let defaults: Dict = Toml::from_str(DEFAULTS).expect("the compiled-in defaults are tested");
+        let mut sources = Sources::default();
+        let mut layers = Vec::new();
+        let named = overrides.file.clone().or_else(|| variable("DOCENT_CONFIG").map(PathBuf::from));
+        let usual = xdg_folder(variable("XDG_CONFIG_HOME"), home.as_deref(), ".config")
+            .map(|folder| folder.join("docent/config.toml"));
+        match (named, usual) {
+            (Some(file), _) => layers.push(file_layer(&file, home.as_deref())?),
+            (None, Some(file)) if file.exists() => layers.push(file_layer(&file, home.as_deref())?),
+            (None, absent) => sources.absent = absent,
+        }
+        for layer in &layers {
+            refuse_unknown(layer, &defaults)?;
+        }
+        layers.extend(variable_layers(environment, &defaults, home.as_deref(), &mut sources)?);
+        layers.extend(flag_layer(overrides));
+        sources.read = layers.iter().map(|layer| layer.origin.clone()).collect();
+
+        let base = Layer { origin: "worker.default.toml".to_owned(), options: defaults };
+        let figment = layers.into_iter().fold(Figment::from(base), |figment, layer| figment.merge(layer));
+        let mut config: Self = figment.extract().map_err(value_error)?;
+        if let Some((key, expected)) = config.out_of_range() {
+            let origin = figment.find_metadata(key).map_or_else(String::new, |m| m.name.to_string());
+            let found = figment.find_value(key).map_or_else(|_| String::new(), |value| shown(&value));
+            return Err(ConfigError::Value {
+                origin,
+                key: key.to_owned(),
+                found,
+                expected: expected.to_owned(),
+            });
+        }
+        config.sources = sources;
+
+        // Flags may hold paths that are no text, which the layers could not carry.
+        let given = |flag: &Option<PathBuf>, option: PathBuf| match flag {
+            Some(path) => Some(path.clone()),
+            None => Some(option).filter(|path| !path.as_os_str().is_empty()),
+        };
+        let data_dir = match given(&overrides.data_dir, config.data_dir) {
+            Some(folder) => folder,
+            None => xdg_folder(variable("XDG_DATA_HOME"), home.as_deref(), ".local/share")
+                .ok_or(ConfigError::NoHome)?
+                .join("docent"),
+        };
+        config.data_dir = absolute(data_dir);
+        config.models_dir =
+            absolute(given(&overrides.models_dir, config.models_dir).unwrap_or_else(find_models));
+        if config.reviewer.is_empty() {
+            let user = ["USER", "LOGNAME"].into_iter().find_map(variable);
+            config.reviewer = user.map_or_else(|| "unknown".to_owned(), |u| u.to_string_lossy().into_owned());
+        }
+        Ok(config)
+    }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+/// An XDG folder; a relative one is to be ignored, says the specification.
+fn xdg_folder(variable: Option<&OsString>, home: Option<&Path>, below_home: &str) -> Option<PathBuf> {
+    variable.map(PathBuf::from).filter(|path| path.is_absolute()).or_else(|| Some(home?.join(below_home)))
+}
+
+/// The first folder with a manifest. The working folder comes last: somebody else may have written what lies there.
+fn find_models() -> PathBuf {
+    let installed = std::env::current_exe().ok().and_then(|program| {
+        Some(program.canonicalize().ok()?.parent()?.parent()?.join("share/docent/models"))
+    });
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(|folder| folder.join("models"));
+    let candidates: Vec<PathBuf> =
+        installed.into_iter().chain(source).chain([PathBuf::from("models")]).collect();
+    let found = candidates.iter().find(|folder| folder.join("manifest.toml").is_file());
+    found.or(candidates.first()).cloned().unwrap_or_default()
+}
+
+fn file_layer(file: &Path, home: Option<&Path>) -> Result<Layer, ConfigError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ConfigError::File { path: file.to_path_buf(), source })?;
+    let mut options: Dict = Toml::from_str(&text).map_err(|error| {
+        let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+        let line = before.lines().count().max(1);
+        ConfigError::Syntax {
+            path: file.to_path_buf(),
+            reason: format!("line {line}: {}", error.message().replace('\n', ", ")),
+        }
+    })?;
+    let file = absolute(file.to_path_buf());
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    for path in PATHS {
+        if let Some(Value::String(_, text)) = get_mut(&mut options, path)
+            && !text.is_empty()
+        {
+            *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+        }
+    }
+    Ok(Layer { origin: file.display().to_string(), options })
+}
+
+fn get_mut<'a>(options: &'a mut Dict, path: &[&str]) -> Option<&'a mut Value> {
+    let (name, rest) = path.split_first()?;
+    match (options.get_mut(*name)?, rest) {
+        (value, []) => Some(value),
+        (Value::Dict(_, section), rest) => get_mut(section, rest),
+        _ => None,
+    }
+}
+
+fn expand_home(text: &str, home: Option<&Path>) -> PathBuf {
+    match (text.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(text),
+    }
+}
+
+fn refuse_unknown(layer: &Layer, defaults: &Dict) -> Result<(), ConfigError> {
+    let unknown = |key: String, section: &Dict| ConfigError::UnknownOption {
+        origin: layer.origin.clone(),
+        key,
+        known: section.keys().cloned().collect(),
+    };
+    for (name, value) in &layer.options {
+        match (value, defaults.get(name)) {
+            (_, None) => return Err(unknown(name.clone(), defaults)),
+            (Value::Dict(_, section), Some(Value::Dict(_, known))) => {
+                if let Some(option) = section.keys().find(|option| !known.contains_key(*option)) {
+                    return Err(unknown(format!("{name}.{option}"), known));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// One layer for each variable that names an option.
+fn variable_layers(
+    environment: &BTreeMap<OsString, OsString>,
+    defaults: &Dict,
+    home: Option<&Path>,
+    sources: &mut Sources,
+) -> Result<Vec<Layer>, ConfigError> {
+    let options: BTreeMap<String, (Vec<&str>, &Value)> = defaults
+        .iter()
+        .flat_map(|(name, value)| match value {
+            Value::Dict(_, section) => {
+                section.iter().map(|(option, value)| (vec![name.as_str(), option.as_str()], value)).collect()
+            }
+            value => vec![(vec![name.as_str()], value)],
+        })
+        .map(|(path, default)| (format!("{PREFIX}{}", path.join("_").to_uppercase()), (path, default)))
+        .collect();
+    let mut layers = Vec::new();
+    for (name, text) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        // Two underscores set the section off from the option for those who are used to that.
+        let plain = if name == SHORT_LOG { LOG.to_owned() } else { name.replace("__", "_") };
+        let Some((path, default)) = options.get(&plain) else {
+            if !NO_OPTIONS.contains(&name) {
+                sources.unknown_variables.push(name.to_owned());
+            }
+            continue;
+        };
+        let text = text.to_str().ok_or_else(|| ConfigError::NotUnicode { name: name.to_owned() })?;
+        let value = match PATHS.contains(&path.as_slice()) {
+            true => Value::from(expand_home(text, home).to_string_lossy().into_owned()),
+            false => parse(text, default),
+        };
+        layers.push(Layer { origin: format!("variable {name}"), options: nest(path, value) });
+    }
+    Ok(layers)
+}
+
+fn flag_layer(overrides: &Overrides) -> Vec<Layer> {
+    let flags = [
+        ("--listen", ["http", "listen"], &overrides.listen),
+        ("--verbose", ["log", "level"], &overrides.log_level),
+    ];
+    let layer = |(flag, path, value): (&str, [&str; 2], &Option<String>)| {
+        let value = Value::from(value.clone()?);
+        Some(Layer { origin: flag.to_owned(), options: nest(&path, value) })
+    };
+    flags.into_iter().filter_map(layer).collect()
+}
+
+/// A variable's text as a value of the default's type. What does not parse stays a text, which is then refused with
+/// its origin.
+fn parse(text: &str, default: &Value) -> Value {
+    let trimmed = text.trim();
+    match default {
+        Value::Num(..) => match (trimmed.parse::<i64>(), trimmed.parse::<f64>()) {
+            (Ok(number), _) => Value::from(number),
+            (_, Ok(number)) => Value::from(number),
+            _ => Value::from(text),
+        },
+        Value::Bool(..) => trimmed.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
+        Value::Array(..) => {
+            Value::from(trimmed.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>())
+        }
+        _ => Value::from(text),
+    }
+}
+
+fn nest(path: &[&str], value: Value) -> Dict {
+    match path {
+        [] => Dict::new(),
+        [name] => Dict::from([((*name).to_owned(), value)]),
+        [name, rest @ ..] => Dict::from([((*name).to_owned(), Value::from(nest(rest, value)))]),
+    }
+}
+
+fn value_error(error: figment::Error) -> ConfigError {
+    let origin = error.metadata.as_ref().map_or_else(String::new, |metadata| metadata.name.to_string());
+    let key = error.path.join(".");
+    let (found, expected) = match error.kind {
+        Kind::InvalidType(found, expected) => (actual(&found), wanted(&expected)),
+        Kind::InvalidValue(found, expected) => (actual(&found), wanted(&expected)),
+        Kind::UnknownVariant(found, known) => (format!("\"{found}\""), one_of(known)),
+        Kind::UnknownField(field, known) => {
+            let known = known.iter().map(|name| (*name).to_owned()).collect();
+            let key = if key.is_empty() { field } else { format!("{key}.{field}") };
+            return ConfigError::UnknownOption { origin, key, known };
+        }
+        other => ("not usable".to_owned(), other.to_string()),
+    };
+    ConfigError::Value { origin, key, found, expected }
+}
+
+fn one_of(known: &[&str]) -> String {
+    known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
+}
+
+fn actual(found: &Actual) -> String {
+    match found {
+        Actual::Str(text) => format!("\"{}\"", text.escape_debug()),
+        Actual::Bool(value) => value.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Seq => "a list".to_owned(),
+        Actual::Map => "a section".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => format!("\"{}\"", text.escape_debug()),
+        Value::Bool(_, value) => value.to_string(),
+        Value::Num(_, Num::F32(number)) => number.to_string(),
+        Value::Num(_, Num::F64(number)) => number.to_string(),
+        Value::Num(_, number) => match (number.to_u128(), number.to_i128()) {
+            (Some(number), _) => number.to_string(),
+            (_, Some(number)) => number.to_string(),
+            _ => "a number".to_owned(),
+        },
+        Value::Array(_, items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        _ => "a section".to_owned(),
+    }
+}
+
+/// serde's words for a type, in those of a person.
+fn wanted(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" | "string" | "path string" => "a text in quotes",
+        "a sequence" => "a list, as in [\"a\", \"b\"]",
+        "socket address" => "an address with a port, as in \"127.0.0.1:8420\"",
+        other if other.starts_with("struct ") => "a section of options",
+        other => other,
+    }
+    .to_owned()
+}
+
+/// The line of the defaults that sets an option.
+fn example(key: &str) -> Option<&'static str> {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let header = format!("[{section}]");
+    let mut lines = DEFAULTS.lines();
+    if !section.is_empty() {
+        lines.find(|line| **line == *header)?;
+    }
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')))
+}
+
+#[cfg(test)]
+mod tests;

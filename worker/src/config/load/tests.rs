@@ -1,0 +1,130 @@
+//! Options from every source, and what is said of wrong ones.
+
+use super::*;
+
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("c.toml");
+    std::fs::write(&path, file).expect("is written");
+    let overrides = Overrides { file: Some(path), ..Overrides::default() };
+    load_with(&overrides, variables)
+}
+
+fn load_with(overrides: &Overrides, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let home = [("HOME", "/home/ada"), ("USER", "ada")];
+    let environment = home.iter().chain(variables).map(|(k, v)| (k.into(), v.into())).collect();
+    Config::load_from(overrides, &environment)
+}
+
+fn refused(file: &str, variables: &[(&str, &str)]) -> (String, String) {
+    let error = load(file, variables).expect_err("is refused");
+    (error.to_string(), error.hint())
+}
+
+#[test]
+fn the_defaults_load_and_are_computed_where_they_say_so() {
+    let config = load_with(&Overrides::default(), &[]).expect("loads");
+    assert_eq!(config.data_dir, Path::new("/home/ada/.local/share/docent"));
+    assert_eq!(config.sources.absent.as_deref(), Some(Path::new("/home/ada/.config/docent/config.toml")));
+    assert!(config.models_dir.join("manifest.toml").is_file());
+    assert_eq!(config.reviewer, "ada");
+    assert_eq!(config.onnxruntime, None);
+    assert_eq!(config.http.token.reveal(), None);
+    assert!(config.in_flight() >= 2 && config.sessions() >= 1);
+}
+
+#[test]
+fn the_defaults_are_those_of_the_rules() {
+    let config = load_with(&Overrides::default(), &[]).expect("loads");
+    let options = config.pipeline_options();
+    assert_eq!(options.tags, docent_pipelines::vocabulary::TagRule::default());
+    assert_eq!(options.faces, docent_pipelines::analyzers::FaceRule::default());
+    assert_eq!(config.decode_limits(), docent_pipelines::DecodeLimits::default());
+}
+
+#[test]
+fn every_default_is_explained() {
+    let lines: Vec<&str> = DEFAULTS.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        if line.contains(" = ") && !line.starts_with('#') {
+            assert!(lines[index - 1].starts_with("# "), "{line}");
+        }
+    }
+}
+
+#[test]
+fn flags_go_before_variables_before_files_before_defaults() {
+    let file = "data_dir = '/file'\n[work]\nin_flight = 3\nmax_attempts = 7";
+    let variables = [
+        ("DOCENT_WORK_IN_FLIGHT", "4"),
+        ("DOCENT_DATA_DIR", "/variable"),
+        ("DOCENT_ANALYZERS_ENABLED", "tags, text"),
+        ("DOCENT_LOG", "info"),
+    ];
+    let config = load(file, &variables).expect("loads");
+    assert_eq!((config.work.in_flight, config.work.max_attempts), (4, 7));
+    assert_eq!(config.data_dir, Path::new("/variable"));
+    assert_eq!(config.analyzers.enabled.len(), 2);
+    assert_eq!(config.log.level, "info");
+    assert_eq!(load("", &[("DOCENT_WORK__IN_FLIGHT", "5")]).expect("loads").work.in_flight, 5);
+    let overrides = Overrides { data_dir: Some("/flag".into()), ..Overrides::default() };
+    assert_eq!(load_with(&overrides, &variables).expect("loads").data_dir, Path::new("/flag"));
+}
+
+#[test]
+fn paths_in_a_file_count_from_its_folder_or_from_home() {
+    let config = load("data_dir = 'd'\n[text]\ntessdata = '~/t'", &[]).expect("loads");
+    assert!(config.data_dir.is_absolute() && config.data_dir.ends_with("d"));
+    assert!(!config.data_dir.starts_with(std::env::current_dir().expect("a folder")));
+    assert_eq!(config.text.tessdata.as_deref(), Some(Path::new("/home/ada/t")));
+}
+
+#[test]
+fn errors_name_the_file_the_option_and_what_it_could_be() {
+    let (message, hint) = refused("[work]\nin_flight = 'many'", &[]);
+    assert!(message.contains("c.toml: work.in_flight is \"many\""), "{message}");
+    assert!(message.ends_with("must be a whole number that is not negative"), "{message}");
+    assert!(hint.contains("in_flight = 0"), "{hint}");
+    let (message, _) = refused("[log]\nformat = 'xml'", &[]);
+    assert!(message.ends_with("log.format is \"xml\", but must be \"text\" or \"json\""), "{message}");
+    let (message, _) = refused("[tags]\nmin_probability = 1.5", &[]);
+    assert!(message.contains("tags.min_probability is 1.5, but must be a number from 0 to 1"), "{message}");
+    let (message, _) = refused("", &[("DOCENT_WORK_MAX_ATTEMPTS", "x")]);
+    assert!(
+        message.starts_with("variable DOCENT_WORK_MAX_ATTEMPTS: work.max_attempts is \"x\""),
+        "{message}"
+    );
+    let (message, _) = refused("[http]\nlisten = 'localhost'", &[]);
+    assert!(message.contains("an address with a port"), "{message}");
+    let (message, _) = refused("[analyzers]\nenabled = ['decode']", &[]);
+    assert!(message.contains("chosen among"), "{message}");
+    let (message, _) = refused("work = 3", &[]);
+    assert!(message.contains("work is 3, but must be a section"), "{message}");
+}
+
+#[test]
+fn misspelled_options_are_refused_in_files_and_reported_in_variables() {
+    let (message, hint) = refused("[work]\nin_flght = 2", &[]);
+    assert!(message.ends_with("there is no option 'work.in_flght'"), "{message}");
+    assert!(hint.contains("in_flight"), "{hint}");
+    let (message, _) = refused("colour = 2", &[]);
+    assert!(message.ends_with("there is no option 'colour'"), "{message}");
+    let config = load("", &[("DOCENT_WROK_IN_FLIGHT", "2"), ("DOCENT_CONFIG", "x")]).expect("loads");
+    assert_eq!(config.sources.unknown_variables, ["DOCENT_WROK_IN_FLIGHT"]);
+}
+
+#[test]
+fn broken_and_missing_files_are_named() {
+    let (message, _) = refused("data_dir = '/a'\n[work\n", &[]);
+    assert!(message.contains("c.toml: line 2"), "{message}");
+    let overrides = Overrides { file: Some("/nowhere/c.toml".into()), ..Overrides::default() };
+    let error = load_with(&overrides, &[]).expect_err("is refused");
+    assert!(matches!(error, ConfigError::File { .. }));
+}
+
+#[test]
+fn secrets_stay_secret_even_if_they_look_like_numbers() {
+    let config = load("", &[("DOCENT_HTTP_TOKEN", "12345678901234567890")]).expect("loads");
+    assert_eq!(config.http.token.reveal(), Some("12345678901234567890"));
+    assert!(!format!("{config:?}").contains("12345678"));
+}

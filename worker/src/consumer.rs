@@ -1,0 +1,310 @@
+//! Takes deliveries from the queue and walks each asset from its bytes to its recorded analysis.
+//!
+//! The only place that settles a delivery. The order of the walk's writes (vectors before the row, the row before
+//! the ack) makes a crash at any point end in a repeated walk with the same writes.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use docent_models::ModelRef;
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::executor::panic_message;
+use docent_pipelines::image::DecodeLimits;
+use docent_pipelines::pipeline::decoder;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Pipeline};
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::assets::{AssetSource, FetchError};
+use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
+use crate::progress::Progress;
+use crate::queue::{AnalyzeAsset, Delivery, Queue, QueueError};
+use crate::store::{Ledger, Outcome, OutcomeState, Run};
+use crate::vectors::VectorIndex;
+
+/// The parts of the walk.
+#[derive(Clone)]
+pub struct Walk {
+    /// Where jobs come from.
+    pub queue: Arc<dyn Queue>,
+    /// Where everything is recorded.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where vectors go.
+    pub index: Arc<dyn VectorIndex>,
+    /// Where bytes come from.
+    pub source: Arc<dyn AssetSource>,
+    /// What looks at the picture.
+    pub pipeline: Arc<Pipeline>,
+    /// Who watches.
+    pub progress: Arc<Progress>,
+    /// How it is done.
+    pub options: WalkOptions,
+}
+
+/// How the walk is done.
+#[derive(Debug, Clone)]
+pub struct WalkOptions {
+    /// Names this process in the ledger.
+    pub owner: String,
+    /// Assets in work at once.
+    pub in_flight: usize,
+    /// Limits of the decoder.
+    pub decode: DecodeLimits,
+    /// When failed work is tried again.
+    pub retry: RetryPolicy,
+    /// Longest time for decoding and analyzing one asset.
+    pub timeout: Duration,
+    /// How long work in flight may go on after a shutdown was asked for.
+    pub grace: Duration,
+}
+
+/// What is known of an asset after looking at its bytes.
+pub(crate) struct Seen {
+    /// Upright width and height, and the format, once decoded.
+    pub picture: Option<(u32, u32, &'static str)>,
+    pub analysis: Analysis,
+}
+
+impl Walk {
+    /// Works until the queue is closed and empty, or until `stop` and then at most the grace period. What is still in
+    /// work after that is handed back.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let room = Arc::new(Semaphore::new(self.options.in_flight.max(1)));
+        let mut walks = JoinSet::new();
+        loop {
+            while walks.try_join_next().is_some() {}
+            let received = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                received = self.next(&room) => received,
+            };
+            match received {
+                Ok(Some((delivery, permit))) => {
+                    let walk = self.clone();
+                    walks.spawn(async move {
+                        walk.settle(delivery).await;
+                        drop(permit);
+                    });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive; waiting");
+                    tokio::time::sleep(self.options.retry.delay(1, jitter())).await;
+                }
+            }
+        }
+        let drained = async { while walks.join_next().await.is_some() {} };
+        tokio::pin!(drained);
+        tokio::select! {
+            () = &mut drained => {}
+            () = async { stop.cancelled().await; tokio::time::sleep(self.options.grace).await } => {
+                tracing::warn!("the grace period is over; work in flight is handed back");
+            }
+        }
+    }
+
+    /// The next delivery with room to work on it: one place, or all places for a job that must be alone.
+    async fn next(
+        &self,
+        room: &Arc<Semaphore>,
+    ) -> Result<Option<(Delivery, Vec<OwnedSemaphorePermit>)>, QueueError> {
+        let places = self.options.in_flight.max(1) as u32;
+        let acquire = |n| {
+            let room = Arc::clone(room);
+            async move { room.acquire_many_owned(n).await.expect("the semaphore is never closed") }
+        };
+        let one = acquire(1).await;
+        let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
+        let mut permits = vec![one];
+        if delivery.job.alone && places > 1 {
+            permits.push(acquire(places - 1).await);
+        }
+        Ok(Some((delivery, permits)))
+    }
+
+    /// Walks one asset and settles its delivery, whatever happens.
+    async fn settle(&self, delivery: Delivery) {
+        let Delivery { job, receipt } = delivery;
+        self.progress.in_flight.fetch_add(1, Relaxed);
+        let walked = AssertUnwindSafe(self.walk(&job)).catch_unwind().await;
+        let disposition = match walked {
+            Ok(Ok(())) => Disposition::Ack,
+            Ok(Err(error)) => {
+                tracing::warn!(asset = %job.asset, error = &error as &dyn std::error::Error, "walk interrupted");
+                disposition::of_error(&error, &self.options.retry, jitter())
+            }
+            Err(panic) => Disposition::Reject { reason: panic_message(panic.as_ref()) },
+        };
+        // The queue itself may be out of reach for a moment. If it stays so, the delivery comes back by itself and
+        // finds its work done.
+        for attempt in 1..=5 {
+            let settled = match &disposition {
+                Disposition::Ack => self.queue.ack(receipt).await,
+                Disposition::Retry { after } => self.queue.retry(receipt, *after).await,
+                Disposition::Reject { reason } => {
+                    tracing::error!(asset = %job.asset, reason, "delivery rejected");
+                    self.queue.reject(receipt, reason).await
+                }
+            };
+            match settled {
+                Ok(()) | Err(QueueError::NotInFlight(_)) => break,
+                Err(error) => {
+                    tracing::warn!(asset = %job.asset, %error, attempt, "cannot settle a delivery");
+                    tokio::time::sleep(self.options.retry.delay(attempt, jitter())).await;
+                }
+            }
+        }
+        self.progress.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    async fn walk(&self, job: &AnalyzeAsset) -> Result<(), WalkError> {
+        let attempts = self.ledger.begin_run(job, &self.options.owner).await?;
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let wanted: Vec<AnalyzerId> = attempts.keys().copied().collect();
+        let Seen { picture, analysis } = self.look(job, wanted).await;
+        if !analysis.vectors.is_empty() {
+            self.index.upsert(&analysis.vectors).await?;
+        }
+        let outcomes = self.outcomes(&analysis, &attempts);
+        let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
+        let recorded = self.ledger.record(&run, &analysis, &outcomes).await?;
+        self.observe(&job.asset, &analysis, &outcomes, started.elapsed());
+        tracing::debug!(asset = %job.asset, ?recorded, "recorded");
+        Ok(())
+    }
+
+    fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {
+        let mut models: BTreeMap<AnalyzerId, ModelRef> = self.pipeline.models().clone();
+        models.insert(AnalyzerId::Decode, decoder());
+        disposition::outcomes(analysis, &models, attempts, &self.options.retry, jitter())
+    }
+
+    fn observe(&self, asset: &AssetId, analysis: &Analysis, outcomes: &[Outcome], took: Duration) {
+        metrics::histogram!("docent_asset_seconds").record(took.as_secs_f64());
+        for (stage, time) in &analysis.timings {
+            metrics::histogram!("docent_stage_seconds", "stage" => *stage).record(time.as_secs_f64());
+        }
+        let mut failed = false;
+        let mut again = false;
+        for outcome in outcomes {
+            let state = match &outcome.state {
+                OutcomeState::Done => "done",
+                OutcomeState::Retry { failure, .. } => {
+                    again = true;
+                    tracing::info!(%asset, analyzer = %outcome.analyzer, reason = failure.reason, "will be retried");
+                    "retry"
+                }
+                OutcomeState::Failed { failure } => {
+                    failed = true;
+                    tracing::info!(%asset, analyzer = %outcome.analyzer, reason = failure.reason, "failed");
+                    "failed"
+                }
+            };
+            let analyzer = outcome.analyzer.as_str();
+            metrics::counter!("docent_analyses_total", "analyzer" => analyzer, "state" => state).increment(1);
+        }
+        // Work that comes back is counted when it is over.
+        if failed || !again {
+            self.progress.finish(failed);
+        }
+    }
+
+    /// Fetches, decodes and analyzes. Never fails: what goes wrong is part of the analysis.
+    async fn look(&self, job: &AnalyzeAsset, wanted: Vec<AnalyzerId>) -> Seen {
+        let bytes = match fetch(&*self.source, &job.asset, &job.uris).await {
+            Ok(bytes) => bytes,
+            Err(failure) => return Seen::failed(failure),
+        };
+        let (asset, limits, pipeline) =
+            (job.asset.clone(), self.options.decode.clone(), Arc::clone(&self.pipeline));
+        let runtime = Handle::current();
+        let work = tokio::task::spawn_blocking(move || {
+            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &wanted)
+        });
+        let failed = |kind, reason| Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason });
+        match tokio::time::timeout(self.options.timeout, work).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) => failed(FailureKind::Transient, format!("analyze: {error}")),
+            Err(_) => failed(
+                FailureKind::Permanent,
+                format!(
+                    "analyze: not finished after {} s (work.timeout_seconds)",
+                    self.options.timeout.as_secs()
+                ),
+            ),
+        }
+    }
+}
+
+impl Seen {
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { picture: None, analysis: Analysis { failures: vec![failure], ..Analysis::default() } }
+    }
+}
+
+/// The bytes of `asset` from the first of `uris` that still has them.
+async fn fetch(source: &dyn AssetSource, asset: &AssetId, uris: &[String]) -> Result<Vec<u8>, Failure> {
+    let mut last = None;
+    for uri in uris {
+        match source.fetch(uri).await {
+            Ok(bytes) if ContentHash::of(&bytes).asset_id() == *asset => return Ok(bytes),
+            Ok(_) => {
+                last = Some(Failure {
+                    analyzer: AnalyzerId::Decode,
+                    kind: FailureKind::Permanent,
+                    reason: format!("fetch {uri}: changed since it was registered; ingest it again"),
+                });
+            }
+            Err(error @ FetchError::Unavailable { .. }) => return Err(disposition::of_fetch(&error)),
+            Err(error) => last = Some(disposition::of_fetch(&error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Failure {
+        analyzer: AnalyzerId::Decode,
+        kind: FailureKind::Permanent,
+        reason: "fetch: the asset has no place any more".to_owned(),
+    }))
+}
+
+/// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
+/// Keeps that thread busy; `runtime` only waits for the networks' answers.
+pub(crate) fn look_at(
+    runtime: &Handle,
+    pipeline: &Pipeline,
+    asset: &AssetId,
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    wanted: &[AnalyzerId],
+) -> Seen {
+    let start = Instant::now();
+    let permanent = |reason| Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
+    let image = match catch_unwind(|| Image::decode(bytes, limits)) {
+        Ok(Ok(image)) => image,
+        Ok(Err(error)) => return Seen::failed(permanent(error.to_string())),
+        Err(panic) => {
+            return Seen::failed(permanent(format!(
+                "the decoder crashed: {}",
+                panic_message(panic.as_ref())
+            )));
+        }
+    };
+    let decoded = start.elapsed();
+    let mut analysis = runtime.block_on(pipeline.analyze(asset, &image, wanted));
+    analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
+    analysis.completed.insert(AnalyzerId::Decode, decoder());
+    Seen { picture: Some((image.width(), image.height(), image.format().as_str())), analysis }
+}
+
+/// A number in 0..1, different from call to call.
+pub(crate) fn jitter() -> f64 {
+    fastrand::f64()
+}

@@ -1,0 +1,160 @@
+//! Decides between done, retry and reject. Nothing else does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use docent_models::ModelRef;
+use docent_pipelines::{Analysis, AnalyzerId, Failure, FailureKind};
+
+use crate::assets::FetchError;
+use crate::queue::QueueError;
+use crate::store::{Outcome, OutcomeState, StoreError};
+use crate::vectors::IndexError;
+
+/// How often and how soon failed work is tried again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetryPolicy {
+    /// Attempts at transient failures before they are failed for good.
+    pub max_attempts: u32,
+    /// Delay before the second attempt; doubled for each further one.
+    pub base_delay: Duration,
+    /// No delay is longer.
+    pub max_delay: Duration,
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Everything is in the ledger, including what has to be tried again.
+    Ack,
+    /// The ledger could not be written: bring the delivery back.
+    Retry {
+        /// Not before this.
+        after: Duration,
+    },
+    /// It can never be worked on.
+    Reject {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What stopped a walk before it was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// The ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+impl RetryPolicy {
+    /// The delay before attempt `attempt + 1`, spread by `jitter` (0..1) over the upper half of its length, so that
+    /// work that failed together does not come back together.
+    pub fn delay(&self, attempt: u32, jitter: f64) -> Duration {
+        let doubled =
+            self.base_delay.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(self.max_delay);
+        doubled.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
+    }
+
+    /// What becomes of a failure at attempt number `attempt` (1 is the first).
+    fn settle(&self, failure: Failure, attempt: u32, jitter: f64) -> OutcomeState {
+        match failure.kind {
+            FailureKind::Transient if attempt < self.max_attempts => {
+                OutcomeState::Retry { after: self.delay(attempt, jitter), failure }
+            }
+            _ => OutcomeState::Failed { failure },
+        }
+    }
+}
+
+/// One outcome for every analyzer in `analysis`; `attempts` counts the attempts before this one.
+pub fn outcomes(
+    analysis: &Analysis,
+    models: &BTreeMap<AnalyzerId, ModelRef>,
+    attempts: &BTreeMap<AnalyzerId, u32>,
+    policy: &RetryPolicy,
+    jitter: f64,
+) -> Vec<Outcome> {
+    let completed = analysis.completed.iter().map(|(&analyzer, model)| Outcome {
+        analyzer,
+        model: model.clone(),
+        state: OutcomeState::Done,
+    });
+    let failed = analysis.failures.iter().filter_map(|failure| {
+        let attempt = attempts.get(&failure.analyzer).copied().unwrap_or(0) + 1;
+        Some(Outcome {
+            analyzer: failure.analyzer,
+            model: models.get(&failure.analyzer)?.clone(),
+            state: policy.settle(failure.clone(), attempt, jitter),
+        })
+    });
+    completed.chain(failed).collect()
+}
+
+/// What becomes of a delivery whose walk ended in an error.
+pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposition {
+    match error {
+        WalkError::Store(StoreError::NotFound { .. }) => Disposition::Reject { reason: error.to_string() },
+        // A vector that does not fit its space would not fit the next time either.
+        WalkError::Index(IndexError::Dimensions { .. }) => Disposition::Reject { reason: error.to_string() },
+        _ => Disposition::Retry { after: policy.delay(1, jitter) },
+    }
+}
+
+/// The failure that a fetch error is, under the name of the decoder, which got no bytes.
+pub fn of_fetch(error: &FetchError) -> Failure {
+    let kind = match error {
+        FetchError::Unavailable { .. } => FailureKind::Transient,
+        FetchError::Gone { .. } | FetchError::TooLarge { .. } | FetchError::Invalid { .. } => {
+            FailureKind::Permanent
+        }
+    };
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    Failure { analyzer: AnalyzerId::Decode, kind, reason: format!("{error}{cause}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: 3,
+        base_delay: Duration::from_secs(2),
+        max_delay: Duration::from_secs(60),
+    };
+
+    fn failure(kind: FailureKind) -> Failure {
+        Failure { analyzer: AnalyzerId::Text, kind, reason: "no".to_owned() }
+    }
+
+    #[test]
+    fn delays_double_within_their_limit_and_are_spread() {
+        assert_eq!(POLICY.delay(1, 1.0), Duration::from_secs(2));
+        assert_eq!(POLICY.delay(2, 1.0), Duration::from_secs(4));
+        assert_eq!(POLICY.delay(2, 0.0), Duration::from_secs(2));
+        assert_eq!(POLICY.delay(u32::MAX, 1.0), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn only_transient_failures_are_retried_and_not_forever() {
+        let settle = |kind, attempt| POLICY.settle(failure(kind), attempt, 0.5);
+        assert!(matches!(settle(FailureKind::Transient, 1), OutcomeState::Retry { .. }));
+        assert!(matches!(settle(FailureKind::Transient, 3), OutcomeState::Failed { .. }));
+        assert!(matches!(settle(FailureKind::Permanent, 1), OutcomeState::Failed { .. }));
+    }
+
+    #[test]
+    fn an_unavailable_ledger_brings_the_delivery_back_and_an_unknown_asset_does_not() {
+        let unavailable =
+            StoreError::Unavailable { operation: "record", source: anyhow::anyhow!("disk full") };
+        assert!(matches!(of_error(&unavailable.into(), &POLICY, 0.0), Disposition::Retry { .. }));
+        let unknown = StoreError::NotFound { what: "asset", id: "0".to_owned() };
+        assert!(matches!(of_error(&unknown.into(), &POLICY, 0.0), Disposition::Reject { .. }));
+    }
+}

@@ -1,0 +1,150 @@
+//! Assets and what is said about each.
+
+use axum::Json;
+use axum::extract::State;
+use docent_pipelines::AssetId;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ErrorBody;
+use super::extract::{Path, Query};
+use super::suggestions::SuggestionPage;
+use super::{ApiError, AppState, wire};
+use crate::store::{AssetFilter, AssetRow, SuggestionFilter};
+
+/// One content, wherever it lies.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Asset {
+    /// 32 hexadecimal digits.
+    asset_id: String,
+    /// BLAKE3 of its bytes.
+    content_hash: String,
+    /// Size in bytes.
+    bytes: u64,
+    /// Upright width in pixels, once decoded.
+    width: Option<u32>,
+    /// Upright height in pixels, once decoded.
+    height: Option<u32>,
+    /// Format, once decoded.
+    format: Option<String>,
+    /// Every place it was found at.
+    uris: Vec<String>,
+    /// Pending suggestions.
+    pending: u64,
+    /// Accepted tags.
+    accepted_tags: Vec<String>,
+}
+
+/// A page of assets.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AssetPage {
+    /// The assets, newest first.
+    assets: Vec<Asset>,
+    /// Give this as `after` for the next page; null at the end.
+    next: Option<String>,
+}
+
+/// Which assets.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListAssets {
+    /// With a pending or accepted tag of this value.
+    tag: Option<String>,
+    /// With a suggestion of this kind. What is asked by kind, status and confidence must be true of one suggestion,
+    /// which is pending or accepted where no status is asked for.
+    kind: Option<wire::Kind>,
+    /// With a suggestion in this status.
+    status: Option<wire::Status>,
+    /// With a suggestion of at least this confidence.
+    #[param(minimum = 0, maximum = 1)]
+    min_confidence: Option<f64>,
+    /// With a path under this absolute path.
+    path: Option<String>,
+    /// At most this many, 1 to 1000; 100 where not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// Which part of an asset's suggestions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Part {
+    /// At most this many, 1 to 1000; 100 where not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+impl From<AssetRow> for Asset {
+    fn from(row: AssetRow) -> Self {
+        Self {
+            asset_id: row.asset_id.into(),
+            content_hash: row.content_hash,
+            bytes: row.bytes,
+            width: row.width,
+            height: row.height,
+            format: row.format,
+            uris: row.uris,
+            pending: row.pending,
+            accepted_tags: row.accepted_tags,
+        }
+    }
+}
+
+/// Lists assets, newest first.
+#[utoipa::path(get, path = "/api/v1/assets", tag = "assets", params(ListAssets), responses(
+    (status = 200, description = "A page of assets", body = AssetPage),
+    (status = 400, description = "A parameter is wrong", body = ErrorBody),
+))]
+pub async fn list(
+    State(state): State<AppState>,
+    Query(query): Query<ListAssets>,
+) -> Result<Json<AssetPage>, ApiError> {
+    let filter = AssetFilter {
+        tag: query.tag,
+        kind: query.kind.map(Into::into),
+        uri_prefix: wire::uri_prefix(query.path)?,
+        status: query.status.map(Into::into),
+        min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
+    };
+    let listed = state.store.list_assets(&filter, &wire::page(query.limit, query.after)?).await?;
+    Ok(Json(AssetPage { assets: listed.rows.into_iter().map(Into::into).collect(), next: listed.next }))
+}
+
+/// One asset.
+#[utoipa::path(get, path = "/api/v1/assets/{id}", tag = "assets",
+    params(("id" = String, Path, description = "The asset's id")),
+    responses(
+        (status = 200, description = "The asset", body = Asset),
+        (status = 404, description = "There is no such asset", body = ErrorBody),
+    ),
+)]
+pub async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Asset>, ApiError> {
+    let id: AssetId = wire::id(id)?;
+    Ok(Json(state.store.asset(&id).await?.into()))
+}
+
+/// Everything that is said about one asset, whatever became of it.
+#[utoipa::path(get, path = "/api/v1/assets/{id}/suggestions", tag = "assets",
+    params(("id" = String, Path, description = "The asset's id"), Part),
+    responses(
+        (status = 200, description = "A page of suggestions", body = SuggestionPage),
+        (status = 404, description = "There is no such asset", body = ErrorBody),
+    ),
+)]
+pub async fn suggestions(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Query(part): Query<Part>,
+) -> Result<Json<SuggestionPage>, ApiError> {
+    let id: AssetId = wire::id(id)?;
+    state.store.asset(&id).await?;
+    let filter = SuggestionFilter { asset: Some(id), ..SuggestionFilter::default() };
+    let listed = state.store.suggestions(&filter, &wire::page(part.limit, part.after)?).await?;
+    Ok(Json(listed.into()))
+}

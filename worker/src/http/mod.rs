@@ -1,0 +1,167 @@
+//! The API under `/api/v1` and the review page in front of it.
+//!
+//! What holds for every route:
+//! - Errors are `{"error":{"code","message"}}`; a 500 hides its cause from the client and logs it once.
+//! - Nothing decides without a guard: of two reviewers one gets 200, the other 409 with the row's status.
+//! - Without a token only requests to a loopback or configured host name are answered; with one, only requests that
+//!   carry it. A request that changes something must be one that no foreign page can make a browser send.
+//! - The page loads nothing from elsewhere and treats everything it shows as text.
+
+mod assets;
+mod error;
+mod extract;
+mod gate;
+mod observe;
+mod openapi;
+mod page;
+mod pictures;
+mod renderings;
+mod search;
+mod session;
+mod status;
+mod suggestions;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+pub use error::ApiError;
+pub use gate::{BindError, check_bind};
+use metrics_exporter_prometheus::PrometheusHandle;
+pub use openapi::document;
+pub use search::Searcher;
+use tokio_util::sync::CancellationToken;
+
+use crate::assets::AssetSource;
+use crate::store::{Store, Wanted};
+
+/// The largest request body: the API takes ids, filters and thresholds only.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long open requests may take to finish once the server is asked to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// What the API works with.
+#[derive(Clone)]
+pub struct Ports {
+    /// The ledger.
+    pub store: Arc<dyn Store>,
+    /// Search by words and likeness.
+    pub search: Arc<dyn Searcher>,
+    /// Where pictures come from.
+    pub source: Arc<dyn AssetSource>,
+}
+
+/// How the API behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// Every request must carry it, where given. See [`check_bind`].
+    pub token: Option<String>,
+    /// Host names, without port, that are answered besides loopback ones.
+    pub hosts: Vec<String>,
+    /// Who decides, where a request does not say.
+    pub reviewer: String,
+    /// Limits for the pictures that are shown.
+    pub decode: docent_pipelines::DecodeLimits,
+    /// Bytes of rendered thumbnails and pictures kept in memory.
+    pub cache_bytes: usize,
+    /// The analyzers and models that `status` counts by.
+    pub wanted: Wanted,
+    /// What `/metrics` shows; without it the route answers 404.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// The state behind every route.
+#[derive(Clone)]
+pub struct AppState {
+    store: Arc<dyn Store>,
+    search: Arc<dyn Searcher>,
+    renderings: Arc<renderings::Renderings>,
+    gate: Arc<gate::Gate>,
+    reviewer: Arc<str>,
+    wanted: Arc<Wanted>,
+    metrics: Option<PrometheusHandle>,
+}
+
+impl AppState {
+    /// State over `ports`.
+    pub fn new(ports: Ports, options: Options) -> Self {
+        let renderings = renderings::Renderings::new(ports.source, options.decode, options.cache_bytes);
+        Self {
+            store: ports.store,
+            search: ports.search,
+            renderings: Arc::new(renderings),
+            gate: Arc::new(gate::Gate::new(options.token.as_deref(), options.hosts)),
+            reviewer: options.reviewer.into(),
+            wanted: Arc::new(options.wanted),
+            metrics: options.metrics,
+        }
+    }
+}
+
+/// All routes.
+pub fn router(state: AppState) -> Router {
+    let api = Router::new()
+        .route("/assets", get(assets::list))
+        .route("/assets/{id}", get(assets::one))
+        .route("/assets/{id}/suggestions", get(assets::suggestions))
+        .route("/assets/{id}/picture", get(pictures::picture))
+        .route("/assets/{id}/thumbnail", get(pictures::thumbnail))
+        .route("/assets/{id}/similar", get(search::similar))
+        .route("/suggestions", get(suggestions::list))
+        .route("/suggestions/count", get(suggestions::count))
+        .route("/suggestions/accept-all", post(suggestions::accept_all))
+        .route("/suggestions/{id}", get(suggestions::one))
+        .route("/suggestions/{id}/reviews", get(suggestions::reviews))
+        .route("/suggestions/{id}/accept", post(suggestions::accept))
+        .route("/suggestions/{id}/reject", post(suggestions::reject))
+        .route("/suggestions/{id}/undo", post(suggestions::undo))
+        .route("/search", get(search::words))
+        .route("/status", get(status::counts))
+        .route("/failures", get(status::failures))
+        .route("/session", post(session::open).delete(session::close))
+        .route("/openapi.json", get(openapi::serve));
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(status::alive))
+        .route("/readyz", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .route("/", get(page::index))
+        .route("/web/{file}", get(page::file))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), gate::guard))
+        .layer(from_fn(gate::headers))
+        .layer(from_fn(observe::observe))
+        .with_state(state)
+}
+
+/// Answers requests until `shutdown` completes, then lets open ones finish, but not longer than five seconds.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    state: AppState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let signal = async move {
+        shutdown.await;
+        stopping.cancel();
+    };
+    let serving = axum::serve(listener, router(state)).with_graceful_shutdown(signal);
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = overdue => {
+            tracing::warn!("requests still open at shutdown were cut off");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Search by words, and more of the same.
+
+use async_trait::async_trait;
+use axum::Json;
+use axum::extract::State;
+use docent_pipelines::AssetId;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ErrorBody;
+use super::extract::{Path, Query};
+use super::{ApiError, AppState, wire};
+use crate::search::{Hit, Search, SearchError};
+use crate::store::AssetFilter;
+
+/// Hits where the request does not say.
+const DEFAULT_HITS: usize = 20;
+/// The most hits of a search.
+const MAX_HITS: usize = 1000;
+
+/// What the API needs of a search.
+#[async_trait]
+pub trait Searcher: Send + Sync {
+    /// The `k` assets nearest to `words`, best first.
+    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError>;
+    /// The `k` assets most like `asset`, best first, without itself.
+    async fn by_asset(
+        &self,
+        asset: &AssetId,
+        k: usize,
+        filter: &AssetFilter,
+    ) -> Result<Vec<Hit>, SearchError>;
+}
+
+#[async_trait]
+impl Searcher for Search {
+    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError> {
+        Search::by_words(self, words, k, filter).await
+    }
+
+    async fn by_asset(
+        &self,
+        asset: &AssetId,
+        k: usize,
+        filter: &AssetFilter,
+    ) -> Result<Vec<Hit>, SearchError> {
+        Search::by_asset(self, asset, k, filter).await
+    }
+}
+
+/// One asset that was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SearchHit {
+    /// The asset.
+    asset_id: String,
+    /// One of its places.
+    uri: String,
+    /// Cosine similarity, -1 to 1.
+    score: f32,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SearchHits {
+    /// Best first.
+    hits: Vec<SearchHit>,
+}
+
+/// What to look for by words.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ByWords {
+    /// The words.
+    q: String,
+    /// At most this many hits, 1 to 1000; 20 where not given.
+    #[param(minimum = 1, maximum = 1000)]
+    k: Option<usize>,
+    /// Only assets with a pending or accepted tag of this value.
+    tag: Option<String>,
+    /// Only assets with a suggestion of this kind; kind, status and confidence as in the listing of assets.
+    kind: Option<wire::Kind>,
+    /// Only assets with a suggestion in this status.
+    status: Option<wire::Status>,
+    /// Only assets with a suggestion of at least this confidence.
+    #[param(minimum = 0, maximum = 1)]
+    min_confidence: Option<f64>,
+    /// Only assets with a path under this absolute path.
+    path: Option<String>,
+}
+
+/// What to look for by likeness.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ByAsset {
+    /// At most this many hits, 1 to 1000; 20 where not given.
+    #[param(minimum = 1, maximum = 1000)]
+    k: Option<usize>,
+    /// Only assets with a pending or accepted tag of this value.
+    tag: Option<String>,
+    /// Only assets with a suggestion of this kind; kind, status and confidence as in the listing of assets.
+    kind: Option<wire::Kind>,
+    /// Only assets with a suggestion in this status.
+    status: Option<wire::Status>,
+    /// Only assets with a suggestion of at least this confidence.
+    #[param(minimum = 0, maximum = 1)]
+    min_confidence: Option<f64>,
+    /// Only assets with a path under this absolute path.
+    path: Option<String>,
+}
+
+fn hits(found: Vec<Hit>) -> Json<SearchHits> {
+    let hits = found
+        .into_iter()
+        .map(|hit| SearchHit { asset_id: hit.asset_id.into(), uri: hit.uri, score: hit.score })
+        .collect();
+    Json(SearchHits { hits })
+}
+
+fn wanted_hits(k: Option<usize>) -> Result<usize, ApiError> {
+    let k = k.unwrap_or(DEFAULT_HITS);
+    if (1..=MAX_HITS).contains(&k) {
+        Ok(k)
+    } else {
+        Err(ApiError::Invalid(format!("k is {k}, not 1 to {MAX_HITS}")))
+    }
+}
+
+/// Assets that fit words.
+#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(ByWords), responses(
+    (status = 200, description = "The best hits", body = SearchHits),
+    (status = 400, description = "A parameter is wrong", body = ErrorBody),
+    (status = 422, description = "The model for it is not installed", body = ErrorBody),
+))]
+pub async fn words(
+    State(state): State<AppState>,
+    Query(query): Query<ByWords>,
+) -> Result<Json<SearchHits>, ApiError> {
+    if query.q.trim().is_empty() {
+        return Err(ApiError::Invalid("q holds no words".to_owned()));
+    }
+    let filter = AssetFilter {
+        tag: query.tag,
+        kind: query.kind.map(Into::into),
+        uri_prefix: wire::uri_prefix(query.path)?,
+        status: query.status.map(Into::into),
+        min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
+    };
+    Ok(hits(state.search.by_words(query.q.trim(), wanted_hits(query.k)?, &filter).await?))
+}
+
+/// Assets that look like one.
+#[utoipa::path(get, path = "/api/v1/assets/{id}/similar", tag = "search",
+    params(("id" = String, Path, description = "The asset's id"), ByAsset),
+    responses(
+        (status = 200, description = "The best hits, without the asset itself", body = SearchHits),
+        (status = 404, description = "There is no such asset", body = ErrorBody),
+        (status = 422, description = "The asset has no embedding yet", body = ErrorBody),
+    ),
+)]
+pub async fn similar(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Query(query): Query<ByAsset>,
+) -> Result<Json<SearchHits>, ApiError> {
+    let id: AssetId = wire::id(id)?;
+    state.store.asset(&id).await?;
+    let filter = AssetFilter {
+        tag: query.tag,
+        kind: query.kind.map(Into::into),
+        uri_prefix: wire::uri_prefix(query.path)?,
+        status: query.status.map(Into::into),
+        min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
+    };
+    Ok(hits(state.search.by_asset(&id, wanted_hits(query.k)?, &filter).await?))
+}

@@ -1,0 +1,324 @@
+//! Suggestions and decisions.
+
+use axum::Json;
+use axum::extract::State;
+use docent_pipelines::Status;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ErrorBody;
+use super::extract::{self, Path, Query};
+use super::{ApiError, AppState, wire};
+use crate::store::{Decision, Paged, ReviewRow, Reviewer, SuggestionFilter, SuggestionRow};
+
+/// What a network says about an asset.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Suggestion {
+    /// 32 hexadecimal digits.
+    id: String,
+    /// The asset it is about.
+    asset_id: String,
+    /// One place of the asset.
+    uri: String,
+    /// What it is about.
+    kind: wire::Kind,
+    /// What it says.
+    value: String,
+    /// 0..=1.
+    confidence: f64,
+    /// Where in the picture, if anywhere in particular.
+    region: Option<wire::Region>,
+    /// Where it stands.
+    status: wire::Status,
+    /// `id@version` of the model that says so.
+    model: String,
+    /// The analyzer that raised it.
+    analyzer: String,
+    /// RFC 3339, when it was first raised.
+    created_at: String,
+}
+
+/// A page of suggestions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SuggestionPage {
+    /// The suggestions: newest asset first, then by kind and falling confidence.
+    suggestions: Vec<Suggestion>,
+    /// Give this as `after` for the next page; null at the end.
+    next: Option<String>,
+}
+
+/// One entry of the review log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Review {
+    /// The suggestion.
+    suggestion_id: String,
+    /// RFC 3339.
+    at: String,
+    /// The person.
+    reviewer: String,
+    /// `cli`, `web` or `api`.
+    client: String,
+    /// `accept`, `reject` or `undo`.
+    action: String,
+    /// Status before.
+    before: wire::Status,
+    /// Status after.
+    after: wire::Status,
+}
+
+/// The review log of a suggestion.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReviewLog {
+    /// Oldest first.
+    reviews: Vec<Review>,
+}
+
+/// Which suggestions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListSuggestions {
+    /// Only this status.
+    status: Option<wire::Status>,
+    /// Only this kind.
+    kind: Option<wire::Kind>,
+    /// Only this asset.
+    asset: Option<String>,
+    /// Only from this confidence on.
+    #[param(minimum = 0, maximum = 1)]
+    min_confidence: Option<f64>,
+    /// Only this value.
+    value: Option<String>,
+    /// Only assets with a path under this absolute path.
+    path: Option<String>,
+    /// At most this many, 1 to 1000; 100 where not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// Which pending suggestions to accept.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptAll {
+    /// Only from this confidence on, 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
+    min_confidence: f64,
+    /// Only this kind.
+    kind: Option<wire::Kind>,
+    /// Only this asset.
+    asset: Option<String>,
+    /// Only this value.
+    value: Option<String>,
+    /// Only assets with a path under this absolute path.
+    path: Option<String>,
+}
+
+/// How many were accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Accepted {
+    /// Suggestions.
+    accepted: u64,
+}
+
+/// How many there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Count {
+    /// Suggestions.
+    count: u64,
+}
+
+impl From<SuggestionRow> for Suggestion {
+    fn from(row: SuggestionRow) -> Self {
+        Self {
+            id: row.id.into(),
+            asset_id: row.asset_id.into(),
+            uri: row.uri,
+            kind: row.kind.into(),
+            value: row.value,
+            confidence: row.confidence,
+            region: row.region.map(Into::into),
+            status: row.status.into(),
+            model: row.model.into(),
+            analyzer: row.analyzer.to_string(),
+            created_at: row.created_at,
+        }
+    }
+}
+
+impl From<Paged<SuggestionRow>> for SuggestionPage {
+    fn from(paged: Paged<SuggestionRow>) -> Self {
+        Self { suggestions: paged.rows.into_iter().map(Into::into).collect(), next: paged.next }
+    }
+}
+
+impl From<ReviewRow> for Review {
+    fn from(row: ReviewRow) -> Self {
+        Self {
+            suggestion_id: row.suggestion_id.into(),
+            at: row.at,
+            reviewer: row.reviewer,
+            client: row.client,
+            action: row.action,
+            before: row.before.into(),
+            after: row.after.into(),
+        }
+    }
+}
+
+impl ListSuggestions {
+    fn split(self) -> Result<(SuggestionFilter, Option<u32>, Option<String>), ApiError> {
+        let filter = SuggestionFilter {
+            status: self.status.map(Into::into),
+            kind: self.kind.map(Into::into),
+            asset: self.asset.map(wire::id).transpose()?,
+            min_confidence: self.min_confidence.map(wire::confidence).transpose()?,
+            value: self.value,
+            uri_prefix: wire::uri_prefix(self.path)?,
+        };
+        Ok((filter, self.limit, self.after))
+    }
+}
+
+/// Lists suggestions.
+#[utoipa::path(get, path = "/api/v1/suggestions", tag = "suggestions", params(ListSuggestions), responses(
+    (status = 200, description = "A page of suggestions", body = SuggestionPage),
+    (status = 400, description = "A parameter is wrong", body = ErrorBody),
+))]
+pub async fn list(
+    State(state): State<AppState>,
+    Query(query): Query<ListSuggestions>,
+) -> Result<Json<SuggestionPage>, ApiError> {
+    let (filter, limit, after) = query.split()?;
+    Ok(Json(state.store.suggestions(&filter, &wire::page(limit, after)?).await?.into()))
+}
+
+/// Counts suggestions; `limit` and `after` mean nothing here.
+#[utoipa::path(get, path = "/api/v1/suggestions/count", tag = "suggestions", params(ListSuggestions), responses(
+    (status = 200, description = "How many there are", body = Count),
+    (status = 400, description = "A parameter is wrong", body = ErrorBody),
+))]
+pub async fn count(
+    State(state): State<AppState>,
+    Query(query): Query<ListSuggestions>,
+) -> Result<Json<Count>, ApiError> {
+    let (filter, _, _) = query.split()?;
+    Ok(Json(Count { count: state.store.count_suggestions(&filter).await? }))
+}
+
+/// One suggestion, by its id or an unambiguous prefix of at least 6 digits.
+#[utoipa::path(get, path = "/api/v1/suggestions/{id}", tag = "suggestions",
+    params(("id" = String, Path, description = "The suggestion's id")),
+    responses(
+        (status = 200, description = "The suggestion", body = Suggestion),
+        (status = 404, description = "There is no such suggestion", body = ErrorBody),
+    ),
+)]
+pub async fn one(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Suggestion>, ApiError> {
+    Ok(Json(state.store.suggestion(&id).await?.into()))
+}
+
+/// Who decided what about a suggestion, oldest first.
+#[utoipa::path(get, path = "/api/v1/suggestions/{id}/reviews", tag = "suggestions",
+    params(("id" = String, Path, description = "The suggestion's id")),
+    responses(
+        (status = 200, description = "The log", body = ReviewLog),
+        (status = 404, description = "There is no such suggestion", body = ErrorBody),
+    ),
+)]
+pub async fn reviews(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<ReviewLog>, ApiError> {
+    let id = state.store.suggestion(&id).await?.id;
+    let reviews = state.store.reviews(&id).await?.into_iter().map(Into::into).collect();
+    Ok(Json(ReviewLog { reviews }))
+}
+
+/// Accepts a pending suggestion.
+#[utoipa::path(post, path = "/api/v1/suggestions/{id}/accept", tag = "suggestions",
+    params(("id" = String, Path, description = "The suggestion's id")),
+    responses(
+        (status = 200, description = "The suggestion as it is now", body = Suggestion),
+        (status = 404, description = "There is no such suggestion", body = ErrorBody),
+        (status = 409, description = "Somebody else decided first", body = ErrorBody),
+    ),
+)]
+pub async fn accept(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    by: Reviewer,
+) -> Result<Json<Suggestion>, ApiError> {
+    decide(&state, id, Decision::Accept, &by).await
+}
+
+/// Rejects a pending suggestion for good.
+#[utoipa::path(post, path = "/api/v1/suggestions/{id}/reject", tag = "suggestions",
+    params(("id" = String, Path, description = "The suggestion's id")),
+    responses(
+        (status = 200, description = "The suggestion as it is now", body = Suggestion),
+        (status = 404, description = "There is no such suggestion", body = ErrorBody),
+        (status = 409, description = "Somebody else decided first", body = ErrorBody),
+    ),
+)]
+pub async fn reject(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    by: Reviewer,
+) -> Result<Json<Suggestion>, ApiError> {
+    decide(&state, id, Decision::Reject, &by).await
+}
+
+/// Makes a decided suggestion pending again.
+#[utoipa::path(post, path = "/api/v1/suggestions/{id}/undo", tag = "suggestions",
+    params(("id" = String, Path, description = "The suggestion's id")),
+    responses(
+        (status = 200, description = "The suggestion as it is now", body = Suggestion),
+        (status = 404, description = "There is no such suggestion", body = ErrorBody),
+        (status = 409, description = "It is not decided", body = ErrorBody),
+    ),
+)]
+pub async fn undo(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    by: Reviewer,
+) -> Result<Json<Suggestion>, ApiError> {
+    decide(&state, id, Decision::Undo, &by).await
+}
+
+async fn decide(
+    state: &AppState,
+    id: String,
+    decision: Decision,
+    by: &Reviewer,
+) -> Result<Json<Suggestion>, ApiError> {
+    let id = wire::id(id)?;
+    Ok(Json(state.store.decide(&id, decision, by).await?.into()))
+}
+
+/// Accepts every pending suggestion from a confidence on.
+#[utoipa::path(post, path = "/api/v1/suggestions/accept-all", tag = "suggestions", request_body = AcceptAll,
+    responses(
+        (status = 200, description = "How many were accepted", body = Accepted),
+        (status = 400, description = "The body is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn accept_all(
+    State(state): State<AppState>,
+    by: Reviewer,
+    extract::Json(request): extract::Json<AcceptAll>,
+) -> Result<Json<Accepted>, ApiError> {
+    let filter = SuggestionFilter {
+        status: Some(Status::Pending),
+        kind: request.kind.map(Into::into),
+        asset: request.asset.map(wire::id).transpose()?,
+        min_confidence: Some(wire::confidence(request.min_confidence)?),
+        value: request.value,
+        uri_prefix: wire::uri_prefix(request.path)?,
+    };
+    Ok(Json(Accepted { accepted: state.store.accept_all(&filter, &by).await? }))
+}

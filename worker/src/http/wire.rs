@@ -1,0 +1,164 @@
+//! The API's words for kinds, states and places, and what every listing shares. Conversions are exhaustive, so the
+//! document cannot fall behind the code.
+
+use std::path::Path;
+
+use docent_pipelines::suggestion;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ApiError;
+use crate::assets::file_uri;
+use crate::store::Page;
+
+/// Rows of a page where the request does not say.
+const DEFAULT_LIMIT: u32 = 100;
+/// The most rows of a page.
+const MAX_LIMIT: u32 = 1000;
+
+/// What a suggestion is about.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Tag,
+    Caption,
+    Object,
+    Face,
+    Emotion,
+    Text,
+}
+
+/// Where a suggestion stands.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Pending,
+    Accepted,
+    Rejected,
+    Superseded,
+}
+
+/// A part of the upright picture, as fractions of its width and height.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Region {
+    /// Left edge, 0..=1.
+    x: f64,
+    /// Top edge, 0..=1.
+    y: f64,
+    /// 0..=1.
+    width: f64,
+    /// 0..=1.
+    height: f64,
+}
+
+impl From<suggestion::Kind> for Kind {
+    fn from(kind: suggestion::Kind) -> Self {
+        match kind {
+            suggestion::Kind::Tag => Self::Tag,
+            suggestion::Kind::Caption => Self::Caption,
+            suggestion::Kind::Object => Self::Object,
+            suggestion::Kind::Face => Self::Face,
+            suggestion::Kind::Emotion => Self::Emotion,
+            suggestion::Kind::Text => Self::Text,
+        }
+    }
+}
+
+impl From<Kind> for suggestion::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Tag => Self::Tag,
+            Kind::Caption => Self::Caption,
+            Kind::Object => Self::Object,
+            Kind::Face => Self::Face,
+            Kind::Emotion => Self::Emotion,
+            Kind::Text => Self::Text,
+        }
+    }
+}
+
+impl From<suggestion::Status> for Status {
+    fn from(status: suggestion::Status) -> Self {
+        match status {
+            suggestion::Status::Pending => Self::Pending,
+            suggestion::Status::Accepted => Self::Accepted,
+            suggestion::Status::Rejected => Self::Rejected,
+            suggestion::Status::Superseded => Self::Superseded,
+        }
+    }
+}
+
+impl From<Status> for suggestion::Status {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => Self::Pending,
+            Status::Accepted => Self::Accepted,
+            Status::Rejected => Self::Rejected,
+            Status::Superseded => Self::Superseded,
+        }
+    }
+}
+
+impl From<suggestion::Region> for Region {
+    fn from(region: suggestion::Region) -> Self {
+        Self { x: region.x, y: region.y, width: region.width, height: region.height }
+    }
+}
+
+/// The part of a listing that was asked for.
+pub fn page(limit: Option<u32>, after: Option<String>) -> Result<Page, ApiError> {
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::Invalid(format!("limit is {limit}, not 1 to {MAX_LIMIT}")));
+    }
+    Ok(Page { limit, after })
+}
+
+/// A path, absolute or as a `file://` address, as the prefix the store filters by.
+pub fn uri_prefix(path: Option<String>) -> Result<Option<String>, ApiError> {
+    match path {
+        None => Ok(None),
+        Some(uri) if uri.starts_with("file:///") => Ok(Some(uri)),
+        Some(path) if path.starts_with('/') => Ok(Some(file_uri(Path::new(&path)))),
+        Some(path) => Err(ApiError::Invalid(format!("'{path}' is not an absolute path"))),
+    }
+}
+
+/// A confidence given by a client.
+pub fn confidence(value: f64) -> Result<f64, ApiError> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ApiError::Invalid(format!("confidence is {value}, not 0 to 1")))
+    }
+}
+
+/// An id in a path.
+pub fn id<T: TryFrom<String, Error = String>>(text: String) -> Result<T, ApiError> {
+    T::try_from(text).map_err(ApiError::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_ledger() {
+        for kind in suggestion::Kind::ALL {
+            assert_eq!(serde_json::to_value(Kind::from(kind)).expect("serializes"), kind.as_str());
+        }
+        for status in suggestion::Status::ALL {
+            assert_eq!(serde_json::to_value(Status::from(status)).expect("serializes"), status.as_str());
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        assert!(page(Some(0), None).is_err() && page(Some(1001), None).is_err());
+        assert_eq!(page(None, None).expect("is allowed").limit, DEFAULT_LIMIT);
+        assert!(confidence(f64::NAN).is_err() && confidence(1.01).is_err() && confidence(1.0).is_ok());
+        assert!(uri_prefix(Some("photos".to_owned())).is_err());
+        let prefix = uri_prefix(Some("/my photos".to_owned())).expect("is a path");
+        assert_eq!(prefix.as_deref(), Some("file:///my%20photos"));
+    }
+}

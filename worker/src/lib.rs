@@ -1,0 +1,19 @@
+//! docent: AI-assisted ingestion for digital asset archives. All input and output lives in this crate.
+
+pub mod analyze;
+pub mod app;
+pub mod assets;
+pub mod cli;
+pub mod config;
+pub mod consumer;
+pub mod disposition;
+pub mod feeder;
+pub mod http;
+pub mod progress;
+pub mod queue;
+pub mod scanner;
+pub mod search;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod vectors;

@@ -1,0 +1,5 @@
+//! The `docent` program.
+
+fn main() -> std::process::ExitCode {
+    docent::cli::main()
+}

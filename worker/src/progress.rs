@@ -1,0 +1,138 @@
+//! What a running job has done so far, for whoever watches.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Counters of one job. Cheap to update from everywhere; read with [`Progress::snapshot`].
+#[derive(Debug)]
+pub struct Progress {
+    /// Files seen.
+    pub found: AtomicU64,
+    /// Files whose content was read and hashed.
+    pub hashed: AtomicU64,
+    /// Files that are plainly no pictures.
+    pub skipped: AtomicU64,
+    /// Files known from before, by size and time.
+    pub unchanged: AtomicU64,
+    /// Hidden files and folders, left out.
+    pub hidden: AtomicU64,
+    /// Files and folders that could not be read.
+    pub unreadable: AtomicU64,
+    /// Assets to be analyzed, as far as is known.
+    pub to_do: AtomicU64,
+    /// Assets whose run was recorded with everything done.
+    pub done: AtomicU64,
+    /// Assets whose run was recorded with something failed for good.
+    pub failed: AtomicU64,
+    /// Assets in work.
+    pub in_flight: AtomicU64,
+    /// Folders are still being walked.
+    pub scanning: AtomicBool,
+    finished: Mutex<VecDeque<Instant>>,
+}
+
+/// A reading of [`Progress`].
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct ProgressSnapshot {
+    /// See [`Progress::found`].
+    pub found: u64,
+    /// See [`Progress::hashed`].
+    pub hashed: u64,
+    /// See [`Progress::skipped`].
+    pub skipped: u64,
+    /// See [`Progress::unchanged`].
+    pub unchanged: u64,
+    /// See [`Progress::hidden`].
+    pub hidden: u64,
+    /// See [`Progress::unreadable`].
+    pub unreadable: u64,
+    /// See [`Progress::to_do`].
+    pub to_do: u64,
+    /// See [`Progress::done`].
+    pub done: u64,
+    /// See [`Progress::failed`].
+    pub failed: u64,
+    /// See [`Progress::in_flight`].
+    pub in_flight: u64,
+    /// See [`Progress::scanning`].
+    pub scanning: bool,
+    /// Assets finished per second, over the last minute at most.
+    pub images_per_second: f64,
+    /// Seconds until all known work is done at that speed; `None` while nothing is known.
+    pub seconds_left: Option<f64>,
+}
+
+/// The speed is that of at most so many finished assets …
+const WINDOW: usize = 512;
+/// … and of at most so long.
+const WINDOW_TIME: Duration = Duration::from_secs(60);
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            found: AtomicU64::new(0),
+            hashed: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            unchanged: AtomicU64::new(0),
+            hidden: AtomicU64::new(0),
+            unreadable: AtomicU64::new(0),
+            to_do: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            scanning: AtomicBool::new(false),
+            finished: Mutex::new(VecDeque::with_capacity(WINDOW)),
+        }
+    }
+}
+
+impl Progress {
+    /// Counts an asset whose run was recorded.
+    pub fn finish(&self, failed: bool) {
+        if failed { &self.failed } else { &self.done }.fetch_add(1, Relaxed);
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        if finished.len() == WINDOW {
+            finished.pop_front();
+        }
+        finished.push_back(Instant::now());
+    }
+
+    /// All counters now.
+    pub fn snapshot(&self) -> ProgressSnapshot {
+        let speed = self.speed();
+        let (to_do, done, failed) =
+            (self.to_do.load(Relaxed), self.done.load(Relaxed), self.failed.load(Relaxed));
+        let left = to_do.saturating_sub(done + failed);
+        ProgressSnapshot {
+            found: self.found.load(Relaxed),
+            hashed: self.hashed.load(Relaxed),
+            skipped: self.skipped.load(Relaxed),
+            unchanged: self.unchanged.load(Relaxed),
+            hidden: self.hidden.load(Relaxed),
+            unreadable: self.unreadable.load(Relaxed),
+            to_do,
+            done,
+            failed,
+            in_flight: self.in_flight.load(Relaxed),
+            scanning: self.scanning.load(Relaxed),
+            images_per_second: speed,
+            seconds_left: (speed > 0.0).then(|| left as f64 / speed),
+        }
+    }
+
+    fn speed(&self) -> f64 {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        while finished.front().is_some_and(|first| first.elapsed() > WINDOW_TIME) {
+            finished.pop_front();
+        }
+        match finished.front() {
+            // The first one marks the start of the measured time and is not counted itself.
+            Some(first) if finished.len() > 1 => {
+                (finished.len() - 1) as f64 / first.elapsed().as_secs_f64().max(1e-3)
+            }
+            _ => 0.0,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The queue carries jobs from the feeder to the consumer. It is transport only: what there is to do is in the ledger.
+//!
+//! Guarantees every implementation gives, checked by `tests/tests/queue_conformance.rs`:
+//! - At least once: a delivery that is not settled comes back after its receiver is gone.
+//! - [`Queue::retry`] brings a delivery back, not before its delay; [`Queue::reject`] never does.
+//! - The interactive lane overtakes the backfill lane, but the backfill lane is never starved.
+//! - Settling twice, or settling a delivery the queue no longer knows, is an error and changes nothing.
+
+mod memory;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docent_pipelines::{AnalyzerId, AssetId};
+pub use memory::MemoryQueue;
+use serde::{Deserialize, Serialize};
+
+/// Which line a job waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Somebody waits for the answer.
+    Interactive,
+    /// The archive; it has waited for years.
+    Backfill,
+}
+
+/// The job: analyze one asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct AnalyzeAsset {
+    /// The asset.
+    pub asset: AssetId,
+    /// Where its bytes can be fetched; tried in order.
+    pub uris: Vec<String>,
+    /// The analyzers that are pending for it.
+    pub analyzers: Vec<AnalyzerId>,
+    /// The line it waits in.
+    pub lane: Lane,
+    /// It was in work when a process died: analyze it with nothing beside it.
+    pub alone: bool,
+}
+
+/// A job in the hands of a consumer, which must settle it exactly once.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What to do.
+    pub job: AnalyzeAsset,
+    /// Names this delivery towards the queue.
+    pub receipt: Receipt,
+}
+
+/// Names one delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Receipt(pub u64);
+
+/// What can go wrong with a queue.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The queue cannot be reached now.
+    #[error("{operation}: the queue is unavailable")]
+    Unavailable {
+        /// What was attempted.
+        operation: &'static str,
+        /// The backend's own words.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// The delivery was settled before, or taken back by the queue.
+    #[error("delivery {0:?} is not in flight")]
+    NotInFlight(Receipt),
+}
+
+/// A queue of jobs in two lanes.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Adds a job to its lane. Waits while the lane is full.
+    async fn publish(&self, job: AnalyzeAsset) -> Result<(), QueueError>;
+    /// The next delivery, or `None` once the queue is closed and nothing is left. Safe to cancel.
+    async fn receive(&self) -> Result<Option<Delivery>, QueueError>;
+    /// Settles: done, recorded in the ledger.
+    async fn ack(&self, receipt: Receipt) -> Result<(), QueueError>;
+    /// Settles: bring it back after `delay` (zero hands it back at once).
+    async fn retry(&self, receipt: Receipt, delay: Duration) -> Result<(), QueueError>;
+    /// Settles: never bring it back.
+    async fn reject(&self, receipt: Receipt, reason: &str) -> Result<(), QueueError>;
+    /// Jobs in `lane` that wait, delayed ones included, those in flight not.
+    async fn depth(&self, lane: Lane) -> Result<usize, QueueError>;
+    /// No more jobs will be published by anyone; `receive` answers `None` once all are settled.
+    async fn close(&self);
+}

@@ -1,0 +1,49 @@
+//! The way a process is asked to stop.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// A request to stop that everybody can see. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+}
+
+impl Shutdown {
+    /// Nobody has asked yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled once somebody has asked.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Asks everybody to stop.
+    pub fn request(&self) {
+        self.token.cancel();
+    }
+
+    /// Listens for Ctrl-C and SIGTERM from now on: the first asks everybody to stop and calls `on_first`, the second
+    /// ends the process at once with exit code 130.
+    pub fn listen(&self, on_first: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let token = self.token.clone();
+        tokio::spawn(async move {
+            let mut next = async || {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            };
+            next().await;
+            token.cancel();
+            on_first();
+            next().await;
+            std::process::exit(130);
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! The ledger: what there is, what is to be done, what was said, what was decided.
+//!
+//! Three roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
+//! - Every write is one transaction and can be repeated: the same call twice leaves the rows of one call.
+//! - A decided suggestion is never changed by [`Ledger::record`], and a claim that a decided suggestion answers
+//!   ([`docent_pipelines::Suggestion::is_answered_by`]) is not raised again.
+//! - Deciding is guarded: of two reviewers who saw the same status one succeeds, the other gets [`StoreError::Conflict`].
+//! - The review log only grows.
+
+mod rows;
+mod sqlite;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use async_trait::async_trait;
+use docent_models::ModelRef;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+pub use rows::*;
+pub use sqlite::SqliteStore;
+
+use crate::queue::AnalyzeAsset;
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is locked or full; it may work later.
+    #[error("{operation}: the ledger is unavailable")]
+    Unavailable {
+        /// What was attempted.
+        operation: &'static str,
+        /// The backend's own words.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// A row that should be there is not.
+    #[error("{what} {id} does not exist")]
+    NotFound {
+        /// Suggestion, asset.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// An abbreviated id fits several rows.
+    #[error("'{prefix}' fits {count} suggestions; give more digits")]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// How many rows start with it.
+        count: u64,
+    },
+    /// Somebody else decided first.
+    #[error("suggestion {id} is {actual}, not {expected}")]
+    Conflict {
+        /// The suggestion.
+        id: SuggestionId,
+        /// The status the caller acted upon.
+        expected: &'static str,
+        /// The status it has.
+        actual: Status,
+    },
+    /// A page was asked for after a place that no page ended at.
+    #[error("'{0}' is not where a page ended; begin again without 'after'")]
+    InvalidCursor(String),
+    /// A bulk decision that would decide everything.
+    #[error("accepting all needs a least confidence")]
+    NoConfidence,
+    /// The database was written by a newer docent.
+    #[error("the ledger has schema {found}, this docent knows schemas up to {known}")]
+    NewerSchema {
+        /// Version in the database.
+        found: i64,
+        /// Newest version compiled in.
+        known: i64,
+    },
+    /// The database holds something docent did not write.
+    #[error("the ledger holds an unreadable {what}: {reason}")]
+    Corrupt {
+        /// Which column or row.
+        what: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Which analyzers are wanted, and by which model each would answer. Always contains [`AnalyzerId::Decode`].
+pub type Wanted = BTreeMap<AnalyzerId, ModelRef>;
+
+/// The walk's side of the store.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// What is known of these places: their stamp when they were last read, and their asset.
+    async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError>;
+
+    /// Registers files: their content as assets, their places as paths, and a pending work row for every wanted
+    /// analyzer that has none yet. A place that had other content now has this one.
+    async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
+
+    /// Leases up to `limit` assets that have pending work of the wanted analyzers, whose `not_before` has passed and
+    /// that nobody else holds: uploads first, then those never lost, oldest first. An asset whose decoding failed has
+    /// no pending work. A lease that has expired counts as lost if its run had begun. After `recover` no lease of
+    /// another owner is left.
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError>;
+
+    /// Ends every lease of every owner: called once by the one process that has the data directory to itself.
+    /// Runs that had begun are counted as lost. An asset lost more than `max_lost` times while alone
+    /// is failed permanently. Answers how many assets were in work.
+    async fn recover(&self, max_lost: u32) -> Result<u64, StoreError>;
+
+    /// Marks the beginning of a run, so that its loss is noticed. Answers the wanted analyzers that are still pending
+    /// and how often each was attempted; empty if everything was done meanwhile.
+    async fn begin_run(
+        &self,
+        job: &AnalyzeAsset,
+        owner: &str,
+    ) -> Result<BTreeMap<AnalyzerId, u32>, StoreError>;
+
+    /// Records a run in one transaction, the point of truth: for every completed analyzer its pending suggestions are
+    /// replaced and its vectors overwritten, decided suggestions stay; for every outcome the work row is settled and
+    /// its attempts counted; the lease ends. A failed `decode` sets the asset's other pending work aside until `requeue`.
+    async fn record(
+        &self,
+        run: &Run,
+        analysis: &Analysis,
+        outcomes: &[Outcome],
+    ) -> Result<Recorded, StoreError>;
+
+    /// Ends a lease without a result: the work is pending again, and not counted as lost.
+    async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError>;
+
+    /// Makes work pending again, everywhere or for these assets. Answers how many assets have new work.
+    async fn requeue(
+        &self,
+        what: Requeue,
+        wanted: &Wanted,
+        assets: Option<&[AssetId]>,
+    ) -> Result<u64, StoreError>;
+
+    /// Assets with pending work of the wanted analyzers, whether or not it may run now, leased ones included;
+    /// and when the earliest that has to wait may run.
+    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError>;
+}
+
+/// The reviewer's side of the store.
+#[async_trait]
+pub trait Reviews: Send + Sync {
+    /// Suggestions, newest asset first, then by kind and falling confidence; keyset pages that stay stable while
+    /// others write.
+    async fn suggestions(
+        &self,
+        filter: &SuggestionFilter,
+        page: &Page,
+    ) -> Result<Paged<SuggestionRow>, StoreError>;
+
+    /// How many suggestions pass `filter`.
+    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError>;
+
+    /// One suggestion, by its id or an unambiguous prefix of at least 6 digits.
+    async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError>;
+
+    /// Decides, guarded: accept and reject act on a pending suggestion, undo on a decided one.
+    /// Appends to the review log in the same transaction.
+    async fn decide(
+        &self,
+        id: &SuggestionId,
+        decision: Decision,
+        by: &Reviewer,
+    ) -> Result<SuggestionRow, StoreError>;
+
+    /// Accepts every pending suggestion that passes `filter` (which must name a least confidence); one log entry
+    /// each. Answers how many.
+    async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError>;
+
+    /// The review log of a suggestion, oldest first.
+    async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError>;
+}
+
+/// Everything one looks up.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// One asset with its paths.
+    async fn asset(&self, id: &AssetId) -> Result<AssetRow, StoreError>;
+
+    /// The asset at a place, if registered.
+    async fn asset_at(&self, uri: &str) -> Result<Option<AssetId>, StoreError>;
+
+    /// These assets, in the order asked; unknown ones are left out.
+    async fn assets(&self, ids: &[AssetId]) -> Result<Vec<AssetRow>, StoreError>;
+
+    /// Assets, newest first.
+    async fn list_assets(&self, filter: &AssetFilter, page: &Page) -> Result<Paged<AssetRow>, StoreError>;
+
+    /// The ids of all assets that pass `filter`.
+    async fn matching(&self, filter: &AssetFilter) -> Result<HashSet<AssetId>, StoreError>;
+
+    /// Counts per analyzer and state, per suggestion status, and of assets and paths. Work done by another model
+    /// than the wanted one is counted as stale.
+    async fn counts(&self, wanted: &Wanted) -> Result<Counts, StoreError>;
+
+    /// Failed work, one row per path of the asset, newest first.
+    async fn failures(&self, page: &Page) -> Result<Paged<FailureRow>, StoreError>;
+
+    /// Vectors of `space` in the order they were written, after `sequence`; for rebuilding an index.
+    async fn vectors_after(
+        &self,
+        space: &VectorSpace,
+        sequence: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, VectorRecord)>, StoreError>;
+
+    /// The vector of the whole picture of `asset` in `space`, if it has one.
+    async fn vector(&self, asset: &AssetId, space: &VectorSpace) -> Result<Option<Vec<f32>>, StoreError>;
+
+    /// A cheap round trip, for readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// All roles together.
+pub trait Store: Ledger + Reviews + Catalog {}
+impl<T: Ledger + Reviews + Catalog> Store for T {}

@@ -1,0 +1,343 @@
+//! What goes into the store and comes out of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use docent_models::ModelRef;
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{AnalyzerId, AssetId, Failure, Kind, Region, Status, SuggestionId};
+use serde::Serialize;
+
+use super::Wanted;
+use crate::queue::Lane;
+
+/// Size and time of change of a file: if both are as they were, the content is taken to be, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Nanoseconds since 1970; may be negative.
+    pub modified_ns: i64,
+}
+
+/// A place the ledger knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFile {
+    /// Its stamp when it was read.
+    pub stamp: FileStamp,
+    /// What was there.
+    pub asset: AssetId,
+}
+
+/// A place with something in it.
+#[derive(Debug, Clone)]
+pub struct FoundFile {
+    /// Where.
+    pub uri: String,
+    /// Size and time.
+    pub stamp: FileStamp,
+    /// What.
+    pub hash: ContentHash,
+    /// The line its work waits in.
+    pub lane: Lane,
+}
+
+/// What a registration changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Registered {
+    /// Contents never seen before.
+    pub new_assets: u64,
+    /// Places never seen before, or with other content than before.
+    pub new_paths: u64,
+}
+
+/// Who leases how much, of what, for how long.
+#[derive(Debug, Clone)]
+pub struct LeaseRequest {
+    /// The process.
+    pub owner: String,
+    /// At most this many assets.
+    pub limit: u32,
+    /// How long the lease lives.
+    pub duration: Duration,
+    /// Work of other analyzers is left alone.
+    pub wanted: Wanted,
+}
+
+/// One run over one asset, as it is recorded.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The asset.
+    pub asset: AssetId,
+    /// The process that ran it.
+    pub owner: String,
+    /// Width and height of the upright picture and its format's name, once decoded.
+    pub picture: Option<(u32, u32, &'static str)>,
+}
+
+/// How one analyzer's work row is settled.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Which analyzer.
+    pub analyzer: AnalyzerId,
+    /// The model that answered or would have.
+    pub model: ModelRef,
+    /// What becomes of the work.
+    pub state: OutcomeState,
+}
+
+/// What becomes of a piece of work.
+#[derive(Debug, Clone)]
+pub enum OutcomeState {
+    /// It is done.
+    Done,
+    /// It is pending again, not before the delay has passed.
+    Retry {
+        /// The delay.
+        after: Duration,
+        /// Why.
+        failure: Failure,
+    },
+    /// It is failed until somebody asks for it again.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// What a recorded run changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Suggestions raised or raised again.
+    pub raised: u64,
+    /// Suggestions held back because a decision answers them.
+    pub answered: u64,
+    /// Pending suggestions that the new run no longer supports.
+    pub superseded: u64,
+}
+
+/// Which work becomes pending again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    /// Failed work, of undecodable assets too.
+    Failed,
+    /// Work done by another model than the wanted one.
+    Stale,
+    /// Wanted analyzers that an asset has no work row for.
+    Missing,
+    /// Everything wanted.
+    All,
+}
+
+/// Work that is not finished.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outstanding {
+    /// Assets with pending work.
+    pub assets: u64,
+    /// Of these, the ones that could be leased now.
+    pub ready: u64,
+    /// How long until the first of those waiting for a retry is ready; `None` if none waits.
+    pub next_ready_in: Option<Duration>,
+}
+
+/// Which suggestions.
+#[derive(Debug, Clone, Default)]
+pub struct SuggestionFilter {
+    /// Only this status.
+    pub status: Option<Status>,
+    /// Only this kind.
+    pub kind: Option<Kind>,
+    /// Only this asset.
+    pub asset: Option<AssetId>,
+    /// Only from this confidence on.
+    pub min_confidence: Option<f64>,
+    /// Only this value.
+    pub value: Option<String>,
+    /// Only assets with a path that is this `file://` address or under it.
+    pub uri_prefix: Option<String>,
+}
+
+/// Which assets.
+#[derive(Debug, Clone, Default)]
+pub struct AssetFilter {
+    /// With a pending or accepted tag of this value.
+    pub tag: Option<String>,
+    /// With a suggestion of this kind. What is asked by kind, status and confidence must be true of one suggestion,
+    /// which is pending or accepted where no status is asked for.
+    pub kind: Option<Kind>,
+    /// With a path that is this `file://` address or under it.
+    pub uri_prefix: Option<String>,
+    /// With a suggestion in this status.
+    pub status: Option<Status>,
+    /// With a suggestion of at least this confidence.
+    pub min_confidence: Option<f64>,
+}
+
+impl AssetFilter {
+    /// Whether every asset passes.
+    pub fn is_empty(&self) -> bool {
+        self.tag.is_none()
+            && self.kind.is_none()
+            && self.uri_prefix.is_none()
+            && self.status.is_none()
+            && self.min_confidence.is_none()
+    }
+}
+
+/// Which part of a listing.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// At most this many rows; implementations cap it at 1000.
+    pub limit: u32,
+    /// Where the page before ended.
+    pub after: Option<String>,
+}
+
+/// A page of a listing.
+#[derive(Debug, Clone)]
+pub struct Paged<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Give this as `after` for the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// What a reviewer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Pending becomes accepted.
+    Accept,
+    /// Pending becomes rejected, a permanent veto.
+    Reject,
+    /// Accepted or rejected becomes pending.
+    Undo,
+}
+
+/// Who decides, and through what.
+#[derive(Debug, Clone)]
+pub struct Reviewer {
+    /// The person.
+    pub name: String,
+    /// `cli`, `web`, `api`.
+    pub client: String,
+}
+
+/// A stored suggestion, as every listing gives it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuggestionRow {
+    /// Its id.
+    pub id: SuggestionId,
+    /// Its asset.
+    pub asset_id: AssetId,
+    /// One place of the asset.
+    pub uri: String,
+    /// What it is about.
+    pub kind: Kind,
+    /// What it says.
+    pub value: String,
+    /// 0..=1.
+    pub confidence: f64,
+    /// Where in the picture.
+    pub region: Option<Region>,
+    /// Where it stands.
+    pub status: Status,
+    /// `id@version` of the model.
+    pub model: ModelRef,
+    /// The analyzer that raised it.
+    pub analyzer: AnalyzerId,
+    /// RFC 3339, when it was first raised.
+    pub created_at: String,
+}
+
+/// One entry of the review log.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReviewRow {
+    /// The suggestion.
+    pub suggestion_id: SuggestionId,
+    /// RFC 3339.
+    pub at: String,
+    /// The person.
+    pub reviewer: String,
+    /// Through what.
+    pub client: String,
+    /// `accept`, `reject`, `undo`.
+    pub action: String,
+    /// Status before.
+    pub before: Status,
+    /// Status after.
+    pub after: Status,
+}
+
+/// A stored asset.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AssetRow {
+    /// Its id.
+    pub asset_id: AssetId,
+    /// BLAKE3 of its bytes.
+    pub content_hash: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Upright width in pixels, once decoded.
+    pub width: Option<u32>,
+    /// Upright height in pixels, once decoded.
+    pub height: Option<u32>,
+    /// Format, once decoded.
+    pub format: Option<String>,
+    /// Every place it was found at.
+    pub uris: Vec<String>,
+    /// Pending suggestions.
+    pub pending: u64,
+    /// Accepted tags.
+    pub accepted_tags: Vec<String>,
+}
+
+/// Numbers for `docent status`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Counts {
+    /// Distinct contents.
+    pub assets: u64,
+    /// Places.
+    pub paths: u64,
+    /// Work rows by analyzer: a row for each wanted analyzer and each that has work.
+    pub analyzers: BTreeMap<AnalyzerId, WorkCounts>,
+    /// Suggestions by status.
+    pub suggestions: BTreeMap<String, u64>,
+    /// Vectors by space.
+    pub vectors: BTreeMap<String, u64>,
+}
+
+/// Work of one analyzer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct WorkCounts {
+    /// To be done.
+    pub pending: u64,
+    /// Done by the wanted model.
+    pub done: u64,
+    /// Done by another model.
+    pub stale: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Set aside because the asset cannot be decoded.
+    pub blocked: u64,
+    /// Assets without a row.
+    pub missing: u64,
+}
+
+/// One failure as listed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FailureRow {
+    /// The asset.
+    pub asset_id: AssetId,
+    /// One of its places.
+    pub uri: String,
+    /// Which analyzer failed.
+    pub analyzer: AnalyzerId,
+    /// `transient` or `permanent`.
+    pub kind: String,
+    /// Why.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// RFC 3339, the last attempt.
+    pub at: String,
+}

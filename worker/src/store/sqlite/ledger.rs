@@ -1,0 +1,489 @@
+//! Registering, leasing, recording.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId};
+use serde_json::json;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+
+use super::record::{Place, run_row, settle, suggest, write_vectors};
+use super::{SqliteStore, corrupt, get, json_array, millis, now, parsed, unavailable};
+use crate::queue::{AnalyzeAsset, Lane};
+use crate::store::{
+    FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
+    Requeue, Run, StoreError, Wanted,
+};
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
+        let rows = sqlx::query(
+            "select uri, bytes, modified_ns, asset_id from asset_path
+             where uri in (select value from json_each($1))",
+        )
+        .bind(json_array(uris))
+        .fetch_all(&self.read)
+        .await
+        .map_err(unavailable("look up files"))?;
+        rows.iter()
+            .map(|row| {
+                let bytes = get::<i64>(row, "bytes")?.unsigned_abs();
+                let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
+                Ok((get(row, "uri")?, KnownFile { stamp, asset: parsed(row, "asset_id")? }))
+            })
+            .collect()
+    }
+
+    async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
+        const OPERATION: &str = "register files";
+        let failed = unavailable(OPERATION);
+        let now = now();
+        let listed = json_array(files.iter().map(|file| {
+            json!({
+                "uri": file.uri, "id": file.hash.asset_id(), "hash": file.hash.to_hex(), "bytes": file.stamp.bytes,
+                "modified": file.stamp.modified_ns, "lane": lane_number(file.lane),
+            })
+        }));
+        let mut tx = self.begin(OPERATION).await?;
+        let new_assets = sqlx::query(
+            "insert or ignore into asset (id, content_hash, bytes, lane, created_at)
+             select value ->> 'id', value ->> 'hash', value ->> 'bytes', value ->> 'lane', $2 from json_each($1)",
+        )
+        .bind(&listed)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?
+        .rows_affected();
+        let same: i64 = sqlx::query_scalar(
+            "select count(*) from json_each($1) f join asset_path p on p.uri = f.value ->> 'uri'
+             and p.asset_id = f.value ->> 'id'",
+        )
+        .bind(&listed)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        sqlx::query(
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at)
+             select value ->> 'uri', value ->> 'id', value ->> 'bytes', value ->> 'modified', $2
+             from json_each($1) where true
+             on conflict (uri) do update set asset_id = excluded.asset_id, bytes = excluded.bytes,
+                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at",
+        )
+        .bind(&listed)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let ids = json_array(files.iter().map(|file| file.hash.asset_id()));
+        add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
+        refresh_ready(&mut tx, &ids).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(Registered { new_assets, new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()) })
+    }
+
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
+        const OPERATION: &str = "lease work";
+        let failed = unavailable(OPERATION);
+        let now = now();
+        let wanted = json_array(request.wanted.keys());
+        let mut tx = self.begin(OPERATION).await?;
+        end_leases(&mut tx, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
+        let rows = sqlx::query(
+            "select id, lane, suspect from asset a
+             where ready_at is not null and ready_at <= $1 and lease_until is null
+               and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
+                           and w.not_before <= $1 and w.analyzer in (select value from json_each($2)))
+             order by lane, suspect, lost_alone, created_at, id limit $3",
+        )
+        .bind(now)
+        .bind(&wanted)
+        .bind(request.limit)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let asset: AssetId = parsed(row, "id")?;
+            let uris = sqlx::query_scalar("select uri from asset_path where asset_id = $1 order by uri")
+                .bind(asset.as_str())
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(failed)?;
+            let analyzers: Vec<String> = sqlx::query_scalar(
+                "select analyzer from work where asset_id = $1 and state = 'pending' and not_before <= $2
+                 and analyzer in (select value from json_each($3))",
+            )
+            .bind(asset.as_str())
+            .bind(now)
+            .bind(&wanted)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed)?;
+            sqlx::query(
+                "update asset set lease_owner = $2, lease_until = $3, run_began = 0, run_alone = 0 where id = $1",
+            )
+            .bind(asset.as_str())
+            .bind(&request.owner)
+            .bind(now.saturating_add(millis(request.duration)))
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+            jobs.push(AnalyzeAsset {
+                asset,
+                uris,
+                analyzers: analyzers.iter().map(|a| analyzer(a)).collect::<Result<_, _>>()?,
+                lane: if get::<i64>(row, "lane")? == 0 { Lane::Interactive } else { Lane::Backfill },
+                alone: get::<i64>(row, "suspect")? != 0,
+            });
+        }
+        tx.commit().await.map_err(failed)?;
+        Ok(jobs)
+    }
+
+    async fn recover(&self, max_lost: u32) -> Result<u64, StoreError> {
+        const OPERATION: &str = "take over lost work";
+        self.max_lost.store(max_lost, Relaxed);
+        let mut tx = self.begin(OPERATION).await?;
+        let ended = end_leases(&mut tx, None, max_lost).await.map_err(unavailable(OPERATION))?;
+        tx.commit().await.map_err(unavailable(OPERATION))?;
+        Ok(ended)
+    }
+
+    async fn begin_run(
+        &self,
+        job: &AnalyzeAsset,
+        owner: &str,
+    ) -> Result<BTreeMap<AnalyzerId, u32>, StoreError> {
+        const OPERATION: &str = "begin a run";
+        let failed = unavailable(OPERATION);
+        let mut tx = self.begin(OPERATION).await?;
+        let pending: Vec<(String, i64)> = sqlx::query_as(
+            "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
+             and analyzer in (select value from json_each($2))",
+        )
+        .bind(job.asset.as_str())
+        .bind(json_array(&job.analyzers))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let began = sqlx::query(
+            "update asset set run_began = $2, run_alone = $3, lease_owner = $4, lease_until = coalesce(lease_until, $5)
+             where id = $1",
+        )
+        .bind(job.asset.as_str())
+        .bind(!pending.is_empty())
+        .bind(job.alone)
+        .bind((!pending.is_empty()).then_some(owner))
+        .bind((!pending.is_empty()).then(|| now().saturating_add(millis(UNLEASED_RUN))))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        if began.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "asset", id: job.asset.to_string() });
+        }
+        if pending.is_empty() {
+            end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)?;
+        pending
+            .into_iter()
+            .map(|(name, attempts)| Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX))))
+            .collect()
+    }
+
+    async fn record(
+        &self,
+        run: &Run,
+        analysis: &Analysis,
+        outcomes: &[Outcome],
+    ) -> Result<Recorded, StoreError> {
+        const OPERATION: &str = "record a run";
+        let failed = unavailable(OPERATION);
+        let now = now();
+        let asset = run.asset.as_str();
+        let mut tx = self.begin(OPERATION).await?;
+        let row = sqlx::query("select created_at, run_began from asset where id = $1")
+            .bind(asset)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
+        let asset_at: i64 = get(&row, "created_at")?;
+        // A run that is recorded a second time, its first answer having been lost, is still one run.
+        let repeated = get::<i64>(&row, "run_began")? == 0;
+        if let Some((width, height, format)) = run.picture {
+            sqlx::query("update asset set width = $2, height = $3, format = $4 where id = $1")
+                .bind(asset)
+                .bind(width)
+                .bind(height)
+                .bind(format)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        let run_id = run_row(&mut tx, run, analysis, repeated, now).await.map_err(failed)?;
+        for outcome in outcomes {
+            settle(&mut tx, asset, outcome, !repeated, now).await.map_err(failed)?;
+        }
+        let place = Place { run_id, asset_at, now };
+        let recorded = suggest(&mut tx, run, analysis, &place).await?;
+        write_vectors(&mut tx, asset, analysis).await.map_err(failed)?;
+        end_lease(&mut tx, &run.asset).await.map_err(failed)?;
+        sqlx::query("update asset set suspect = 0, lost_alone = 0 where id = $1")
+            .bind(asset)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        refresh_ready(&mut tx, &json_array([asset])).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(recorded)
+    }
+
+    async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {
+        const OPERATION: &str = "hand work back";
+        let mut tx = self.begin(OPERATION).await?;
+        end_lease(&mut tx, asset).await.map_err(unavailable(OPERATION))?;
+        tx.commit().await.map_err(unavailable(OPERATION))
+    }
+
+    async fn requeue(
+        &self,
+        what: Requeue,
+        wanted: &Wanted,
+        assets: Option<&[AssetId]>,
+    ) -> Result<u64, StoreError> {
+        const OPERATION: &str = "queue work again";
+        let failed = unavailable(OPERATION);
+        let now = now();
+        let ids = assets.map(json_array);
+        let models = wanted_json(wanted);
+        let mut tx = self.begin(OPERATION).await?;
+        let mut touched: HashSet<String> = HashSet::new();
+        if matches!(what, Requeue::Missing | Requeue::All) {
+            let every: String;
+            let ids = match &ids {
+                Some(ids) => ids,
+                None => {
+                    let all: Vec<String> = sqlx::query_scalar("select id from asset")
+                        .fetch_all(&mut *tx)
+                        .await
+                        .map_err(failed)?;
+                    every = json_array(all);
+                    &every
+                }
+            };
+            touched.extend(add_missing(&mut tx, ids, wanted, now).await.map_err(failed)?);
+        }
+        let condition = match what {
+            Requeue::Missing => None,
+            Requeue::Failed => Some("w.state = 'failed'"),
+            Requeue::Stale => Some("w.state = 'done' and w.model <> m.value"),
+            Requeue::All => Some("w.state in ('done', 'failed')"),
+        };
+        if let Some(condition) = condition {
+            let sql = format!(
+                "update work as w set state = 'pending', attempts = 0, not_before = 0, failure_kind = null,
+                     reason = null, updated_at = $3
+                 from json_each($1) m
+                 where m.key = w.analyzer and {condition}
+                   and ($2 is null or w.asset_id in (select value from json_each($2)))
+                 returning asset_id"
+            );
+            touched.extend(
+                sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
+                    .bind(&models)
+                    .bind(&ids)
+                    .bind(now)
+                    .fetch_all(&mut *tx)
+                    .await
+                    .map_err(failed)?,
+            );
+        }
+        let touched = json_array(touched);
+        sqlx::query(
+            "update work as w set state = 'pending', not_before = 0
+             where state = 'blocked' and asset_id in (select value from json_each($1))
+               and not exists (select 1 from work d where d.asset_id = w.asset_id and d.analyzer = 'decode'
+                               and d.state = 'failed')",
+        )
+        .bind(&touched)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        sqlx::query(
+            "update asset set suspect = 0, lost_alone = 0 where id in (select value from json_each($1))",
+        )
+        .bind(&touched)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        refresh_ready(&mut tx, &touched).await.map_err(failed)?;
+        let ready: i64 = sqlx::query_scalar(
+            "select count(*) from asset where ready_at is not null and id in (select value from json_each($1))",
+        )
+        .bind(&touched)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(ready.unsigned_abs())
+    }
+
+    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
+        let now = now();
+        let row = sqlx::query(
+            "select count(*) as assets,
+                    coalesce(sum(ready_at <= $1 and lease_until is null), 0) as ready,
+                    min(case when lease_until is null and ready_at > $1 then ready_at end) as next
+             from asset a where ready_at is not null
+               and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
+                           and w.analyzer in (select value from json_each($2)))",
+        )
+        .bind(now)
+        .bind(json_array(wanted.keys()))
+        .fetch_one(&self.read)
+        .await
+        .map_err(unavailable("count outstanding work"))?;
+        Ok(Outstanding {
+            assets: get::<i64>(&row, "assets")?.unsigned_abs(),
+            ready: get::<i64>(&row, "ready")?.unsigned_abs(),
+            next_ready_in: get::<Option<i64>>(&row, "next")?
+                .map(|at| Duration::from_millis(at.saturating_sub(now).unsigned_abs())),
+        })
+    }
+}
+
+/// A run whose lease was lost meanwhile gets this long.
+const UNLEASED_RUN: Duration = Duration::from_secs(600);
+
+impl SqliteStore {
+    /// Ends every lease of `owner` without a loss: the orderly end of a process.
+    pub async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "update asset set lease_owner = null, lease_until = null, run_began = 0, run_alone = 0
+             where lease_owner = $1",
+        )
+        .bind(owner)
+        .execute(&self.write)
+        .await
+        .map_err(unavailable("hand work back"))?;
+        Ok(())
+    }
+}
+
+fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Interactive => 0,
+        Lane::Backfill => 1,
+    }
+}
+
+fn analyzer(name: &str) -> Result<AnalyzerId, StoreError> {
+    name.parse().map_err(corrupt("analyzer"))
+}
+
+/// `{"analyzer": "model", …}`
+fn wanted_json(wanted: &Wanted) -> String {
+    let pairs =
+        wanted.iter().map(|(analyzer, model)| (analyzer.as_str().to_owned(), json!(model.to_string())));
+    serde_json::Value::Object(pairs.collect()).to_string()
+}
+
+/// Adds the wanted work rows that the assets `ids` lack. Answers the assets that lacked some.
+async fn add_missing(
+    tx: &mut Transaction<'_, Sqlite>,
+    ids: &str,
+    wanted: &Wanted,
+    now: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "insert into work (asset_id, analyzer, state, model, updated_at)
+         select distinct a.id, m.key,
+                case when exists (select 1 from work d where d.asset_id = a.id and d.analyzer = 'decode'
+                                  and d.state = 'failed') then 'blocked' else 'pending' end,
+                m.value, $3
+         from json_each($1) i join asset a on a.id = i.value join json_each($2) m where true
+         on conflict do nothing returning asset_id",
+    )
+    .bind(ids)
+    .bind(wanted_json(wanted))
+    .bind(now)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Brings `asset.ready_at` in line with the work rows.
+async fn refresh_ready(tx: &mut SqliteConnection, ids: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update asset set ready_at =
+             (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
+         where id in (select value from json_each($1))",
+    )
+    .bind(ids)
+    .execute(tx)
+    .await
+    .map(drop)
+}
+
+/// Ends leases that have expired before `until`, or all, and counts the runs that were lost with them. Gives up assets
+/// that were lost too often while they were analyzed alone.
+async fn end_leases(
+    tx: &mut Transaction<'_, Sqlite>,
+    until: Option<i64>,
+    max_lost: u32,
+) -> Result<u64, sqlx::Error> {
+    let ended = sqlx::query(
+        "update asset set suspect = max(suspect, run_began),
+             lost_alone = lost_alone + (run_began and run_alone),
+             lease_owner = null, lease_until = null, run_began = 0, run_alone = 0
+         where lease_until is not null and ($1 is null or lease_until <= $1)",
+    )
+    .bind(until)
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    if ended == 0 {
+        return Ok(0);
+    }
+    let given_up: Vec<(String, i64)> = sqlx::query_as(
+        "select id, lost_alone from asset where ready_at is not null and suspect > 0 and lost_alone > $1",
+    )
+    .bind(max_lost)
+    .fetch_all(&mut **tx)
+    .await?;
+    for (asset, lost) in &given_up {
+        sqlx::query(
+            "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
+             values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
+             on conflict do update set state = 'failed', attempts = excluded.attempts,
+                 failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
+        )
+        .bind(asset)
+        .bind(docent_pipelines::pipeline::decoder().to_string())
+        .bind(lost)
+        .bind(format!("docent was stopped {lost} times while it analyzed this picture alone"))
+        .bind(now())
+        .execute(&mut **tx)
+        .await?;
+        sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
+            .bind(asset)
+            .execute(&mut **tx)
+            .await?;
+    }
+    refresh_ready(tx, &json_array(given_up.iter().map(|(asset, _)| asset))).await?;
+    Ok(ended)
+}
+
+async fn end_lease(tx: &mut Transaction<'_, Sqlite>, asset: &AssetId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update asset set lease_owner = null, lease_until = null, run_began = 0, run_alone = 0 where id = $1",
+    )
+    .bind(asset.as_str())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,188 @@
+//! The ledger in one SQLite file.
+//!
+//! One connection writes, several read. Every write is an immediate transaction, so that two processes on one file
+//! (a server, and a person deciding on the command line) wait for each other instead of failing.
+
+mod catalog;
+mod ledger;
+mod record;
+mod reviews;
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row, Sqlite, Transaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::StoreError;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// The embedded store.
+pub struct SqliteStore {
+    write: SqlitePool,
+    read: SqlitePool,
+    max_lost: AtomicU32,
+}
+
+/// A writer waits this long for another process's transaction.
+const BUSY: Duration = Duration::from_secs(20);
+/// Readers beside the writer.
+const READERS: u32 = 4;
+/// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
+const MAX_LOST: u32 = 4;
+
+impl SqliteStore {
+    /// Opens or creates the ledger at `path` and brings its schema up to date. A ledger of a newer docent and a file
+    /// that is no ledger are refused and left as they are.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        refuse_foreign(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // With a write-ahead log a killed process loses nothing; only a power cut may lose the last moments.
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY);
+        let opening = unavailable("open the ledger");
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(&opening)?;
+        migrate(&write).await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.create_if_missing(false))
+            .await
+            .map_err(&opening)?;
+        Ok(Self { write, read, max_lost: AtomicU32::new(MAX_LOST) })
+    }
+
+    /// Closes all connections; unfinished transactions are rolled back.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    async fn begin(&self, operation: &'static str) -> Result<Transaction<'_, Sqlite>, StoreError> {
+        self.write.begin_with("begin immediate").await.map_err(unavailable(operation))
+    }
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let operation = "read the ledger's schema";
+    let tracked: i64 =
+        sqlx::query_scalar("select count(*) from sqlite_schema where name = '_sqlx_migrations'")
+            .fetch_one(pool)
+            .await
+            .map_err(unavailable(operation))?;
+    if tracked > 0 {
+        let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
+            .fetch_one(pool)
+            .await
+            .map_err(unavailable(operation))?;
+        if let Some(found) = found.filter(|found| *found > known) {
+            return Err(StoreError::NewerSchema { found, known });
+        }
+    }
+    MIGRATIONS.run(pool).await.map_err(|error| StoreError::Unavailable {
+        operation: "bring the ledger's schema up to date",
+        source: error.into(),
+    })
+}
+
+fn unavailable(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
+    move |error| StoreError::Unavailable { operation, source: error.into() }
+}
+
+/// SQLite takes a foreign file of less than a page for an empty database, and overwrites it.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut head = Vec::with_capacity(MAGIC.len());
+    let Ok(file) = std::fs::File::open(path) else { return Ok(()) };
+    file.take(MAGIC.len() as u64)
+        .read_to_end(&mut head)
+        .map_err(|error| StoreError::Unavailable { operation: "open the ledger", source: error.into() })?;
+    if head.is_empty() || head == MAGIC {
+        return Ok(());
+    }
+    Err(corrupt("file")(format!("{} is no SQLite database", path.display())))
+}
+
+fn corrupt(what: &'static str) -> impl Fn(String) -> StoreError {
+    move |reason| StoreError::Corrupt { what, reason }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+fn rfc3339(millis: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// A column of a row, in its stored form.
+fn get<'r, T>(row: &'r SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+{
+    row.try_get(column).map_err(|error| StoreError::Corrupt { what: column, reason: error.to_string() })
+}
+
+/// A text column of a row, as what it names.
+fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: TryFrom<String>,
+    T::Error: std::fmt::Display,
+{
+    T::try_from(get::<String>(row, column)?).map_err(|error| corrupt(column)(error.to_string()))
+}
+
+/// The four region columns of a row.
+fn region(row: &SqliteRow) -> Result<Option<docent_pipelines::Region>, StoreError> {
+    let [x, y, width, height] = [
+        get::<Option<f64>>(row, "region_x")?,
+        get::<Option<f64>>(row, "region_y")?,
+        get::<Option<f64>>(row, "region_width")?,
+        get::<Option<f64>>(row, "region_height")?,
+    ];
+    Ok(match (x, y, width, height) {
+        (Some(x), Some(y), Some(width), Some(height)) => {
+            Some(docent_pipelines::Region { x, y, width, height })
+        }
+        _ => None,
+    })
+}
+
+/// A JSON array, for `json_each`.
+fn json_array<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> String {
+    serde_json::Value::Array(
+        values.into_iter().filter_map(|value| serde_json::to_value(value).ok()).collect(),
+    )
+    .to_string()
+}
+
+/// The parts of a page's cursor.
+fn cursor<const N: usize>(after: &str) -> Result<[String; N], StoreError> {
+    serde_json::from_str::<Vec<String>>(after)
+        .ok()
+        .and_then(|parts| parts.try_into().ok())
+        .ok_or_else(|| StoreError::InvalidCursor(after.to_owned()))
+}

@@ -1,0 +1,211 @@
+//! What a recorded run writes, inside its transaction.
+
+use docent_pipelines::suggestion::Claim;
+use docent_pipelines::{Analysis, AnalyzerId, Confidence, Kind, Suggestion, VectorRecord};
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::{corrupt, get, json_array, millis, region, unavailable};
+use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
+
+pub(super) async fn run_row(
+    tx: &mut Transaction<'_, Sqlite>,
+    run: &Run,
+    analysis: &Analysis,
+    repeated: bool,
+    now: i64,
+) -> Result<i64, sqlx::Error> {
+    if repeated {
+        let former: Option<i64> = sqlx::query_scalar("select max(id) from run where asset_id = $1")
+            .bind(run.asset.as_str())
+            .fetch_one(&mut **tx)
+            .await?;
+        if let Some(former) = former {
+            return Ok(former);
+        }
+    }
+    let models = serde_json::to_string(&analysis.completed).unwrap_or_default();
+    let row = sqlx::query(
+        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
+    )
+    .bind(run.asset.as_str())
+    .bind(&run.owner)
+    .bind(now)
+    .bind(models)
+    .fetch_one(&mut **tx)
+    .await?;
+    row.try_get("id")
+}
+
+pub(super) async fn settle(
+    tx: &mut Transaction<'_, Sqlite>,
+    asset: &str,
+    outcome: &Outcome,
+    count: bool,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let (state, not_before, failure) = match &outcome.state {
+        OutcomeState::Done => ("done", 0, None),
+        OutcomeState::Retry { after, failure } => {
+            ("pending", now.saturating_add(millis(*after)), Some(failure))
+        }
+        OutcomeState::Failed { failure } => ("failed", 0, Some(failure)),
+    };
+    sqlx::query(
+        "insert into work (asset_id, analyzer, state, model, attempts, not_before, failure_kind, reason, updated_at)
+         values ($1, $2, $3, $4, 1, $5, $6, $7, $8)
+         on conflict do update set state = excluded.state, model = excluded.model, attempts = attempts + $9,
+             not_before = excluded.not_before, failure_kind = excluded.failure_kind, reason = excluded.reason,
+             updated_at = excluded.updated_at",
+    )
+    .bind(asset)
+    .bind(outcome.analyzer.as_str())
+    .bind(state)
+    .bind(outcome.model.to_string())
+    .bind(not_before)
+    .bind(failure.map(|f| f.kind.as_str()))
+    .bind(failure.map(|f| f.reason.as_str()))
+    .bind(now)
+    .bind(count)
+    .execute(&mut **tx)
+    .await?;
+    // Without pixels nothing else can be done: it waits with the decoder, or is set aside with it.
+    if outcome.analyzer == AnalyzerId::Decode {
+        let others = match state {
+            "pending" => "update work set not_before = $2 where asset_id = $1 and state = 'pending'",
+            "failed" => {
+                "update work set state = 'blocked', not_before = 0 * $2 where asset_id = $1 and state = 'pending'"
+            }
+            _ => return Ok(()),
+        };
+        sqlx::query(others).bind(asset).bind(not_before).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Where suggestions belong: their run, their asset's time, the present.
+pub(super) struct Place {
+    pub run_id: i64,
+    pub asset_at: i64,
+    pub now: i64,
+}
+
+/// Replaces the pending suggestions of the completed analyzers; decided ones stay and answer what repeats them.
+pub(super) async fn suggest(
+    tx: &mut Transaction<'_, Sqlite>,
+    run: &Run,
+    analysis: &Analysis,
+    place: &Place,
+) -> Result<Recorded, StoreError> {
+    let failed = unavailable("record suggestions");
+    let asset = run.asset.as_str();
+    let decided = sqlx::query(
+        "select kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
+         where asset_id = $1 and status in ('accepted', 'rejected')",
+    )
+    .bind(asset)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(failed)?
+    .iter()
+    .map(|row| {
+        Ok(Claim {
+            kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
+            value: get(row, "value")?,
+            confidence: Confidence::new(get(row, "confidence")?),
+            region: region(row)?,
+        })
+    })
+    .collect::<Result<Vec<Claim>, StoreError>>()?;
+    let (answered, raised): (Vec<&Suggestion>, Vec<&Suggestion>) = analysis
+        .suggestions
+        .iter()
+        .partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
+    for suggestion in &raised {
+        let region = suggestion.region;
+        sqlx::query(
+            "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
+                 region_height, status, model, run_id, created_at, asset_at, kind_order)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11, $12, $13, $14, $15)
+             on conflict do update set confidence = excluded.confidence, model = excluded.model,
+                 analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
+             where status in ('pending', 'superseded')",
+        )
+        .bind(suggestion.id.as_str())
+        .bind(asset)
+        .bind(suggestion.analyzer.as_str())
+        .bind(suggestion.kind.as_str())
+        .bind(&suggestion.value)
+        .bind(suggestion.confidence.value())
+        .bind(region.map(|r| r.x))
+        .bind(region.map(|r| r.y))
+        .bind(region.map(|r| r.width))
+        .bind(region.map(|r| r.height))
+        .bind(suggestion.model.to_string())
+        .bind(place.run_id)
+        .bind(place.now)
+        .bind(place.asset_at)
+        .bind(kind_order(suggestion.kind))
+        .execute(&mut **tx)
+        .await
+        .map_err(failed)?;
+    }
+    let superseded = sqlx::query(
+        "update suggestion set status = 'superseded'
+         where asset_id = $1 and status = 'pending' and analyzer in (select value from json_each($2))
+           and id not in (select value from json_each($3))",
+    )
+    .bind(asset)
+    .bind(json_array(analysis.completed.keys()))
+    .bind(json_array(raised.iter().map(|suggestion| &suggestion.id)))
+    .execute(&mut **tx)
+    .await
+    .map_err(failed)?
+    .rows_affected();
+    Ok(Recorded { raised: raised.len() as u64, answered: answered.len() as u64, superseded })
+}
+
+fn kind_order(kind: Kind) -> i64 {
+    Kind::ALL.iter().position(|k| *k == kind).unwrap_or(Kind::ALL.len()) as i64
+}
+
+/// The name that the spaces of an analyzer's vectors begin with.
+fn space_prefix(analyzer: AnalyzerId) -> Option<&'static str> {
+    match analyzer {
+        AnalyzerId::Faces => Some("face/"),
+        AnalyzerId::Embedding => Some("picture/"),
+        _ => None,
+    }
+}
+
+/// Overwrites the vectors of the completed analyzers; each gets a new sequence number.
+pub(super) async fn write_vectors(
+    tx: &mut Transaction<'_, Sqlite>,
+    asset: &str,
+    analysis: &Analysis,
+) -> Result<(), sqlx::Error> {
+    for prefix in analysis.completed.keys().filter_map(|&analyzer| space_prefix(analyzer)) {
+        sqlx::query("delete from vector where asset_id = $1 and substr(space, 1, length($2)) = $2")
+            .bind(asset)
+            .bind(prefix)
+            .execute(&mut **tx)
+            .await?;
+    }
+    for VectorRecord { id, space, region, values, .. } in &analysis.vectors {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        sqlx::query(
+            "insert or replace into vector (id, asset_id, space, region_x, region_y, region_width, region_height, data)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(id)
+        .bind(asset)
+        .bind(space.as_str())
+        .bind(region.map(|r| r.x))
+        .bind(region.map(|r| r.y))
+        .bind(region.map(|r| r.width))
+        .bind(region.map(|r| r.height))
+        .bind(data)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Logs and metrics.
+
+use std::io::{self, Write};
+use std::sync::{PoisonError, RwLock};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Log, LogFormat};
+
+/// Why nothing can be logged.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level is neither a level nor directives.
+    #[error("log.level '{level}' is not understood")]
+    Level {
+        /// The level.
+        level: String,
+        /// The parser's own words.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Something in this process logs already.
+    #[error("start logging")]
+    Taken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Starts logging to stderr, once per process. `long_lived` adds the time to each line for people, who do not look at
+/// it while it is written.
+pub fn init(log: &Log, long_lived: bool) -> Result<(), TelemetryError> {
+    // ONNX Runtime and the HTTP stack tell a lot about themselves; whoever wants to know names them in the level.
+    let filter = EnvFilter::builder()
+        .parse(format!("ort=warn,hyper=warn,{}", log.level))
+        .map_err(|source| TelemetryError::Level { level: log.level.clone(), source })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
+    match (log.format, long_lived) {
+        (LogFormat::Json, _) => lines.json().flatten_event(true).try_init(),
+        (LogFormat::Text, true) => lines.with_ansi(false).try_init(),
+        (LogFormat::Text, false) => {
+            lines.with_ansi(false).with_target(false).without_time().compact().try_init()
+        }
+    }
+    .map_err(TelemetryError::Taken)
+}
+
+/// Seconds; from one network's call to a page of text.
+const BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Starts collecting metrics for `/metrics`, once per process.
+pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
+        .install_recorder()
+}
+
+/// Calls its argument while nothing else writes to the terminal.
+type Suspend = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+static SUSPEND: RwLock<Option<Suspend>> = RwLock::new(None);
+
+/// From now on log lines are written inside of `suspend`, which keeps a progress bar out of their way; `None` ends it.
+pub fn write_through(suspend: Option<Suspend>) {
+    *SUSPEND.write().unwrap_or_else(PoisonError::into_inner) = suspend;
+}
+
+struct Stderr;
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        Self
+    }
+}
+
+impl Write for Stderr {
+    // Called once for each line, with the whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut result = Ok(());
+        let mut write = || result = io::stderr().write_all(line);
+        match &*SUSPEND.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(suspend) => suspend(&mut write),
+            None => write(),
+        }
+        result.map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
