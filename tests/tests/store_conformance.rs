@@ -19,6 +19,7 @@ conformance!(
     registering_is_idempotent,
     leases_exclude_and_expire,
     lost_runs_are_counted,
+    redelivered_runs_are_counted,
     recording_is_idempotent,
     decisions_are_permanent,
     deciding_is_guarded_and_logged,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
@@ -24,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::assets::{AssetSource, FetchError};
 use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
 use crate::progress::Progress;
-use crate::queue::{AnalyzeAsset, Delivery, Queue, QueueError};
-use crate::store::{Ledger, Outcome, OutcomeState, Run};
+use crate::queue::{AnalyzeAsset, Delivery, Job, Queue, QueueError, Submission};
+use crate::store::{Begun, FileStamp, FoundFile, Ledger, Outcome, OutcomeState, Run, Wanted};
 use crate::vectors::VectorIndex;
 
 /// The parts of the walk.
@@ -122,7 +121,7 @@ impl Walk {
         let one = acquire(1).await;
         let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
         let mut permits = vec![one];
-        if delivery.job.alone && places > 1 {
+        if delivery.job.alone() && places > 1 {
             permits.push(acquire(places - 1).await);
         }
         Ok(Some((delivery, permits)))
@@ -132,11 +131,11 @@ impl Walk {
     async fn settle(&self, delivery: Delivery) {
         let Delivery { job, receipt } = delivery;
         self.progress.in_flight.fetch_add(1, Relaxed);
-        let walked = AssertUnwindSafe(self.walk(&job)).catch_unwind().await;
+        let walked = AssertUnwindSafe(self.perform(&job)).catch_unwind().await;
         let disposition = match walked {
             Ok(Ok(())) => Disposition::Ack,
             Ok(Err(error)) => {
-                tracing::warn!(asset = %job.asset, error = &error as &dyn std::error::Error, "walk interrupted");
+                tracing::warn!(%job, error = &error as &dyn std::error::Error, "walk interrupted");
                 disposition::of_error(&error, &self.options.retry, jitter())
             }
             Err(panic) => Disposition::Reject { reason: panic_message(panic.as_ref()) },
@@ -148,14 +147,14 @@ impl Walk {
                 Disposition::Ack => self.queue.ack(receipt).await,
                 Disposition::Retry { after } => self.queue.retry(receipt, *after).await,
                 Disposition::Reject { reason } => {
-                    tracing::error!(asset = %job.asset, reason, "delivery rejected");
+                    tracing::error!(%job, reason, "delivery rejected");
                     self.queue.reject(receipt, reason).await
                 }
             };
             match settled {
                 Ok(()) | Err(QueueError::NotInFlight(_)) => break,
                 Err(error) => {
-                    tracing::warn!(asset = %job.asset, %error, attempt, "cannot settle a delivery");
+                    tracing::warn!(%job, %error, attempt, "cannot settle a delivery");
                     tokio::time::sleep(self.options.retry.delay(attempt, jitter())).await;
                 }
             }
@@ -163,14 +162,61 @@ impl Walk {
         self.progress.in_flight.fetch_sub(1, Relaxed);
     }
 
-    async fn walk(&self, job: &AnalyzeAsset) -> Result<(), WalkError> {
-        let attempts = self.ledger.begin_run(job, &self.options.owner).await?;
-        if attempts.is_empty() {
-            return Ok(());
+    async fn perform(&self, job: &Job) -> Result<(), WalkError> {
+        match job {
+            Job::Analyze(job) => self.walk(job, None).await,
+            Job::Submit(submission) => {
+                let (job, bytes) = self.register(submission).await?;
+                self.walk(&job, Some(bytes)).await
+            }
         }
+    }
+
+    /// Enters in the ledger what lies at a place it may not know.
+    async fn register(&self, submission: &Submission) -> Result<(AnalyzeAsset, Vec<u8>), WalkError> {
+        let Submission { uri, lane, alone, attempts } = submission;
+        let attempts = attempts + 1;
+        let bytes = self.source.fetch(uri).await.map_err(|error| match error {
+            FetchError::Unavailable { .. } if attempts >= self.options.retry.max_attempts => {
+                WalkError::OutOfReach { attempts, source: error }
+            }
+            error => WalkError::Fetch(error),
+        })?;
+        let hash = ContentHash::of(&bytes);
+        // Not the time of the file's change, which is unknown here: a scan reads the file once more.
+        let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
+        let file = FoundFile { uri: uri.clone(), stamp, hash, lane: *lane };
+        let wanted = self.wanted();
+        self.ledger.register(&[file], &wanted).await?;
+        let job = AnalyzeAsset {
+            asset: hash.asset_id(),
+            uris: vec![uri.clone()],
+            analyzers: wanted.into_keys().collect(),
+            lane: *lane,
+            alone: *alone,
+        };
+        Ok((job, bytes))
+    }
+
+    fn wanted(&self) -> Wanted {
+        let mut wanted = self.pipeline.models().clone();
+        wanted.insert(AnalyzerId::Decode, decoder());
+        wanted
+    }
+
+    /// Walks one asset. Its bytes are fetched unless they are at hand.
+    async fn walk(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>) -> Result<(), WalkError> {
+        let attempts = match self.ledger.begin_run(job, &self.options.owner).await? {
+            Begun::Run(attempts) => attempts,
+            Begun::Done | Begun::Elsewhere => return Ok(()),
+            Begun::GivenUp { lost } => {
+                self.progress.finish(true);
+                return Err(WalkError::GivenUp { lost });
+            }
+        };
         let started = Instant::now();
         let wanted: Vec<AnalyzerId> = attempts.keys().copied().collect();
-        let Seen { picture, analysis } = self.look(job, wanted).await;
+        let Seen { picture, analysis } = self.look(job, bytes, wanted).await;
         if !analysis.vectors.is_empty() {
             self.index.upsert(&analysis.vectors).await?;
         }
@@ -183,9 +229,7 @@ impl Walk {
     }
 
     fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {
-        let mut models: BTreeMap<AnalyzerId, ModelRef> = self.pipeline.models().clone();
-        models.insert(AnalyzerId::Decode, decoder());
-        disposition::outcomes(analysis, &models, attempts, &self.options.retry, jitter())
+        disposition::outcomes(analysis, &self.wanted(), attempts, &self.options.retry, jitter())
     }
 
     fn observe(&self, asset: &AssetId, analysis: &Analysis, outcomes: &[Outcome], took: Duration) {
@@ -219,8 +263,12 @@ impl Walk {
     }
 
     /// Fetches, decodes and analyzes. Never fails: what goes wrong is part of the analysis.
-    async fn look(&self, job: &AnalyzeAsset, wanted: Vec<AnalyzerId>) -> Seen {
-        let bytes = match fetch(&*self.source, &job.asset, &job.uris).await {
+    async fn look(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>, wanted: Vec<AnalyzerId>) -> Seen {
+        let fetched = match bytes {
+            Some(bytes) => Ok(bytes),
+            None => fetch(&*self.source, &job.asset, &job.uris).await,
+        };
+        let bytes = match fetched {
             Ok(bytes) => bytes,
             Err(failure) => return Seen::failed(failure),
         };

@@ -51,6 +51,24 @@ pub enum WalkError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// A submitted place cannot be read.
+    #[error(transparent)]
+    Fetch(FetchError),
+    /// A submitted place was out of reach too often.
+    #[error("given up after {attempts} attempts")]
+    OutOfReach {
+        /// How many.
+        attempts: u32,
+        /// The last reason.
+        #[source]
+        source: FetchError,
+    },
+    /// The asset ended too many processes.
+    #[error("docent was stopped {lost} times while it analyzed this picture alone")]
+    GivenUp {
+        /// How often.
+        lost: u32,
+    },
 }
 
 impl RetryPolicy {
@@ -103,6 +121,11 @@ pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposi
         WalkError::Store(StoreError::NotFound { .. }) => Disposition::Reject { reason: error.to_string() },
         // A vector that does not fit its space would not fit the next time either.
         WalkError::Index(IndexError::Dimensions { .. }) => Disposition::Reject { reason: error.to_string() },
+        WalkError::GivenUp { .. } => Disposition::Reject { reason: error.to_string() },
+        WalkError::OutOfReach { source, .. } => Disposition::Reject { reason: format!("{source}, {error}") },
+        WalkError::Fetch(fetch) if !matches!(fetch, FetchError::Unavailable { .. }) => {
+            Disposition::Reject { reason: error.to_string() }
+        }
         _ => Disposition::Retry { after: policy.delay(1, jitter) },
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError};
+use docent::queue::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError};
 use docent_pipelines::AnalyzerId;
 use docent_pipelines::asset::ContentHash;
 
@@ -33,7 +33,7 @@ pub async fn delivers_in_order(queue: &dyn Queue) {
     assert_eq!(queue.depth(Lane::Backfill).await.expect("counts"), 3);
     for number in 0..3 {
         let delivery = receive(queue).await;
-        assert_eq!(delivery.job, job(number, Lane::Backfill));
+        assert_eq!(delivery.job, Job::Analyze(job(number, Lane::Backfill)));
         queue.ack(delivery.receipt).await.expect("acks");
     }
     assert!(is_quiet(queue).await);
@@ -76,7 +76,8 @@ pub async fn uploads_overtake_but_do_not_starve_the_backfill(queue: &dyn Queue) 
     let mut lanes = Vec::new();
     for _ in 0..40 {
         let delivery = receive(queue).await;
-        lanes.push(delivery.job.lane);
+        let Job::Analyze(job) = delivery.job else { panic!("a job came back as a submission") };
+        lanes.push(job.lane);
         queue.ack(delivery.receipt).await.expect("acks");
     }
     assert_eq!(lanes[0], Lane::Interactive);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
-    AssetFilter, Decision, FileStamp, FoundFile, LeaseRequest, Outcome, OutcomeState, Page, Requeue,
+    AssetFilter, Begun, Decision, FileStamp, FoundFile, LeaseRequest, Outcome, OutcomeState, Page, Requeue,
     Reviewer, Run, Store, StoreError, SuggestionFilter, SuggestionRow, Wanted,
 };
 use docent_models::ModelRef;
@@ -156,6 +156,26 @@ pub async fn lost_runs_are_counted(store: &dyn Store) {
     assert_eq!(store.requeue(Requeue::Failed, &wanted(), None).await.expect("requeues"), 1);
 }
 
+/// Of two owners with the same job one works on it. A job that comes back alone has lost its first receiver.
+pub async fn redelivered_runs_are_counted(store: &dyn Store) {
+    register(store, 0..1).await;
+    store.recover(2).await.expect("sets the limit");
+    let job = lease(store, "feeder", 1, LONG).await.remove(0);
+    assert!(matches!(store.begin_run(&job, "a").await.expect("begins"), Begun::Run(_)));
+    assert_eq!(store.begin_run(&job, "b").await.expect("begins"), Begun::Elsewhere);
+    let alone = AnalyzeAsset { alone: true, ..job.clone() };
+    // The first was among others and is only suspect; two more may be lost alone.
+    for owner in ["b", "c", "d"] {
+        assert!(matches!(store.begin_run(&alone, owner).await.expect("begins"), Begun::Run(_)), "{owner}");
+    }
+    assert_eq!(store.begin_run(&alone, "e").await.expect("begins"), Begun::GivenUp { lost: 3 });
+    let failures = store.failures(&Page { limit: 9, after: None }).await.expect("lists").rows;
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].reason.contains("stopped 3 times"), "{}", failures[0].reason);
+    assert!(lease(store, "f", 9, LONG).await.is_empty());
+    assert_eq!(store.outstanding(&wanted()).await.expect("counts").assets, 0);
+}
+
 /// Recording twice leaves the rows of recording once.
 pub async fn recording_is_idempotent(store: &dyn Store) {
     register(store, 1..2).await;
@@ -185,7 +205,7 @@ pub async fn recording_is_idempotent(store: &dyn Store) {
         lane: Lane::Backfill,
         alone: false,
     };
-    assert!(store.begin_run(&job, "late").await.expect("begins").is_empty());
+    assert_eq!(store.begin_run(&job, "late").await.expect("begins"), Begun::Done);
     assert!(lease(store, "test", 9, LONG).await.is_empty());
 }
 

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered, Requeue, Run,
-    StoreError, Wanted,
+    Begun, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered, Requeue,
+    Run, StoreError, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, VectorRecord, VectorSpace};
@@ -195,11 +195,7 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.recover(max_lost).await
     }
 
-    async fn begin_run(
-        &self,
-        job: &AnalyzeAsset,
-        owner: &str,
-    ) -> Result<std::collections::BTreeMap<AnalyzerId, u32>, StoreError> {
+    async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
         self.trigger.around("begin_run", self.inner.begin_run(job, owner), store_error).await
     }
 
@@ -210,6 +206,18 @@ impl Ledger for Faulty<dyn Ledger> {
         outcomes: &[Outcome],
     ) -> Result<Recorded, StoreError> {
         self.trigger.around("record", self.inner.record(run, analysis, outcomes), store_error).await
+    }
+
+    fn give_up_after(&self, max_lost: u32) {
+        self.inner.give_up_after(max_lost);
+    }
+
+    async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
+        self.inner.hand_back_all(owner).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
     }
 
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {

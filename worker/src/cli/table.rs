@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn paths_lose_their_beginning_on_narrow_terminals() {
         let text = table(&[["tag", "0.9", "/very/long/folder/picture.jpg"]]).take(Some(30));
-        assert_eq!(text.lines().last(), Some("tag     0.9  …der/picture.jpg"));
+        assert_eq!(text.lines().last(), Some("tag     0.9  …lder/picture.jpg"));
         assert!(text.lines().all(|line| measure_text_width(line) <= 30));
         let wide = "/猫猫猫猫猫猫猫猫猫猫猫猫猫猫.jpg";
         let text = table(&[["tag", "0.9", wide]]).take(Some(30));

@@ -360,6 +360,8 @@ fn value_error(error: figment::Error) -> ConfigError {
             let key = if key.is_empty() { field } else { format!("{key}.{field}") };
             return ConfigError::UnknownOption { origin, key, known };
         }
+        // What parses from a text says why it did not, and no more.
+        Kind::Message(words) => ("not usable".to_owned(), wanted(&words)),
         other => ("not usable".to_owned(), other.to_string()),
     };
     ConfigError::Value { origin, key, found, expected }
@@ -406,7 +408,9 @@ fn wanted(expected: &str) -> String {
         "a boolean" => "true or false",
         "a string" | "string" | "path string" => "a text in quotes",
         "a sequence" => "a list, as in [\"a\", \"b\"]",
-        "socket address" => "an address with a port, as in \"127.0.0.1:8420\"",
+        "socket address" | "invalid socket address syntax" => {
+            "an address with a port, as in \"127.0.0.1:8420\""
+        }
         other if other.starts_with("struct ") => "a section of options",
         other => other,
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
+use super::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError, Receipt};
 
 /// The embedded queue.
 pub struct MemoryQueue {
@@ -72,7 +72,7 @@ impl State {
         self.overtaken = if lane == 0 { self.overtaken.saturating_add(1) } else { 0 };
         self.last_receipt += 1;
         self.in_flight.insert(self.last_receipt, job.clone());
-        Some(Delivery { job, receipt: Receipt(self.last_receipt) })
+        Some(Delivery { job: Job::Analyze(job), receipt: Receipt(self.last_receipt) })
     }
 }
 

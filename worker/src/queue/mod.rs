@@ -41,11 +41,54 @@ pub struct AnalyzeAsset {
     pub alone: bool,
 }
 
-/// A job in the hands of a consumer, which must settle it exactly once.
+/// A place that the ledger may not know yet, sent by a program other than docent: register what is there, and analyze
+/// it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Where its bytes can be fetched.
+    pub uri: String,
+    /// The line it waits in.
+    pub lane: Lane,
+    /// It was in work when a process died: analyze it with nothing beside it.
+    pub alone: bool,
+    /// How often it was retried. Only the queue knows: there is no row yet that could count.
+    pub attempts: u32,
+}
+
+/// What a delivery asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Job {
+    /// The ledger leased this.
+    Analyze(AnalyzeAsset),
+    /// Somebody else asks for this.
+    Submit(Submission),
+}
+
+impl std::fmt::Display for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Analyze(job) => write!(f, "{}", job.asset),
+            Self::Submit(submission) => write!(f, "{}", submission.uri.escape_debug()),
+        }
+    }
+}
+
+impl Job {
+    /// Whether nothing may be analyzed beside it.
+    pub fn alone(&self) -> bool {
+        match self {
+            Self::Analyze(job) => job.alone,
+            Self::Submit(submission) => submission.alone,
+        }
+    }
+}
+
+/// A job in the hands of a consumer, which must settle it exactly once. One that was in the hands of a consumer before
+/// and was neither settled nor retried comes with `alone` set: it may be what ended that consumer.
 #[derive(Debug)]
 pub struct Delivery {
     /// What to do.
-    pub job: AnalyzeAsset,
+    pub job: Job,
     /// Names this delivery towards the queue.
     pub receipt: Receipt,
 }

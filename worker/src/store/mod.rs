@@ -7,6 +7,9 @@
 //! - Deciding is guarded: of two reviewers who saw the same status one succeeds, the other gets [`StoreError::Conflict`].
 //! - The review log only grows.
 
+mod codec;
+mod lease;
+mod postgres;
 mod rows;
 mod sqlite;
 
@@ -15,6 +18,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use async_trait::async_trait;
 use docent_models::ModelRef;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
 
@@ -106,13 +110,13 @@ pub trait Ledger: Send + Sync {
     /// is failed permanently. Answers how many assets were in work.
     async fn recover(&self, max_lost: u32) -> Result<u64, StoreError>;
 
-    /// Marks the beginning of a run, so that its loss is noticed. Answers the wanted analyzers that are still pending
-    /// and how often each was attempted; empty if everything was done meanwhile.
-    async fn begin_run(
-        &self,
-        job: &AnalyzeAsset,
-        owner: &str,
-    ) -> Result<BTreeMap<AnalyzerId, u32>, StoreError>;
+    /// Sets how often an asset may be lost while alone, as `recover` does, without ending any lease: for a process that
+    /// shares the ledger with others.
+    fn give_up_after(&self, max_lost: u32);
+
+    /// Marks the beginning of a run, so that its loss is noticed. A job that comes back `alone` while the run of
+    /// another owner is under way counts that run as lost; one that is not `alone` leaves the other run to its end.
+    async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError>;
 
     /// Records a run in one transaction, the point of truth: for every completed analyzer its pending suggestions are
     /// replaced and its vectors overwritten, decided suggestions stay; for every outcome the work row is settled and
@@ -127,6 +131,9 @@ pub trait Ledger: Send + Sync {
     /// Ends a lease without a result: the work is pending again, and not counted as lost.
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError>;
 
+    /// Ends every lease of `owner` in the same way: the orderly end of a process.
+    async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError>;
+
     /// Makes work pending again, everywhere or for these assets. Answers how many assets have new work.
     async fn requeue(
         &self,
@@ -138,6 +145,9 @@ pub trait Ledger: Send + Sync {
     /// Assets with pending work of the wanted analyzers, whether or not it may run now, leased ones included;
     /// and when the earliest that has to wait may run.
     async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError>;
+
+    /// Closes all connections; unfinished transactions are rolled back.
+    async fn close(&self);
 }
 
 /// The reviewer's side of the store.

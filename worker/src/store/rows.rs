@@ -64,6 +64,22 @@ pub struct LeaseRequest {
     pub wanted: Wanted,
 }
 
+/// What `begin_run` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// The analyzers of the job that are still pending, and how often each was attempted. At least one.
+    Run(BTreeMap<AnalyzerId, u32>),
+    /// Everything was done meanwhile.
+    Done,
+    /// Another process is at it.
+    Elsewhere,
+    /// It was lost too often while it was analyzed alone, and is failed for good.
+    GivenUp {
+        /// How often.
+        lost: u32,
+    },
+}
+
 /// One run over one asset, as it is recorded.
 #[derive(Debug, Clone)]
 pub struct Run {

@@ -7,8 +7,9 @@ use docent_pipelines::{AnalyzerId, AssetId, VectorRecord, VectorSpace};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::reviews::{MOST_ROWS, has_prefix};
-use super::{SqliteStore, corrupt, cursor, get, json_array, parsed, region, rfc3339, unavailable};
+use super::reviews::has_prefix;
+use super::{SqliteStore, get, parsed, region, unavailable};
+use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values};
 use crate::store::{
     AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted, WorkCounts,
 };
@@ -52,7 +53,7 @@ impl Catalog for SqliteStore {
         restrict(&mut query, filter);
         if let Some(after) = &page.after {
             let [created, id] = cursor::<2>(after)?;
-            let created: i64 = created.parse().map_err(|_| StoreError::InvalidCursor(after.clone()))?;
+            let created: i64 = number(&created, after)?;
             query.push(" and (a.created_at, a.id) < (").push_bind(created).push(", ").push_bind(id).push(")");
         }
         let limit = page.limit.clamp(1, MOST_ROWS);
@@ -133,7 +134,7 @@ impl Catalog for SqliteStore {
         );
         if let Some(after) = &page.after {
             let [at, asset, analyzer, uri] = cursor::<4>(after)?;
-            let at: i64 = at.parse().map_err(|_| StoreError::InvalidCursor(after.clone()))?;
+            let at: i64 = number(&at, after)?;
             query.push(" and w.updated_at <= ").push_bind(at);
             query.push(" and (w.updated_at < ").push_bind(at);
             query.push(" or (w.asset_id, w.analyzer, coalesce(p.uri, '')) > (");
@@ -189,7 +190,7 @@ impl Catalog for SqliteStore {
                     asset: parsed(row, "asset_id")?,
                     space: space.clone(),
                     region: region(row)?,
-                    values: values(get(row, "data")?)?,
+                    values: vector_values(&get::<Vec<u8>>(row, "data")?)?,
                 };
                 Ok((get(row, "sequence")?, record))
             })
@@ -206,7 +207,7 @@ impl Catalog for SqliteStore {
         .fetch_optional(&self.read)
         .await
         .map_err(unavailable("read a vector"))?;
-        row.map(|row| values(get(&row, "data")?)).transpose()
+        row.map(|row| vector_values(&get::<Vec<u8>>(&row, "data")?)).transpose()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -257,11 +258,4 @@ fn asset(row: &SqliteRow) -> Result<AssetRow, StoreError> {
         pending: get::<i64>(row, "pending")?.unsigned_abs(),
         accepted_tags: list("accepted_tags")?,
     })
-}
-
-fn values(data: Vec<u8>) -> Result<Vec<f32>, StoreError> {
-    if !data.len().is_multiple_of(4) {
-        return Err(corrupt("vector")(format!("{} bytes", data.len())));
-    }
-    Ok(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
 }

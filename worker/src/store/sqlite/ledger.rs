@@ -1,19 +1,21 @@
 //! Registering, leasing, recording.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId};
+use docent_pipelines::{Analysis, AssetId};
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::record::{Place, run_row, settle, suggest, write_vectors};
-use super::{SqliteStore, corrupt, get, json_array, millis, now, parsed, unavailable};
-use crate::queue::{AnalyzeAsset, Lane};
+use super::{SqliteStore, get, now, parsed, unavailable};
+use crate::queue::AnalyzeAsset;
+use crate::store::codec::{LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis, wanted_json};
+use crate::store::lease::{Lease, Standing, given_up};
 use crate::store::{
-    FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
+    Begun, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
     Requeue, Run, StoreError, Wanted,
 };
 
@@ -136,7 +138,7 @@ impl Ledger for SqliteStore {
                 asset,
                 uris,
                 analyzers: analyzers.iter().map(|a| analyzer(a)).collect::<Result<_, _>>()?,
-                lane: if get::<i64>(row, "lane")? == 0 { Lane::Interactive } else { Lane::Backfill },
+                lane: lane_of(get(row, "lane")?),
                 alone: get::<i64>(row, "suspect")? != 0,
             });
         }
@@ -153,14 +155,48 @@ impl Ledger for SqliteStore {
         Ok(ended)
     }
 
-    async fn begin_run(
-        &self,
-        job: &AnalyzeAsset,
-        owner: &str,
-    ) -> Result<BTreeMap<AnalyzerId, u32>, StoreError> {
+    fn give_up_after(&self, max_lost: u32) {
+        self.max_lost.store(max_lost, Relaxed);
+    }
+
+    async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
         const OPERATION: &str = "begin a run";
         let failed = unavailable(OPERATION);
+        let now = now();
         let mut tx = self.begin(OPERATION).await?;
+        let row = sqlx::query(
+            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1",
+        )
+        .bind(job.asset.as_str())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        let held = Lease {
+            owner: get(&row, "lease_owner")?,
+            until: get(&row, "lease_until")?,
+            run_began: get(&row, "run_began")?,
+            run_alone: get(&row, "run_alone")?,
+            lost_alone: get(&row, "lost_alone")?,
+        };
+        let standing = held.standing(owner, job.alone, now);
+        if let Standing::Lost { alone } = standing {
+            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
+                .bind(job.asset.as_str())
+                .bind(alone)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
+            if let Begun::GivenUp { lost } = answer {
+                give_up(&mut tx, job.asset.as_str(), lost.into()).await.map_err(failed)?;
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+                refresh_ready(&mut tx, &json_array([job.asset.as_str()])).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(answer);
+        }
         let pending: Vec<(String, i64)> = sqlx::query_as(
             "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
              and analyzer in (select value from json_each($2))",
@@ -170,29 +206,30 @@ impl Ledger for SqliteStore {
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
-        let began = sqlx::query(
-            "update asset set run_began = $2, run_alone = $3, lease_owner = $4, lease_until = coalesce(lease_until, $5)
-             where id = $1",
+        if pending.is_empty() {
+            // The lease may belong to a run of other analyzers.
+            if !held.run_began {
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(Begun::Done);
+        }
+        sqlx::query(
+            "update asset set run_began = 1, run_alone = $2, lease_owner = $3,
+                 lease_until = max(coalesce(lease_until, 0), $4) where id = $1",
         )
         .bind(job.asset.as_str())
-        .bind(!pending.is_empty())
         .bind(job.alone)
-        .bind((!pending.is_empty()).then_some(owner))
-        .bind((!pending.is_empty()).then(|| now().saturating_add(millis(UNLEASED_RUN))))
+        .bind(owner)
+        .bind(now.saturating_add(millis(LONGEST_RUN)))
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        if began.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "asset", id: job.asset.to_string() });
-        }
-        if pending.is_empty() {
-            end_lease(&mut tx, &job.asset).await.map_err(failed)?;
-        }
         tx.commit().await.map_err(failed)?;
-        pending
-            .into_iter()
-            .map(|(name, attempts)| Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX))))
-            .collect()
+        let attempt = |(name, attempts): (String, i64)| {
+            Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX)))
+        };
+        pending.into_iter().map(attempt).collect::<Result<_, _>>().map(Begun::Run)
     }
 
     async fn record(
@@ -248,6 +285,18 @@ impl Ledger for SqliteStore {
         let mut tx = self.begin(OPERATION).await?;
         end_lease(&mut tx, asset).await.map_err(unavailable(OPERATION))?;
         tx.commit().await.map_err(unavailable(OPERATION))
+    }
+
+    async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "update asset set lease_owner = null, lease_until = null, run_began = 0, run_alone = 0
+             where lease_owner = $1",
+        )
+        .bind(owner)
+        .execute(&self.write)
+        .await
+        .map(drop)
+        .map_err(unavailable("hand work back"))
     }
 
     async fn requeue(
@@ -355,42 +404,11 @@ impl Ledger for SqliteStore {
                 .map(|at| Duration::from_millis(at.saturating_sub(now).unsigned_abs())),
         })
     }
-}
 
-/// A run whose lease was lost meanwhile gets this long.
-const UNLEASED_RUN: Duration = Duration::from_secs(600);
-
-impl SqliteStore {
-    /// Ends every lease of `owner` without a loss: the orderly end of a process.
-    pub async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "update asset set lease_owner = null, lease_until = null, run_began = 0, run_alone = 0
-             where lease_owner = $1",
-        )
-        .bind(owner)
-        .execute(&self.write)
-        .await
-        .map_err(unavailable("hand work back"))?;
-        Ok(())
+    async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
     }
-}
-
-fn lane_number(lane: Lane) -> i64 {
-    match lane {
-        Lane::Interactive => 0,
-        Lane::Backfill => 1,
-    }
-}
-
-fn analyzer(name: &str) -> Result<AnalyzerId, StoreError> {
-    name.parse().map_err(corrupt("analyzer"))
-}
-
-/// `{"analyzer": "model", …}`
-fn wanted_json(wanted: &Wanted) -> String {
-    let pairs =
-        wanted.iter().map(|(analyzer, model)| (analyzer.as_str().to_owned(), json!(model.to_string())));
-    serde_json::Value::Object(pairs.collect()).to_string()
 }
 
 /// Adds the wanted work rows that the assets `ids` lack. Answers the assets that lacked some.
@@ -449,33 +467,39 @@ async fn end_leases(
     if ended == 0 {
         return Ok(0);
     }
-    let given_up: Vec<(String, i64)> = sqlx::query_as(
+    let lost_often: Vec<(String, i64)> = sqlx::query_as(
         "select id, lost_alone from asset where ready_at is not null and suspect > 0 and lost_alone > $1",
     )
     .bind(max_lost)
     .fetch_all(&mut **tx)
     .await?;
-    for (asset, lost) in &given_up {
-        sqlx::query(
-            "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
-             values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
-             on conflict do update set state = 'failed', attempts = excluded.attempts,
-                 failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
-        )
-        .bind(asset)
-        .bind(docent_pipelines::pipeline::decoder().to_string())
-        .bind(lost)
-        .bind(format!("docent was stopped {lost} times while it analyzed this picture alone"))
-        .bind(now())
-        .execute(&mut **tx)
-        .await?;
-        sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
-            .bind(asset)
-            .execute(&mut **tx)
-            .await?;
+    for (asset, lost) in &lost_often {
+        give_up(tx, asset, *lost).await?;
     }
-    refresh_ready(tx, &json_array(given_up.iter().map(|(asset, _)| asset))).await?;
+    refresh_ready(tx, &json_array(lost_often.iter().map(|(asset, _)| asset))).await?;
     Ok(ended)
+}
+
+/// Fails an asset for good.
+async fn give_up(tx: &mut Transaction<'_, Sqlite>, asset: &str, lost: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
+         values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
+         on conflict do update set state = 'failed', attempts = excluded.attempts,
+             failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
+    )
+    .bind(asset)
+    .bind(docent_pipelines::pipeline::decoder().to_string())
+    .bind(lost)
+    .bind(given_up(lost))
+    .bind(now())
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
+        .bind(asset)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
 }
 
 async fn end_lease(tx: &mut Transaction<'_, Sqlite>, asset: &AssetId) -> Result<(), sqlx::Error> {

@@ -17,10 +17,9 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Row, Sqlite, Transaction};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::StoreError;
+use super::codec::{MAX_LOST, corrupt};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -35,8 +34,6 @@ pub struct SqliteStore {
 const BUSY: Duration = Duration::from_secs(20);
 /// Readers beside the writer.
 const READERS: u32 = 4;
-/// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
-const MAX_LOST: u32 = 4;
 
 impl SqliteStore {
     /// Opens or creates the ledger at `path` and brings its schema up to date. A ledger of a newer docent and a file
@@ -64,12 +61,6 @@ impl SqliteStore {
             .await
             .map_err(&opening)?;
         Ok(Self { write, read, max_lost: AtomicU32::new(MAX_LOST) })
-    }
-
-    /// Closes all connections; unfinished transactions are rolled back.
-    pub async fn close(&self) {
-        self.read.close().await;
-        self.write.close().await;
     }
 
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'_, Sqlite>, StoreError> {
@@ -118,24 +109,9 @@ fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     Err(corrupt("file")(format!("{} is no SQLite database", path.display())))
 }
 
-fn corrupt(what: &'static str) -> impl Fn(String) -> StoreError {
-    move |reason| StoreError::Corrupt { what, reason }
-}
-
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
-}
-
-fn rfc3339(millis: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }
 
 /// A column of a row, in its stored form.
@@ -169,20 +145,4 @@ fn region(row: &SqliteRow) -> Result<Option<docent_pipelines::Region>, StoreErro
         }
         _ => None,
     })
-}
-
-/// A JSON array, for `json_each`.
-fn json_array<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> String {
-    serde_json::Value::Array(
-        values.into_iter().filter_map(|value| serde_json::to_value(value).ok()).collect(),
-    )
-    .to_string()
-}
-
-/// The parts of a page's cursor.
-fn cursor<const N: usize>(after: &str) -> Result<[String; N], StoreError> {
-    serde_json::from_str::<Vec<String>>(after)
-        .ok()
-        .and_then(|parts| parts.try_into().ok())
-        .ok_or_else(|| StoreError::InvalidCursor(after.to_owned()))
 }

@@ -1,10 +1,11 @@
 //! What a recorded run writes, inside its transaction.
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, Confidence, Kind, Suggestion, VectorRecord};
+use docent_pipelines::{Analysis, AnalyzerId, Confidence, Suggestion, VectorRecord};
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{corrupt, get, json_array, millis, region, unavailable};
+use super::{get, region, unavailable};
+use crate::store::codec::{corrupt, json_array, kind_order, millis, space_prefix, vector_bytes};
 use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
 
 pub(super) async fn run_row(
@@ -164,19 +165,6 @@ pub(super) async fn suggest(
     Ok(Recorded { raised: raised.len() as u64, answered: answered.len() as u64, superseded })
 }
 
-fn kind_order(kind: Kind) -> i64 {
-    Kind::ALL.iter().position(|k| *k == kind).unwrap_or(Kind::ALL.len()) as i64
-}
-
-/// The name that the spaces of an analyzer's vectors begin with.
-fn space_prefix(analyzer: AnalyzerId) -> Option<&'static str> {
-    match analyzer {
-        AnalyzerId::Faces => Some("face/"),
-        AnalyzerId::Embedding => Some("picture/"),
-        _ => None,
-    }
-}
-
 /// Overwrites the vectors of the completed analyzers; each gets a new sequence number.
 pub(super) async fn write_vectors(
     tx: &mut Transaction<'_, Sqlite>,
@@ -191,7 +179,6 @@ pub(super) async fn write_vectors(
             .await?;
     }
     for VectorRecord { id, space, region, values, .. } in &analysis.vectors {
-        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         sqlx::query(
             "insert or replace into vector (id, asset_id, space, region_x, region_y, region_width, region_height, data)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -203,7 +190,7 @@ pub(super) async fn write_vectors(
         .bind(region.map(|r| r.y))
         .bind(region.map(|r| r.width))
         .bind(region.map(|r| r.height))
-        .bind(data)
+        .bind(vector_bytes(values))
         .execute(&mut **tx)
         .await?;
     }

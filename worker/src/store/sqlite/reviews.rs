@@ -5,15 +5,11 @@ use docent_pipelines::{AnalyzerId, Kind, Status, SuggestionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::{SqliteStore, corrupt, cursor, get, json_array, now, parsed, region, rfc3339, unavailable};
+use super::{SqliteStore, get, now, parsed, region, unavailable};
+use crate::store::codec::{MOST_ROWS, corrupt, cursor, is_id_prefix, json_array, number, rfc3339};
 use crate::store::{
     Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
 };
-
-/// More rows than this are never given at once.
-pub(super) const MOST_ROWS: u32 = 1000;
-/// Shorter prefixes of an id are refused: they are typing errors.
-const LEAST_DIGITS: usize = 6;
 
 const COLUMNS: &str =
     "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
@@ -32,10 +28,9 @@ impl Reviews for SqliteStore {
         restrict(&mut query, filter);
         if let Some(after) = &page.after {
             let [asset_at, asset, kind, confidence, id] = cursor::<5>(after)?;
-            let invalid = || StoreError::InvalidCursor(after.clone());
-            let asset_at: i64 = asset_at.parse().map_err(|_| invalid())?;
-            let kind: i64 = kind.parse().map_err(|_| invalid())?;
-            let confidence: f64 = confidence.parse().map_err(|_| invalid())?;
+            let asset_at: i64 = number(&asset_at, after)?;
+            let kind: i64 = number(&kind, after)?;
+            let confidence: f64 = number(&confidence, after)?;
             query.push(" and s.asset_at <= ").push_bind(asset_at);
             query.push(" and (s.asset_at < ").push_bind(asset_at);
             query.push(" or s.asset_id > ").push_bind(asset.clone());
@@ -77,8 +72,7 @@ impl Reviews for SqliteStore {
 
     async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError> {
         let missing = || StoreError::NotFound { what: "suggestion", id: id.to_owned() };
-        let hexadecimal = id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !hexadecimal || !(LEAST_DIGITS..=32).contains(&id.len()) {
+        if !is_id_prefix(id) {
             return Err(missing());
         }
         let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);

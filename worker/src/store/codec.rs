@@ -1,0 +1,111 @@
+//! How values are written in columns and cursors: the same in every backend.
+
+use std::time::Duration;
+
+use docent_pipelines::{AnalyzerId, Kind};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{StoreError, Wanted};
+use crate::queue::Lane;
+
+/// More rows than this are never given at once.
+pub(super) const MOST_ROWS: u32 = 1000;
+/// Shorter prefixes of an id are refused: they are typing errors.
+const LEAST_DIGITS: usize = 6;
+/// A run keeps its lease at least this long, however long it waited before.
+pub(super) const LONGEST_RUN: Duration = Duration::from_secs(600);
+/// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
+pub(super) const MAX_LOST: u32 = 4;
+
+pub(super) fn corrupt(what: &'static str) -> impl Fn(String) -> StoreError {
+    move |reason| StoreError::Corrupt { what, reason }
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+/// A time in milliseconds since 1970 as people and programs read it.
+pub(super) fn rfc3339(millis: i64) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// A JSON array of whatever can be written as JSON.
+pub(super) fn json_array<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> String {
+    serde_json::Value::Array(
+        values.into_iter().filter_map(|value| serde_json::to_value(value).ok()).collect(),
+    )
+    .to_string()
+}
+
+/// `{"analyzer": "model", …}`
+pub(super) fn wanted_json(wanted: &Wanted) -> String {
+    let pairs = wanted.iter().map(|(analyzer, model)| {
+        (analyzer.as_str().to_owned(), serde_json::Value::String(model.to_string()))
+    });
+    serde_json::Value::Object(pairs.collect()).to_string()
+}
+
+/// The parts of a page's cursor.
+pub(super) fn cursor<const N: usize>(after: &str) -> Result<[String; N], StoreError> {
+    serde_json::from_str::<Vec<String>>(after)
+        .ok()
+        .and_then(|parts| parts.try_into().ok())
+        .ok_or_else(|| StoreError::InvalidCursor(after.to_owned()))
+}
+
+/// A part of a cursor that is a number.
+pub(super) fn number<T: std::str::FromStr>(part: &str, after: &str) -> Result<T, StoreError> {
+    part.parse().map_err(|_| StoreError::InvalidCursor(after.to_owned()))
+}
+
+/// Whether `id` can be a suggestion's id or the beginning of one.
+pub(super) fn is_id_prefix(id: &str) -> bool {
+    let hexadecimal = id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    hexadecimal && (LEAST_DIGITS..=32).contains(&id.len())
+}
+
+pub(super) fn kind_order(kind: Kind) -> i64 {
+    Kind::ALL.iter().position(|k| *k == kind).unwrap_or(Kind::ALL.len()) as i64
+}
+
+pub(super) fn lane_number(lane: Lane) -> i64 {
+    match lane {
+        Lane::Interactive => 0,
+        Lane::Backfill => 1,
+    }
+}
+
+pub(super) fn lane_of(number: i64) -> Lane {
+    if number == 0 { Lane::Interactive } else { Lane::Backfill }
+}
+
+pub(super) fn analyzer(name: &str) -> Result<AnalyzerId, StoreError> {
+    name.parse().map_err(corrupt("analyzer"))
+}
+
+/// The name that the spaces of an analyzer's vectors begin with.
+pub(super) fn space_prefix(analyzer: AnalyzerId) -> Option<&'static str> {
+    match analyzer {
+        AnalyzerId::Faces => Some("face/"),
+        AnalyzerId::Embedding => Some("picture/"),
+        _ => None,
+    }
+}
+
+/// A vector's values as little-endian 32-bit floats.
+pub(super) fn vector_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The values of a vector that [`vector_bytes`] wrote.
+pub(super) fn vector_values(data: &[u8]) -> Result<Vec<f32>, StoreError> {
+    if !data.len().is_multiple_of(4) {
+        return Err(corrupt("vector")(format!("{} bytes", data.len())));
+    }
+    Ok(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}

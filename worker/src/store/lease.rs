@@ -1,0 +1,82 @@
+//! What becomes of a lease when somebody begins a run: the same for every backend.
+
+use super::Begun;
+
+/// A lease as the ledger holds it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lease {
+    /// Who holds it.
+    pub owner: Option<String>,
+    /// Until when, in milliseconds since 1970.
+    pub until: Option<i64>,
+    /// A run under it has begun …
+    pub run_began: bool,
+    /// … with nothing beside it.
+    pub run_alone: bool,
+    /// Runs that were lost while they were alone.
+    pub lost_alone: u32,
+}
+
+/// What `begin_run` does with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody is at it.
+    Free,
+    /// Somebody else is; leave it to them.
+    Elsewhere,
+    /// Somebody else was, and their run is lost. Counts the runs lost alone, this one included.
+    Lost {
+        /// How often by now.
+        alone: u32,
+    },
+}
+
+impl Lease {
+    /// How `owner`, whose job comes `alone` or not, finds it at the time `now`.
+    pub fn standing(&self, owner: &str, alone: bool, now: i64) -> Standing {
+        if !self.run_began || self.owner.as_deref() == Some(owner) {
+            Standing::Free
+        } else if alone {
+            // The queue says that its receiver is gone.
+            Standing::Lost { alone: self.lost_alone + u32::from(self.run_alone) }
+        } else if self.until.is_some_and(|until| until > now) {
+            Standing::Elsewhere
+        } else {
+            Standing::Free
+        }
+    }
+}
+
+impl Standing {
+    /// The answer that ends `begin_run` before the work rows are looked at.
+    pub fn answer(&self, max_lost: u32) -> Option<Begun> {
+        match *self {
+            Self::Elsewhere => Some(Begun::Elsewhere),
+            Self::Lost { alone } if alone > max_lost => Some(Begun::GivenUp { lost: alone }),
+            _ => None,
+        }
+    }
+}
+
+/// Why an asset was given up.
+pub(super) fn given_up(lost: i64) -> String {
+    format!("docent was stopped {lost} times while it analyzed this picture alone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_lost_only_if_its_receiver_is_gone() {
+        let held =
+            Lease { owner: Some("a".to_owned()), until: Some(10), run_began: true, ..Lease::default() };
+        assert_eq!(held.standing("a", true, 5), Standing::Free);
+        assert_eq!(held.standing("b", false, 5), Standing::Elsewhere);
+        assert_eq!(held.standing("b", false, 10), Standing::Free);
+        assert_eq!(held.standing("b", true, 5), Standing::Lost { alone: 0 });
+        let alone = Lease { run_alone: true, lost_alone: 4, ..held };
+        assert_eq!(alone.standing("b", true, 5).answer(4), Some(Begun::GivenUp { lost: 5 }));
+        assert_eq!(alone.standing("b", true, 5).answer(5), None);
+    }
+}

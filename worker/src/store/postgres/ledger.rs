@@ -1,0 +1,602 @@
+//! Registering, leasing, recording.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId};
+use sqlx::types::Json;
+use sqlx::{Postgres, Transaction};
+
+use super::record::{Place, announce, run_row, settle, suggest, write_vectors};
+use super::{PostgresStore, get, parsed, unavailable};
+use crate::queue::AnalyzeAsset;
+use crate::store::codec::{LONGEST_RUN, analyzer, lane_number, lane_of, millis};
+use crate::store::lease::{Lease, Standing, given_up};
+use crate::store::{
+    Begun, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
+    Requeue, Run, StoreError, Wanted,
+};
+
+/// Assets made pending in one transaction: others must get their turn in between.
+const PORTION: usize = 5000;
+
+#[async_trait]
+impl Ledger for PostgresStore {
+    async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
+        let rows = sqlx::query(
+            "select uri, bytes, modified_ns, asset_id from asset_path where uri = any($1::text[])",
+        )
+        .bind(uris)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(unavailable("look up files"))?;
+        rows.iter()
+            .map(|row| {
+                let bytes = get::<i64>(row, "bytes")?.unsigned_abs();
+                let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
+                Ok((get(row, "uri")?, KnownFile { stamp, asset: parsed(row, "asset_id")? }))
+            })
+            .collect()
+    }
+
+    async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
+        const OPERATION: &str = "register files";
+        let failed = unavailable(OPERATION);
+        // The last of several at one place counts; everybody writes places in the same order.
+        let by_place: BTreeMap<&str, &FoundFile> =
+            files.iter().map(|file| (file.uri.as_str(), file)).collect();
+        let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
+        for file in files {
+            by_id.entry(file.hash.asset_id().to_string()).or_insert(file);
+        }
+        let ids: Vec<String> = by_id.keys().cloned().collect();
+        let hashes: Vec<String> = by_id.values().map(|file| file.hash.to_hex()).collect();
+        let bytes: Vec<i64> = by_id.values().map(|file| file.stamp.bytes.cast_signed()).collect();
+        let lanes: Vec<i64> = by_id.values().map(|file| lane_number(file.lane)).collect();
+        let uris: Vec<&str> = by_place.keys().copied().collect();
+        let places: Vec<String> = by_place.values().map(|file| file.hash.asset_id().to_string()).collect();
+        let sizes: Vec<i64> = by_place.values().map(|file| file.stamp.bytes.cast_signed()).collect();
+        let times: Vec<i64> = by_place.values().map(|file| file.stamp.modified_ns).collect();
+
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        // What is uploaded again while it waits in the backfill is wanted now.
+        let new_assets: i64 = sqlx::query_scalar(
+            "with new as (
+                 insert into asset as a (id, content_hash, bytes, lane, created_at)
+                 select *, $5 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+                 on conflict (id) do update set lane = excluded.lane where excluded.lane < a.lane
+                 returning (xmax = 0) as inserted)
+             select count(*) from new where inserted",
+        )
+        .bind(&ids)
+        .bind(&hashes)
+        .bind(&bytes)
+        .bind(&lanes)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let same: i64 = sqlx::query_scalar(
+            "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
+             join asset_path p on p.uri = f.uri and p.asset_id = f.id",
+        )
+        .bind(&uris)
+        .bind(&places)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        sqlx::query(
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at)
+             select *, $5 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+             on conflict (uri) do update set asset_id = excluded.asset_id, bytes = excluded.bytes,
+                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at",
+        )
+        .bind(&uris)
+        .bind(&places)
+        .bind(&sizes)
+        .bind(&times)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let missing = add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
+        refresh_ready(&mut tx, &missing).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(Registered {
+            new_assets: new_assets.unsigned_abs(),
+            new_paths: (by_place.len() as u64).saturating_sub(same.unsigned_abs()),
+        })
+    }
+
+    async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
+        const OPERATION: &str = "lease work";
+        let failed = unavailable(OPERATION);
+        let wanted: Vec<&str> = request.wanted.keys().map(|analyzer| analyzer.as_str()).collect();
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        end_leases(&mut tx, now, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
+        let rows = sqlx::query(
+            "with chosen as materialized (
+                 select id from asset a
+                 where ready_at is not null and lease_until is null and ready_at <= $1
+                   and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
+                               and w.not_before <= $1 and w.analyzer = any($2::text[]))
+                 order by lane, suspect, lost_alone, created_at, id limit $3
+                 for update skip locked)
+             update asset a set lease_owner = $4, lease_until = $5, run_began = false, run_alone = false
+             from chosen where a.id = chosen.id
+             returning a.id, a.lane, a.suspect, a.lost_alone, a.created_at,
+                 array(select p.uri from asset_path p where p.asset_id = a.id order by p.uri) as uris,
+                 array(select w.analyzer from work w where w.asset_id = a.id and w.state = 'pending'
+                       and w.not_before <= $1 and w.analyzer = any($2::text[])) as analyzers",
+        )
+        .bind(now)
+        .bind(&wanted)
+        .bind(i64::from(request.limit))
+        .bind(&request.owner)
+        .bind(now.saturating_add(millis(request.duration)))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let asset: AssetId = parsed(row, "id")?;
+            let (lane, suspect): (i64, i64) = (get(row, "lane")?, get(row, "suspect")?);
+            let order = (lane, suspect, get::<i64>(row, "lost_alone")?, get::<i64>(row, "created_at")?);
+            let names: Vec<String> = get(row, "analyzers")?;
+            let job = AnalyzeAsset {
+                asset,
+                uris: get(row, "uris")?,
+                analyzers: names.iter().map(|name| analyzer(name)).collect::<Result<_, _>>()?,
+                lane: lane_of(lane),
+                alone: suspect != 0,
+            };
+            jobs.push((order, job));
+        }
+        // `returning` keeps no order.
+        jobs.sort_by(|(a, one), (b, other)| (a, &one.asset).cmp(&(b, &other.asset)));
+        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+    }
+
+    async fn recover(&self, max_lost: u32) -> Result<u64, StoreError> {
+        const OPERATION: &str = "take over lost work";
+        self.max_lost.store(max_lost, Relaxed);
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(unavailable(OPERATION))?;
+        tx.commit().await.map_err(unavailable(OPERATION))?;
+        Ok(ended)
+    }
+
+    fn give_up_after(&self, max_lost: u32) {
+        self.max_lost.store(max_lost, Relaxed);
+    }
+
+    async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
+        const OPERATION: &str = "begin a run";
+        let failed = unavailable(OPERATION);
+        let asset = job.asset.as_str();
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        let row = sqlx::query(
+            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1 for update",
+        )
+        .bind(asset)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        let held = Lease {
+            owner: get(&row, "lease_owner")?,
+            until: get(&row, "lease_until")?,
+            run_began: get(&row, "run_began")?,
+            run_alone: get(&row, "run_alone")?,
+            lost_alone: u32::try_from(get::<i64>(&row, "lost_alone")?).unwrap_or(u32::MAX),
+        };
+        let standing = held.standing(owner, job.alone, now);
+        if let Standing::Lost { alone } = standing {
+            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
+                .bind(asset)
+                .bind(i64::from(alone))
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
+            if let Begun::GivenUp { lost } = answer {
+                give_up(&mut tx, asset, lost.into(), now).await.map_err(failed)?;
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+                refresh_ready(&mut tx, &[asset.to_owned()]).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(answer);
+        }
+        let names: Vec<&str> = job.analyzers.iter().map(|analyzer| analyzer.as_str()).collect();
+        let pending: Vec<(String, i64)> = sqlx::query_as(
+            "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
+             and analyzer = any($2::text[])",
+        )
+        .bind(asset)
+        .bind(&names)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        if pending.is_empty() {
+            // The lease may belong to a run of other analyzers.
+            if !held.run_began {
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(Begun::Done);
+        }
+        sqlx::query(
+            "update asset set run_began = true, run_alone = $2, lease_owner = $3,
+                 lease_until = greatest(coalesce(lease_until, 0), $4) where id = $1",
+        )
+        .bind(asset)
+        .bind(job.alone)
+        .bind(owner)
+        .bind(now.saturating_add(millis(LONGEST_RUN)))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let attempt = |(name, attempts): (String, i64)| {
+            Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX)))
+        };
+        pending.into_iter().map(attempt).collect::<Result<_, _>>().map(Begun::Run)
+    }
+
+    async fn record(
+        &self,
+        run: &Run,
+        analysis: &Analysis,
+        outcomes: &[Outcome],
+    ) -> Result<Recorded, StoreError> {
+        const OPERATION: &str = "record a run";
+        let failed = unavailable(OPERATION);
+        let asset = run.asset.as_str();
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        let row = sqlx::query("select created_at, run_began from asset where id = $1 for update")
+            .bind(asset)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
+        let asset_at: i64 = get(&row, "created_at")?;
+        // A run that is recorded a second time, its first answer having been lost, is still one run.
+        let repeated = !get::<bool>(&row, "run_began")?;
+        let run_id = run_row(&mut tx, run, analysis, repeated, now).await.map_err(failed)?;
+        settle(&mut tx, asset, outcomes, !repeated, now).await.map_err(failed)?;
+        let place = Place { run_id, asset_at, now };
+        let recorded = suggest(&mut tx, run, analysis, &place).await?;
+        write_vectors(&mut tx, asset, analysis).await.map_err(failed)?;
+        let (width, height, format) =
+            run.picture.map_or((None, None, None), |(w, h, f)| (Some(w), Some(h), Some(f)));
+        sqlx::query(
+            "update asset set width = coalesce($2, width), height = coalesce($3, height),
+                 format = coalesce($4, format), lease_owner = null, lease_until = null, run_began = false,
+                 run_alone = false, suspect = 0, lost_alone = 0,
+                 ready_at = (select min(not_before) from work w where w.asset_id = $1 and w.state = 'pending')
+             where id = $1",
+        )
+        .bind(asset)
+        .bind(width.map(i64::from))
+        .bind(height.map(i64::from))
+        .bind(format)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        if self.events && !repeated {
+            announce(&mut tx, run, analysis, recorded, now).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)?;
+        Ok(recorded)
+    }
+
+    async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {
+        const OPERATION: &str = "hand work back";
+        let (mut tx, _) = self.begin(OPERATION).await?;
+        end_lease(&mut tx, asset).await.map_err(unavailable(OPERATION))?;
+        tx.commit().await.map_err(unavailable(OPERATION))
+    }
+
+    async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
+        sqlx::query(
+            "update asset set lease_owner = null, lease_until = null, run_began = false, run_alone = false
+             where id in (select id from asset where lease_owner = $1 and lease_until is not null
+                          order by id for update)",
+        )
+        .bind(owner)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(unavailable("hand work back"))
+    }
+
+    async fn requeue(
+        &self,
+        what: Requeue,
+        wanted: &Wanted,
+        assets: Option<&[AssetId]>,
+    ) -> Result<u64, StoreError> {
+        let mut touched: HashSet<String> = HashSet::new();
+        if matches!(what, Requeue::Missing | Requeue::All) {
+            touched.extend(self.requeue_missing(wanted, assets).await?);
+        }
+        if what != Requeue::Missing {
+            for (analyzer, model) in wanted {
+                loop {
+                    let portion =
+                        self.requeue_portion(what, analyzer.as_str(), &model.to_string(), assets).await?;
+                    let full = portion.len() >= PORTION;
+                    touched.extend(portion);
+                    if !full {
+                        break;
+                    }
+                }
+            }
+        }
+        let touched: Vec<String> = touched.into_iter().collect();
+        let mut ready = 0;
+        for portion in touched.chunks(PORTION) {
+            ready += self.make_ready(portion).await?;
+        }
+        Ok(ready)
+    }
+
+    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
+        let names: Vec<&str> = wanted.keys().map(|analyzer| analyzer.as_str()).collect();
+        let row = sqlx::query(
+            "select count(*) as assets,
+                    count(*) filter (where ready_at <= n.now and lease_until is null) as ready,
+                    min(ready_at) filter (where lease_until is null and ready_at > n.now) - min(n.now) as next
+             from (select docent_now() as now) n, asset a where ready_at is not null
+               and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
+                           and w.analyzer = any($1::text[]))",
+        )
+        .bind(&names)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(unavailable("count outstanding work"))?;
+        Ok(Outstanding {
+            assets: get::<i64>(&row, "assets")?.unsigned_abs(),
+            ready: get::<i64>(&row, "ready")?.unsigned_abs(),
+            next_ready_in: get::<Option<i64>>(&row, "next")?
+                .map(|wait| Duration::from_millis(wait.max(0).unsigned_abs())),
+        })
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl PostgresStore {
+    /// Adds the wanted work rows that assets lack, a portion at a time. Answers the assets that lacked some.
+    async fn requeue_missing(
+        &self,
+        wanted: &Wanted,
+        assets: Option<&[AssetId]>,
+    ) -> Result<Vec<String>, StoreError> {
+        const OPERATION: &str = "queue missing work";
+        let failed = unavailable(OPERATION);
+        let mut touched = Vec::new();
+        if let Some(assets) = assets {
+            let mut ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
+            ids.sort();
+            for portion in ids.chunks(PORTION) {
+                let (mut tx, now) = self.begin(OPERATION).await?;
+                touched.extend(add_missing(&mut tx, portion, wanted, now).await.map_err(failed)?);
+                tx.commit().await.map_err(failed)?;
+            }
+            return Ok(touched);
+        }
+        let mut after = String::new();
+        loop {
+            let (mut tx, now) = self.begin(OPERATION).await?;
+            let portion: Vec<String> =
+                sqlx::query_scalar("select id from asset where id > $1 order by id limit $2")
+                    .bind(&after)
+                    .bind(PORTION as i64)
+                    .fetch_all(&mut *tx)
+                    .await
+                    .map_err(failed)?;
+            let Some(last) = portion.last() else { return Ok(touched) };
+            after.clone_from(last);
+            touched.extend(add_missing(&mut tx, &portion, wanted, now).await.map_err(failed)?);
+            tx.commit().await.map_err(failed)?;
+        }
+    }
+
+    /// Makes work of one analyzer pending again, at most a portion. Answers the assets.
+    async fn requeue_portion(
+        &self,
+        what: Requeue,
+        analyzer: &str,
+        model: &str,
+        assets: Option<&[AssetId]>,
+    ) -> Result<Vec<String>, StoreError> {
+        const OPERATION: &str = "queue work again";
+        let condition = match what {
+            Requeue::Failed => "state = 'failed' and $2 <> ''",
+            // Two ranges of the index, where `<>` would be none.
+            Requeue::Stale => "state = 'done' and (model < $2 or model > $2)",
+            Requeue::Missing | Requeue::All => "state in ('done', 'failed') and $2 <> ''",
+        };
+        let ids: Option<Vec<&str>> = assets.map(|assets| assets.iter().map(AssetId::as_str).collect());
+        let sql = format!(
+            "with chosen as materialized (
+                 select asset_id from work
+                 where analyzer = $1 and {condition} and ($3::text[] is null or asset_id = any($3))
+                 order by asset_id limit $4 for update)
+             update work w set state = 'pending', attempts = 0, not_before = 0, failure_kind = null, reason = null,
+                 updated_at = docent_now()
+             from chosen where w.asset_id = chosen.asset_id and w.analyzer = $1
+             returning w.asset_id"
+        );
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(analyzer)
+            .bind(model)
+            .bind(ids)
+            .bind(PORTION as i64)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(unavailable(OPERATION))
+    }
+
+    /// Lets assets that have new work be leased. Answers how many have.
+    async fn make_ready(&self, ids: &[String]) -> Result<u64, StoreError> {
+        const OPERATION: &str = "queue work again";
+        let failed = unavailable(OPERATION);
+        let (mut tx, _) = self.begin(OPERATION).await?;
+        sqlx::query("select 1 from asset where id = any($1::text[]) order by id for update")
+            .bind(ids)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        sqlx::query(
+            "update work w set state = 'pending', not_before = 0
+             where state = 'blocked' and asset_id = any($1::text[])
+               and not exists (select 1 from work d where d.asset_id = w.asset_id and d.analyzer = 'decode'
+                               and d.state = 'failed')",
+        )
+        .bind(ids)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let ready = sqlx::query(
+            "update asset a set suspect = 0, lost_alone = 0, ready_at =
+                 (select min(not_before) from work w where w.asset_id = a.id and w.state = 'pending')
+             where id = any($1::text[])
+             returning ready_at is not null as ready",
+        )
+        .bind(ids)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let ready: Vec<bool> = ready.iter().map(|row| get(row, "ready")).collect::<Result<_, _>>()?;
+        Ok(ready.into_iter().filter(|ready| *ready).count() as u64)
+    }
+}
+
+/// Adds the wanted work rows that the assets `ids` lack. Answers the assets that lacked some.
+async fn add_missing(
+    tx: &mut Transaction<'_, Postgres>,
+    ids: &[String],
+    wanted: &Wanted,
+    now: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    let analyzers: Vec<&str> = wanted.keys().map(|analyzer| analyzer.as_str()).collect();
+    let models: Vec<String> = wanted.values().map(ToString::to_string).collect();
+    sqlx::query_scalar(
+        "with new as (
+             insert into work (asset_id, analyzer, state, model, updated_at)
+             select a.id, m.analyzer,
+                    case when exists (select 1 from work d where d.asset_id = a.id and d.analyzer = 'decode'
+                                      and d.state = 'failed') then 'blocked' else 'pending' end,
+                    m.model, $4
+             from asset a cross join unnest($2::text[], $3::text[]) m (analyzer, model)
+             where a.id = any($1::text[])
+             order by a.id, m.analyzer
+             on conflict do nothing returning asset_id)
+         select distinct asset_id from new",
+    )
+    .bind(ids)
+    .bind(&analyzers)
+    .bind(&models)
+    .bind(now)
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// Brings `asset.ready_at` in line with the work rows.
+async fn refresh_ready(tx: &mut Transaction<'_, Postgres>, ids: &[String]) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update asset a set ready_at =
+             (select min(not_before) from work w where w.asset_id = a.id and w.state = 'pending')
+         where id = any($1::text[])",
+    )
+    .bind(ids)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// Ends leases that have expired before `until`, or all, and counts the runs that were lost with them. Gives up assets
+/// that were lost too often while they were analyzed alone. Leases that somebody else is ending are theirs.
+async fn end_leases(
+    tx: &mut Transaction<'_, Postgres>,
+    now: i64,
+    until: Option<i64>,
+    max_lost: u32,
+) -> Result<u64, sqlx::Error> {
+    let ended: Vec<(String, i64)> = sqlx::query_as(
+        "with ended as materialized (
+             select id from asset where lease_until is not null and lease_until <= coalesce($1, lease_until)
+             order by id for update skip locked)
+         update asset a set suspect = greatest(suspect, run_began::int),
+             lost_alone = lost_alone + (run_began and run_alone)::int,
+             lease_owner = null, lease_until = null, run_began = false, run_alone = false
+         from ended where a.id = ended.id
+         returning a.id, case when a.ready_at is not null and a.suspect > 0 then a.lost_alone else 0 end",
+    )
+    .bind(until)
+    .fetch_all(&mut **tx)
+    .await?;
+    let lost_often: Vec<&(String, i64)> =
+        ended.iter().filter(|(_, lost)| *lost > i64::from(max_lost)).collect();
+    for (asset, lost) in &lost_often {
+        give_up(tx, asset, *lost, now).await?;
+    }
+    let ids: Vec<String> = lost_often.iter().map(|(asset, _)| asset.clone()).collect();
+    refresh_ready(tx, &ids).await?;
+    Ok(ended.len() as u64)
+}
+
+/// Fails an asset for good.
+async fn give_up(
+    tx: &mut Transaction<'_, Postgres>,
+    asset: &str,
+    lost: i64,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
+         values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
+         on conflict (asset_id, analyzer) do update set state = 'failed', attempts = excluded.attempts,
+             failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
+    )
+    .bind(asset)
+    .bind(docent_pipelines::pipeline::decoder().to_string())
+    .bind(lost)
+    .bind(given_up(lost))
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
+        .bind(asset)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+async fn end_lease(tx: &mut Transaction<'_, Postgres>, asset: &AssetId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update asset set lease_owner = null, lease_until = null, run_began = false, run_alone = false
+         where id = $1",
+    )
+    .bind(asset.as_str())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// The analyzers and models of a run, for its row.
+pub(super) fn models(analysis: &Analysis) -> Json<BTreeMap<AnalyzerId, String>> {
+    Json(analysis.completed.iter().map(|(&analyzer, model)| (analyzer, model.to_string())).collect())
+}

@@ -1,0 +1,137 @@
+//! The ledger in PostgreSQL, shared by any number of processes.
+//!
+//! - Every write locks its asset's row first, so that no two writers wait for each other in a circle.
+//! - Leases are taken with `skip locked`: feeders never wait for each other and never lease the same asset.
+//! - Times are the server's, so that the clocks of the workers need not agree.
+//! - Counts are kept, not counted: see `tally` in the migrations.
+
+mod catalog;
+mod ledger;
+mod record;
+mod reviews;
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Postgres, Row, Transaction};
+
+use super::StoreError;
+use super::codec::{MAX_LOST, corrupt};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The shared store.
+pub struct PostgresStore {
+    pool: PgPool,
+    max_lost: AtomicU32,
+    /// Whether events are written to the outbox, because somebody empties it.
+    events: bool,
+}
+
+/// How the shared store is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct PostgresOptions {
+    /// Connections at most.
+    pub connections: u32,
+    /// Write events to the outbox; only if a process sends them on, or they pile up.
+    pub events: bool,
+}
+
+/// A caller waits this long for a connection before it hears that the ledger is unavailable.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// No honest statement takes longer, except the migrations.
+const STATEMENT: Duration = Duration::from_secs(120);
+
+impl PostgresStore {
+    /// Connects and brings the schema up to date; of several processes that start together one does so and the others
+    /// wait. A ledger of a newer docent is refused and left as it is. No error contains the address.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
+        let connect: PgConnectOptions = url.parse().map_err(unavailable("read the ledger's address"))?;
+        let connect = connect
+            .application_name("docent")
+            .options([("statement_timeout", STATEMENT.as_millis().to_string())]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(ACQUIRE)
+            .connect_with(connect)
+            .await
+            .map_err(unavailable("connect to the ledger"))?;
+        migrate(&pool).await?;
+        Ok(Self { pool, max_lost: AtomicU32::new(MAX_LOST), events: options.events })
+    }
+
+    /// Begins a transaction and tells the server's time.
+    async fn begin(
+        &self,
+        operation: &'static str,
+    ) -> Result<(Transaction<'static, Postgres>, i64), StoreError> {
+        let mut tx = self.pool.begin().await.map_err(unavailable(operation))?;
+        let now = sqlx::query_scalar("select docent_now()").fetch_one(&mut *tx).await;
+        Ok((tx, now.map_err(unavailable(operation))?))
+    }
+}
+
+async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+    const OPERATION: &str = "read the ledger's schema";
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let tracked: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(pool)
+        .await
+        .map_err(unavailable(OPERATION))?;
+    if tracked {
+        let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
+            .fetch_one(pool)
+            .await
+            .map_err(unavailable(OPERATION))?;
+        if let Some(found) = found.filter(|found| *found > known) {
+            return Err(StoreError::NewerSchema { found, known });
+        }
+    }
+    MIGRATIONS.run(pool).await.map_err(|error| StoreError::Unavailable {
+        operation: "bring the ledger's schema up to date",
+        source: error.into(),
+    })
+}
+
+fn unavailable(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
+    move |error| StoreError::Unavailable { operation, source: error.into() }
+}
+
+/// A text as PostgreSQL can hold it: without NUL, which it has no place for.
+fn text(value: &str) -> String {
+    value.replace('\0', "\u{fffd}")
+}
+
+/// A column of a row, in its stored form.
+fn get<'r, T>(row: &'r PgRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+{
+    row.try_get(column).map_err(|error| StoreError::Corrupt { what: column, reason: error.to_string() })
+}
+
+/// A text column of a row, as what it names.
+fn parsed<T>(row: &PgRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: TryFrom<String>,
+    T::Error: std::fmt::Display,
+{
+    T::try_from(get::<String>(row, column)?).map_err(|error| corrupt(column)(error.to_string()))
+}
+
+/// The four region columns of a row.
+fn region(row: &PgRow) -> Result<Option<docent_pipelines::Region>, StoreError> {
+    let [x, y, width, height] = [
+        get::<Option<f64>>(row, "region_x")?,
+        get::<Option<f64>>(row, "region_y")?,
+        get::<Option<f64>>(row, "region_width")?,
+        get::<Option<f64>>(row, "region_height")?,
+    ];
+    Ok(match (x, y, width, height) {
+        (Some(x), Some(y), Some(width), Some(height)) => {
+            Some(docent_pipelines::Region { x, y, width, height })
+        }
+        _ => None,
+    })
+}

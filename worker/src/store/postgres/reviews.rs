@@ -1,0 +1,291 @@
+//! Listing and deciding suggestions.
+
+use async_trait::async_trait;
+use docent_pipelines::{Kind, Status, SuggestionId};
+use serde_json::json;
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+
+use super::record::publish;
+use super::{PostgresStore, get, parsed, region, text, unavailable};
+use crate::store::codec::{
+    MOST_ROWS, analyzer, corrupt, cursor, is_id_prefix, json_array, kind_order, number, rfc3339,
+};
+use crate::store::{
+    Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
+};
+
+const COLUMNS: &str =
+    "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
+    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
+    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
+    from suggestion s where true";
+
+/// Suggestions accepted in one statement.
+const PORTION: usize = 5000;
+
+#[async_trait]
+impl Reviews for PostgresStore {
+    async fn suggestions(
+        &self,
+        filter: &SuggestionFilter,
+        page: &Page,
+    ) -> Result<Paged<SuggestionRow>, StoreError> {
+        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
+        restrict(&mut query, filter);
+        if let Some(after) = &page.after {
+            let [asset_at, asset, kind, confidence, id] = cursor::<5>(after)?;
+            let asset_at: i64 = number(&asset_at, after)?;
+            query.push(" and (-s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id) > (");
+            query.push_bind(asset_at.saturating_neg()).push(", ").push_bind(text(&asset)).push(", ");
+            query.push_bind(number::<i64>(&kind, after)?).push(", ");
+            query.push_bind(-number::<f64>(&confidence, after)?).push(", ").push_bind(text(&id)).push(")");
+        }
+        let limit = page.limit.clamp(1, MOST_ROWS);
+        query.push(" order by -s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id limit ");
+        query.push_bind(i64::from(limit) + 1);
+        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("list suggestions"))?;
+        let next = match rows.get(limit as usize - 1) {
+            Some(last) if rows.len() > limit as usize => Some(json_array([
+                get::<i64>(last, "asset_at")?.to_string(),
+                get(last, "asset_id")?,
+                get::<i64>(last, "kind_order")?.to_string(),
+                get::<f64>(last, "confidence")?.to_string(),
+                get(last, "id")?,
+            ])),
+            _ => None,
+        };
+        let rows = rows.iter().take(limit as usize).map(suggestion).collect::<Result<_, _>>()?;
+        Ok(Paged { rows, next })
+    }
+
+    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError> {
+        let SuggestionFilter { status, kind, asset, min_confidence, value, uri_prefix } = filter;
+        // What is kept need not be counted.
+        let kept = asset.is_none() && min_confidence.is_none() && value.is_none() && uri_prefix.is_none();
+        let count: i64 = if kept {
+            sqlx::query_scalar(
+                "select coalesce(sum(delta), 0)::bigint from tally where what = 'suggestion'
+                 and a = coalesce($1, a) and b = coalesce($2, b)",
+            )
+            .bind(status.map(Status::as_str))
+            .bind(kind.map(Kind::as_str))
+            .fetch_one(&self.pool)
+            .await
+        } else {
+            let mut query = QueryBuilder::<Postgres>::new("select count(*) from suggestion s where true");
+            restrict(&mut query, filter);
+            query.build_query_scalar().fetch_one(&self.pool).await
+        }
+        .map_err(unavailable("count suggestions"))?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError> {
+        let missing = || StoreError::NotFound { what: "suggestion", id: id.to_owned() };
+        if !is_id_prefix(id) {
+            return Err(missing());
+        }
+        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
+        // 'g' is the first letter after the digits.
+        query.push(" and s.id >= ").push_bind(id).push(" and s.id < ").push_bind(format!("{id}g"));
+        query.push(" limit 100");
+        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("look up a suggestion"))?;
+        match rows.as_slice() {
+            [] => Err(missing()),
+            [row] => suggestion(row),
+            rows => Err(StoreError::Ambiguous { prefix: id.to_owned(), count: rows.len() as u64 }),
+        }
+    }
+
+    async fn decide(
+        &self,
+        id: &SuggestionId,
+        decision: Decision,
+        by: &Reviewer,
+    ) -> Result<SuggestionRow, StoreError> {
+        const OPERATION: &str = "decide";
+        let failed = unavailable(OPERATION);
+        let (from, to, action, expected) = match decision {
+            Decision::Accept => (&["pending"][..], Status::Accepted, "accept", "pending"),
+            Decision::Reject => (&["pending"][..], Status::Rejected, "reject", "pending"),
+            Decision::Undo => {
+                (&["accepted", "rejected"][..], Status::Pending, "undo", "accepted or rejected")
+            }
+        };
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        let before: Option<String> =
+            sqlx::query_scalar("select status from suggestion where id = $1 for update")
+                .bind(id.as_str())
+                .fetch_optional(&mut *tx)
+                .await
+                .map_err(failed)?;
+        let before: Status = before
+            .ok_or_else(|| StoreError::NotFound { what: "suggestion", id: id.to_string() })?
+            .parse()
+            .map_err(corrupt("status"))?;
+        let decided =
+            sqlx::query("update suggestion set status = $2 where id = $1 and status = any($3::text[])")
+                .bind(id.as_str())
+                .bind(to.as_str())
+                .bind(from)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?
+                .rows_affected();
+        if decided == 0 {
+            return Err(StoreError::Conflict { id: id.clone(), expected, actual: before });
+        }
+        sqlx::query(
+            "insert into review (suggestion_id, at, reviewer, client, action, before, after)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(id.as_str())
+        .bind(now)
+        .bind(text(&by.name))
+        .bind(text(&by.client))
+        .bind(action)
+        .bind(before.as_str())
+        .bind(to.as_str())
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
+        query.push(" and s.id = ").push_bind(id.as_str());
+        let row = suggestion(&query.build().fetch_one(&mut *tx).await.map_err(failed)?)?;
+        if self.events {
+            let body = json!({
+                "suggestion_id": id, "asset_id": row.asset_id, "kind": row.kind, "value": row.value,
+                "action": action, "before": before, "after": to, "reviewer": by.name, "client": by.client,
+            });
+            publish(&mut tx, "suggestion.decided", body, now).await.map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)?;
+        Ok(row)
+    }
+
+    async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError> {
+        const OPERATION: &str = "accept all";
+        let failed = unavailable(OPERATION);
+        if filter.min_confidence.is_none() {
+            return Err(StoreError::NoConfidence);
+        }
+        let filter = SuggestionFilter { status: Some(Status::Pending), ..filter.clone() };
+        let mut accepted = 0;
+        loop {
+            let (mut tx, now) = self.begin(OPERATION).await?;
+            let mut query = QueryBuilder::<Postgres>::new("select s.id from suggestion s where true");
+            restrict(&mut query, &filter);
+            query
+                .push(" order by s.id limit ")
+                .push_bind(PORTION as i64)
+                .push(" for update of s skip locked");
+            let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await.map_err(failed)?;
+            if ids.is_empty() {
+                return Ok(accepted);
+            }
+            let rows: Vec<(String, String, String, String)> = sqlx::query_as(
+                "with logged as (
+                     insert into review (suggestion_id, at, reviewer, client, action, before, after)
+                     select id, $2, $3, $4, 'accept', 'pending', 'accepted' from unnest($1::text[]) id)
+                 update suggestion set status = 'accepted' where id = any($1::text[])
+                 returning id, asset_id, kind, value",
+            )
+            .bind(&ids)
+            .bind(now)
+            .bind(text(&by.name))
+            .bind(text(&by.client))
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed)?;
+            if self.events {
+                for (id, asset, kind, value) in rows {
+                    let body = json!({
+                        "suggestion_id": id, "asset_id": asset, "kind": kind, "value": value, "action": "accept",
+                        "before": "pending", "after": "accepted", "reviewer": by.name, "client": by.client,
+                    });
+                    publish(&mut tx, "suggestion.decided", body, now).await.map_err(failed)?;
+                }
+            }
+            tx.commit().await.map_err(failed)?;
+            accepted += ids.len() as u64;
+        }
+    }
+
+    async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError> {
+        let rows = sqlx::query(
+            "select suggestion_id, at, reviewer, client, action, before, after from review
+             where suggestion_id = $1 order by id",
+        )
+        .bind(suggestion.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(unavailable("list reviews"))?;
+        rows.iter()
+            .map(|row| {
+                let status =
+                    |column| get::<String>(row, column)?.parse::<Status>().map_err(corrupt("status"));
+                Ok(ReviewRow {
+                    suggestion_id: parsed(row, "suggestion_id")?,
+                    at: rfc3339(get(row, "at")?),
+                    reviewer: get(row, "reviewer")?,
+                    client: get(row, "client")?,
+                    action: get(row, "action")?,
+                    before: status("before")?,
+                    after: status("after")?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Adds the conditions of `filter` on `suggestion s`.
+fn restrict(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
+    if let Some(status) = filter.status {
+        query.push(" and s.status = ").push_bind(status.as_str());
+    }
+    if let Some(kind) = filter.kind {
+        // The index knows kinds by their place.
+        query.push(" and s.kind_order = ").push_bind(kind_order(kind));
+    }
+    if let Some(asset) = &filter.asset {
+        query.push(" and s.asset_id = ").push_bind(asset.to_string());
+    }
+    if let Some(least) = filter.min_confidence {
+        query.push(" and s.confidence >= ").push_bind(least);
+    }
+    if let Some(value) = &filter.value {
+        query.push(" and s.value = ").push_bind(text(value));
+        // The index holds the beginnings of values.
+        query.push(" and left(s.value, 128) = left(").push_bind(text(value)).push(", 128)");
+    }
+    if let Some(prefix) = &filter.uri_prefix {
+        query.push(" and exists (select 1 from asset_path p where p.asset_id = s.asset_id and ");
+        has_prefix(query, prefix);
+        query.push(")");
+    }
+}
+
+/// `p.uri` is `prefix` or under it. A range, because text is compared by its bytes: '0' follows '/'.
+pub(super) fn has_prefix(query: &mut QueryBuilder<Postgres>, prefix: &str) {
+    let place = text(prefix.trim_end_matches('/'));
+    query.push("(p.uri = ").push_bind(place.clone());
+    query.push(" or (p.uri >= ").push_bind(format!("{place}/"));
+    query.push(" and p.uri < ").push_bind(format!("{place}0")).push("))");
+}
+
+fn suggestion(row: &PgRow) -> Result<SuggestionRow, StoreError> {
+    Ok(SuggestionRow {
+        id: parsed(row, "id")?,
+        asset_id: parsed(row, "asset_id")?,
+        uri: get(row, "uri")?,
+        kind: get::<String>(row, "kind")?.parse::<Kind>().map_err(corrupt("kind"))?,
+        value: get(row, "value")?,
+        confidence: get(row, "confidence")?,
+        region: region(row)?,
+        status: get::<String>(row, "status")?.parse().map_err(corrupt("status"))?,
+        model: parsed(row, "model")?,
+        analyzer: analyzer(&get::<String>(row, "analyzer")?)?,
+        created_at: rfc3339(get(row, "created_at")?),
+    })
+}
