@@ -5,4 +5,5 @@ pub mod corpus;
 pub mod fixtures;
 pub mod program;
 pub mod random;
+pub mod servers;
 pub mod source;

@@ -1,19 +1,36 @@
 //! Every store passes the same cases.
 
-use docent::store::{SqliteStore, StoreError};
+use docent::store::{Ledger, PostgresOptions, PostgresStore, SqliteStore, StoreError};
 use docent_tests::conformance::store as cases;
+use docent_tests::servers::Database;
 
 macro_rules! conformance {
-    ($($case:ident),* $(,)?) => {$(
-        #[tokio::test]
-        async fn $case() {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens");
-            cases::$case(&store).await;
-            store.close().await;
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens");
+                cases::$case(&store).await;
+                store.close().await;
+            })*
         }
-    )*};
+
+        mod postgres {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let database = Database::new().await.expect("a database");
+                let store = PostgresStore::connect(database.url(), OPTIONS).await.expect("connects");
+                cases::$case(&store).await;
+                store.close().await;
+            })*
+        }
+    };
 }
+
+const OPTIONS: PostgresOptions = PostgresOptions { connections: 8, events: false };
 
 conformance!(
     registering_is_idempotent,
