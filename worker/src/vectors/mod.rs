@@ -65,6 +65,8 @@ pub trait VectorIndex: Send + Sync {
     ) -> Result<Vec<Neighbor>, IndexError>;
     /// Removes every record of an asset.
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError>;
+    /// A cheap round trip, for readiness.
+    async fn ping(&self) -> Result<(), IndexError>;
     /// Records in `space`.
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError>;
 }

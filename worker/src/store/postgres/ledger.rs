@@ -120,6 +120,7 @@ impl Ledger for PostgresStore {
             "with chosen as materialized (
                  select id from asset a
                  where ready_at is not null and lease_until is null and ready_at <= $1
+                   and lane = any($6::bigint[])
                    and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
                                and w.not_before <= $1 and w.analyzer = any($2::text[]))
                  order by lane, suspect, lost_alone, created_at, id limit $3
@@ -136,6 +137,10 @@ impl Ledger for PostgresStore {
         .bind(i64::from(request.limit))
         .bind(&request.owner)
         .bind(now.saturating_add(millis(request.duration)))
+        .bind(match request.lane {
+            Some(lane) => vec![lane_number(lane)],
+            None => vec![0, 1],
+        })
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
@@ -365,6 +370,27 @@ impl Ledger for PostgresStore {
             next_ready_in: get::<Option<i64>>(&row, "next")?
                 .map(|wait| Duration::from_millis(wait.max(0).unsigned_abs())),
         })
+    }
+
+    async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
+        let ids: Vec<&str> = assets.iter().map(AssetId::as_str).collect();
+        sqlx::query(
+            "update asset a set lease_until = docent_now() + $3
+             from (select id from asset where id = any($1::text[]) and lease_owner = $2 and not run_began
+                   order by id for update) mine
+             where a.id = mine.id",
+        )
+        .bind(&ids)
+        .bind(owner)
+        .bind(millis(duration))
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(unavailable("prolong leases"))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(unavailable("reach the ledger"))
     }
 
     async fn close(&self) {

@@ -97,6 +97,7 @@ impl Ledger for SqliteStore {
         let rows = sqlx::query(
             "select id, lane, suspect from asset a
              where ready_at is not null and ready_at <= $1 and lease_until is null
+               and lane = coalesce($4, lane)
                and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
                            and w.not_before <= $1 and w.analyzer in (select value from json_each($2)))
              order by lane, suspect, lost_alone, created_at, id limit $3",
@@ -104,6 +105,7 @@ impl Ledger for SqliteStore {
         .bind(now)
         .bind(&wanted)
         .bind(request.limit)
+        .bind(request.lane.map(lane_number))
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
@@ -403,6 +405,24 @@ impl Ledger for SqliteStore {
             next_ready_in: get::<Option<i64>>(&row, "next")?
                 .map(|at| Duration::from_millis(at.saturating_sub(now).unsigned_abs())),
         })
+    }
+
+    async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
+        sqlx::query(
+            "update asset set lease_until = $3
+             where id in (select value from json_each($1)) and lease_owner = $2 and run_began = 0",
+        )
+        .bind(json_array(assets))
+        .bind(owner)
+        .bind(now().saturating_add(millis(duration)))
+        .execute(&self.write)
+        .await
+        .map(drop)
+        .map_err(unavailable("prolong leases"))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(unavailable("reach the ledger"))
     }
 
     async fn close(&self) {
