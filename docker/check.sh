@@ -110,6 +110,13 @@ members_copied() {
     done
 }
 check "the Dockerfile knows every crate of the workspace" members_copied
+# A target with a path of its own has to have an empty file in the layer of the dependencies.
+targets_stand_in() {
+    grep -H '^path = "src/' ./*/Cargo.toml | sed 's|^\./||; s|Cargo.toml:path = ||; s|"||g' |
+        while read -r file; do grep -qF "$file" docker/Dockerfile || echo "no empty $file in docker/Dockerfile"; done |
+        { ! grep .; }
+}
+check "the Dockerfile has an empty file for every target with a path" targets_stand_in
 grace_fits() { # seconds to stop in compose and Kubernetes against docent's own
     grace=$(sed -n 's/^grace_seconds = //p' worker/worker.default.toml)
     [ "$(sed -n 's/^  stop_grace_period: \([0-9]*\)s/\1/p' docker/compose.yaml | head -n 1)" -gt "$grace" ] &&
