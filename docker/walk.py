@@ -210,12 +210,13 @@ def walk(options, work):
     packages = "--include=ca-certificates"
     say(f"debootstrap {options.suite}")
     subprocess.run(
-        ["debootstrap", "--variant=minbase", packages, options.suite, base, options.mirror],
+        ["debootstrap", "--variant=minbase", packages, options.suite, base, *options.mirror],
         check=True, stdout=open(os.path.join(work, "debootstrap.log"), "w"),
     )  # fmt: skip
-    with open(os.path.join(base, "etc/apt/sources.list"), "w") as file:
-        security = options.mirror.rsplit("/", 1)[0] + "/debian-security"
-        file.write(f"deb {options.mirror} {options.suite} main\ndeb {options.mirror} {options.suite}-updates main\n")
+    with open(os.path.join(base, "etc/apt/sources.list"), "r+") as file:
+        mirror = file.read().split()[1].rstrip("/")
+        security = mirror.rsplit("/", 1)[0] + "/debian-security"
+        file.write(f"deb {mirror} {options.suite}-updates main\n")
         file.write(f"deb {security} {options.suite}-security main\n")
     # No service is started by installing its package; the images have the same.
     with open(os.path.join(base, "usr/sbin/policy-rc.d"), "w") as file:
@@ -283,7 +284,7 @@ def main():
     add("--doctor", action="store_true", help="end with `docent doctor` inside; needs a real program")
     add("--dockerfile", default="docker/Dockerfile")
     add("--suite", default="bookworm")
-    add("--mirror", default="http://deb.debian.org/debian")
+    add("--mirror", nargs=1, default=[], help="of Debian (default: debootstrap's own)")
     add("--rust", metavar="FOLDER", help="the Rust toolchain in place of the image's (default: rustc --print sysroot)")
     add("--ca", metavar="FILE", help="certificates that the steps' tools should trust, where a network needs its own")
     add("--work", metavar="FOLDER", help="where the trees are made, some 4 GB (default: a temporary folder)")
