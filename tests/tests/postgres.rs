@@ -77,7 +77,8 @@ async fn work(store: &PostgresStore, owner: &str) -> Vec<AssetId> {
         for job in jobs {
             assert!(matches!(store.begin_run(&job, owner).await.expect("begins"), Begun::Run(_)));
             let (analysis, outcomes) = analysis(&job.asset);
-            let run = Run { asset: job.asset.clone(), owner: owner.to_owned(), picture: Some((3, 2, "jpeg")) };
+            let run =
+                Run { asset: job.asset.clone(), owner: owner.to_owned(), picture: Some((3, 2, "jpeg")) };
             store.record(&run, &analysis, &outcomes).await.expect("records");
             worked.push(job.asset);
         }
@@ -118,7 +119,8 @@ async fn many_feeders_share_the_work_and_the_counts_are_right() {
     assert_eq!(worked.len(), ASSETS as usize, "nothing was done twice");
     assert_eq!(worked.into_iter().collect::<HashSet<_>>().len(), ASSETS as usize);
 
-    let sure = SuggestionFilter { min_confidence: Some(0.5), value: Some("cat".to_owned()), ..Default::default() };
+    let sure =
+        SuggestionFilter { min_confidence: Some(0.5), value: Some("cat".to_owned()), ..Default::default() };
     let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
     assert_eq!(store.accept_all(&sure, &by).await.expect("accepts"), u64::from(ASSETS));
     store.requeue(Requeue::All, &wanted(), None).await.expect("requeues");
@@ -199,7 +201,8 @@ async fn a_newer_schema_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn errors_do_not_tell_credentials() {
     // Nothing listens on port 1.
-    for url in ["postgres://ada:hunter2@127.0.0.1:1/docent", "postgres://ada:hunter2@nowhere.invalid/docent"] {
+    for url in ["postgres://ada:hunter2@127.0.0.1:1/docent", "postgres://ada:hunter2@nowhere.invalid/docent"]
+    {
         let Err(error) = PostgresStore::connect(url, OPTIONS).await else { panic!("something listens") };
         let debug = format!("{error:?}");
         let text = format!("{debug} {:#}", anyhow::Error::new(error));

@@ -64,7 +64,10 @@ pub(super) async fn give_up(
         .map(drop)
 }
 
-pub(super) async fn end_lease(tx: &mut Transaction<'_, Postgres>, asset: &AssetId) -> Result<(), sqlx::Error> {
+pub(super) async fn end_lease(
+    tx: &mut Transaction<'_, Postgres>,
+    asset: &AssetId,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update asset set lease_owner = null, lease_until = null, run_began = false, run_alone = false
          where id = $1",

@@ -23,11 +23,11 @@ impl PostgresStore {
         if matches!(what, Requeue::Missing | Requeue::All) {
             touched.extend(self.requeue_missing(wanted, assets).await?);
         }
-        if what != Requeue::Missing {
-            for (analyzer, model) in wanted {
+        for (analyzer, model) in wanted {
+            for rows in rows(what) {
                 loop {
                     let portion =
-                        self.requeue_portion(what, analyzer.as_str(), &model.to_string(), assets).await?;
+                        self.requeue_portion(rows, analyzer.as_str(), &model.to_string(), assets).await?;
                     let full = portion.len() >= PORTION;
                     touched.extend(portion);
                     if !full {
@@ -83,24 +83,18 @@ impl PostgresStore {
     /// Makes work of one analyzer pending again, at most a portion. Answers the assets.
     async fn requeue_portion(
         &self,
-        what: Requeue,
+        rows: &str,
         analyzer: &str,
         model: &str,
         assets: Option<&[AssetId]>,
     ) -> Result<Vec<String>, StoreError> {
         const OPERATION: &str = "queue work again";
-        let condition = match what {
-            Requeue::Failed => "state = 'failed' and $2 <> ''",
-            // Two ranges of the index, where `<>` would be none.
-            Requeue::Stale => "state = 'done' and (model < $2 or model > $2)",
-            Requeue::Missing | Requeue::All => "state in ('done', 'failed') and $2 <> ''",
-        };
         let ids: Option<Vec<&str>> = assets.map(|assets| assets.iter().map(AssetId::as_str).collect());
         let sql = format!(
             "with chosen as materialized (
                  select asset_id from work
-                 where analyzer = $1 and {condition} and ($3::text[] is null or asset_id = any($3))
-                 order by asset_id limit $4 for update)
+                 where analyzer = $1 and {rows} and ($3::text[] is null or asset_id = any($3))
+                 order by model, asset_id limit $4 for update)
              update work w set state = 'pending', attempts = 0, not_before = 0, failure_kind = null, reason = null,
                  updated_at = docent_now()
              from chosen where w.asset_id = chosen.asset_id and w.analyzer = $1
@@ -152,6 +146,16 @@ impl PostgresStore {
     }
 }
 
+/// The rows to be made pending, in conditions that are each one range of an index; `<>` would be none.
+fn rows(what: Requeue) -> &'static [&'static str] {
+    match what {
+        Requeue::Failed => &["state = 'failed' and $2 <> ''"],
+        Requeue::Stale => &["state = 'done' and model < $2", "state = 'done' and model > $2"],
+        Requeue::All => &["state = 'failed' and $2 <> ''", "state = 'done' and $2 <> ''"],
+        Requeue::Missing => &[],
+    }
+}
+
 /// Adds the wanted work rows that the assets `ids` lack. Answers the assets that lacked some.
 pub(super) async fn add_missing(
     tx: &mut Transaction<'_, Postgres>,
@@ -183,7 +187,10 @@ pub(super) async fn add_missing(
 }
 
 /// Brings `asset.ready_at` in line with the work rows.
-pub(super) async fn refresh_ready(tx: &mut Transaction<'_, Postgres>, ids: &[String]) -> Result<(), sqlx::Error> {
+pub(super) async fn refresh_ready(
+    tx: &mut Transaction<'_, Postgres>,
+    ids: &[String],
+) -> Result<(), sqlx::Error> {
     if ids.is_empty() {
         return Ok(());
     }

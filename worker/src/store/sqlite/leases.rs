@@ -42,7 +42,11 @@ pub(super) async fn end_leases(
 }
 
 /// Fails an asset for good.
-pub(super) async fn give_up(tx: &mut Transaction<'_, Sqlite>, asset: &str, lost: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn give_up(
+    tx: &mut Transaction<'_, Sqlite>,
+    asset: &str,
+    lost: i64,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
          values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
