@@ -14,7 +14,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("image", &["pipelines/src/image/"]),
     ("moxcms", &["pipelines/src/image/"]),
     ("sqlx", &["worker/src/store/"]),
-    ("lapin", &["worker/src/queue/rabbitmq.rs"]),
+    ("lapin", &["worker/src/queue/rabbitmq/"]),
     ("usearch", &["worker/src/vectors/"]),
     ("qdrant_client", &["worker/src/vectors/"]),
     ("axum", &["worker/src/http/"]),
@@ -66,6 +66,7 @@ const FORBIDDEN: &[(&str, &[&str], &[&str])] = &[
 /// Types of concrete backends, and the rooms they live in. Besides these only the composition roots name them.
 const BACKENDS: &[(&str, &str)] = &[
     ("MemoryQueue", "worker/src/queue/"),
+    ("RabbitQueue", "worker/src/queue/"),
     ("SqliteStore", "worker/src/store/"),
     ("EmbeddedIndex", "worker/src/vectors/"),
     ("FileSource", "worker/src/assets/"),

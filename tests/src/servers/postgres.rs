@@ -112,7 +112,9 @@ impl PostgresServer {
         let mut command = own(&binary("postgres")?, path);
         command.arg("-D").arg(path.join("data")).args(["-p", &port, "-c", &socket]);
         // A killed process loses nothing without them; only a power cut would.
-        for setting in ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=200"] {
+        for setting in
+            ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=200"]
+        {
             command.args(["-c", setting]);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
