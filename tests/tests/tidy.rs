@@ -14,7 +14,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("image", &["pipelines/src/image/"]),
     ("moxcms", &["pipelines/src/image/"]),
     ("sqlx", &["worker/src/store/"]),
-    ("lapin", &["worker/src/queue/rabbitmq.rs"]),
+    ("lapin", &["worker/src/queue/rabbitmq/"]),
     ("usearch", &["worker/src/vectors/"]),
     ("qdrant_client", &["worker/src/vectors/"]),
     ("axum", &["worker/src/http/"]),

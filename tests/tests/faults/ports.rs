@@ -183,6 +183,14 @@ impl Queue for Faulty<dyn Queue> {
     async fn close(&self) {
         self.inner.close().await;
     }
+
+    async fn ping(&self) -> Result<(), QueueError> {
+        self.inner.ping().await
+    }
+
+    async fn hand_back_all(&self) {
+        self.inner.hand_back_all().await;
+    }
 }
 
 #[async_trait]

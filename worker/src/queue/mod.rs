@@ -7,12 +7,15 @@
 //! - Settling twice, or settling a delivery the queue no longer knows, is an error and changes nothing.
 
 mod memory;
+pub mod message;
+mod rabbitmq;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_pipelines::{AnalyzerId, AssetId};
 pub use memory::MemoryQueue;
+pub use rabbitmq::{EventPublisher, RabbitOptions, RabbitQueue};
 use serde::{Deserialize, Serialize};
 
 /// Which line a job waits in.
@@ -109,6 +112,12 @@ pub enum QueueError {
         #[source]
         source: anyhow::Error,
     },
+    /// The queue is there, and cannot be used as it is. Waiting does not help.
+    #[error("{reason}")]
+    Unusable {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The delivery was settled before, or taken back by the queue.
     #[error("delivery {0:?} is not in flight")]
     NotInFlight(Receipt),
@@ -135,4 +144,9 @@ pub trait Queue: Send + Sync {
     async fn ping(&self) -> Result<(), QueueError>;
     /// No more jobs will be published by anyone; `receive` answers `None` once all are settled.
     async fn close(&self);
+    /// Whether the queue answers now.
+    async fn ping(&self) -> Result<(), QueueError>;
+    /// The orderly end of this process: receives no more, and hands back what it has not settled. Afterwards `receive`
+    /// answers `None`, and nothing is in flight.
+    async fn hand_back_all(&self);
 }

@@ -1,0 +1,188 @@
+//! The message that carries a job through a broker: JSON, versioned, so that other programs can publish it too.
+//!
+//! Version 1 has two forms. Both say `"version": 1`.
+//!
+//! - A place to look at, which the ledger need not know: `{"version": 1, "uri": "file:///photos/a.jpg"}`. This is what
+//!   other programs publish.
+//! - A job that the ledger leased: `{"version": 1, "asset": "<32 hex digits>", "uris": [..], "analyzers": [..],
+//!   "alone": false}`. This is what the feeder publishes; `uris`, `analyzers` and `alone` may be left out.
+//!
+//! The lane is that of the queue a message lies in. Fields that are not named here are ignored, so that a publisher may
+//! add its own and a newer one of version 1 is understood. Whatever changes the meaning of these fields gets another
+//! version, and an unknown version is refused: its meaning cannot be guessed.
+
+use docent_pipelines::{AnalyzerId, AssetId};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{AnalyzeAsset, Job, Lane, Submission};
+
+/// The version that [`encode`] writes, and the only one that [`decode`] understands.
+pub const VERSION: u64 = 1;
+/// Bytes of a message.
+pub const MAX_BODY: usize = 1 << 20;
+/// Bytes of one URI: the longest path of a file with every byte percent-encoded, and room for a scheme and a host.
+pub const MAX_URI: usize = 16 << 10;
+/// Places of one asset.
+pub const MAX_URIS: usize = 1000;
+/// Names in `analyzers`.
+const MAX_ANALYZERS: usize = 100;
+/// What a job takes in JSON besides its places, at most.
+const FRAME: usize = 4 << 10;
+
+/// Why a message is none of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// Over the limit.
+    #[error("the message has {bytes} bytes, more than {MAX_BODY}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// Not JSON.
+    #[error("the message is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// JSON of another kind.
+    #[error("the message is not a JSON object")]
+    NotAnObject,
+    /// It does not say what it is.
+    #[error("the message has no 'version', or one that is not a number")]
+    NoVersion,
+    /// It comes from the future.
+    #[error("version {0} of the message is unknown; this docent understands version {VERSION}")]
+    UnknownVersion(u64),
+    /// It names no job.
+    #[error("the message has neither 'uri' nor 'asset'")]
+    NoJob,
+    /// It names two.
+    #[error("the message has both 'uri' and 'asset'; one of them is wanted")]
+    TwoJobs,
+    /// A field has the wrong value.
+    #[error("'{field}' {problem}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    version: u64,
+    asset: &'a AssetId,
+    uris: Vec<&'a str>,
+    analyzers: &'a [AnalyzerId],
+    alone: bool,
+}
+
+#[derive(Serialize)]
+struct WireSubmission<'a> {
+    version: u64,
+    uri: &'a str,
+}
+
+/// The message for `job`. Its lane is not in it. A place that a receiver would refuse is left out, and so are those
+/// beyond the limits: all of them hold the same bytes.
+pub fn encode(job: &AnalyzeAsset) -> Vec<u8> {
+    let mut room = MAX_BODY - FRAME;
+    let uris = job.uris.iter().map(String::as_str).filter(|uri| problem_of_uri(uri).is_none());
+    let uris = uris.take(MAX_URIS).take_while(|uri| {
+        // In quotes, with a comma; at worst every character is escaped.
+        let needed = uri.len() * 2 + 3;
+        let fits = needed <= room;
+        room = room.saturating_sub(needed);
+        fits
+    });
+    let wire = Wire {
+        version: VERSION,
+        asset: &job.asset,
+        uris: uris.collect(),
+        analyzers: &job.analyzers,
+        alone: job.alone,
+    };
+    serde_json::to_vec(&wire).expect("strings and numbers are JSON")
+}
+
+/// The message that submits a place.
+pub fn encode_submission(uri: &str) -> Vec<u8> {
+    serde_json::to_vec(&WireSubmission { version: VERSION, uri }).expect("strings and numbers are JSON")
+}
+
+/// The job of a message that came from `lane`.
+pub fn decode(body: &[u8], lane: Lane) -> Result<Job, Malformed> {
+    if body.len() > MAX_BODY {
+        return Err(Malformed::TooLarge { bytes: body.len() });
+    }
+    let Value::Object(fields) = serde_json::from_slice(body)? else { return Err(Malformed::NotAnObject) };
+    match fields.get("version").and_then(Value::as_u64) {
+        Some(VERSION) => {}
+        Some(version) => return Err(Malformed::UnknownVersion(version)),
+        None => return Err(Malformed::NoVersion),
+    }
+    match (fields.get("uri"), fields.get("asset")) {
+        (None, None) => Err(Malformed::NoJob),
+        (Some(_), Some(_)) => Err(Malformed::TwoJobs),
+        (Some(uri), None) => {
+            let uri = uri_of(uri, "uri")?;
+            Ok(Job::Submit(Submission { uri, lane, alone: false, attempts: 0 }))
+        }
+        (None, Some(asset)) => {
+            let wrong = Malformed::Field { field: "asset", problem: "is not 32 lower-case hex digits" };
+            let asset = asset.as_str().and_then(|asset| AssetId::try_from(asset.to_owned()).ok());
+            let asset = asset.ok_or(wrong)?;
+            let uris = list(&fields, "uris", MAX_URIS)?.iter().map(|uri| uri_of(uri, "uris"));
+            let uris = uris.collect::<Result<_, _>>()?;
+            let analyzers = list(&fields, "analyzers", MAX_ANALYZERS)?.iter().map(analyzer_of);
+            let analyzers = analyzers.collect::<Result<_, _>>()?;
+            let alone = match fields.get("alone") {
+                None => false,
+                Some(Value::Bool(alone)) => *alone,
+                Some(_) => {
+                    return Err(Malformed::Field { field: "alone", problem: "is neither true nor false" });
+                }
+            };
+            Ok(Job::Analyze(AnalyzeAsset { asset, uris, analyzers, lane, alone }))
+        }
+    }
+}
+
+fn list<'a>(
+    fields: &'a Map<String, Value>,
+    field: &'static str,
+    most: usize,
+) -> Result<&'a [Value], Malformed> {
+    match fields.get(field) {
+        None => Ok(&[]),
+        Some(Value::Array(values)) if values.len() <= most => Ok(values),
+        Some(Value::Array(_)) => Err(Malformed::Field { field, problem: "has too many entries" }),
+        Some(_) => Err(Malformed::Field { field, problem: "is not a list" }),
+    }
+}
+
+fn uri_of(value: &Value, field: &'static str) -> Result<String, Malformed> {
+    let Value::String(uri) = value else { return Err(Malformed::Field { field, problem: "is not a text" }) };
+    match problem_of_uri(uri) {
+        Some(problem) => Err(Malformed::Field { field, problem }),
+        None => Ok(uri.clone()),
+    }
+}
+
+fn problem_of_uri(uri: &str) -> Option<&'static str> {
+    if uri.is_empty() {
+        Some("is empty")
+    } else if uri.len() > MAX_URI {
+        Some("is too long")
+    } else if uri.contains(char::is_control) {
+        Some("has a control character in it")
+    } else {
+        None
+    }
+}
+
+fn analyzer_of(value: &Value) -> Result<AnalyzerId, Malformed> {
+    serde_json::from_value(value.clone()).map_err(|_| Malformed::Field {
+        field: "analyzers",
+        problem: "names an analyzer that this docent does not have",
+    })
+}

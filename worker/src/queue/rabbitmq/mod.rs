@@ -1,0 +1,384 @@
+//! A queue on RabbitMQ (3.10 and later), shared by any number of processes.
+//!
+//! Each lane is a quorum queue that refuses messages when it is full. What cannot be worked on goes to a queue of dead
+//! letters with the reason in its headers. A retry waits in a delay queue that hands it back to its lane.
+//!
+//! A lost connection is replaced by another for as long as it takes; meanwhile every call waits a moment and then says
+//! that the queue is unavailable. What was in flight over the lost connection comes again, to some process, and to be
+//! analyzed alone: it may be what ended the other. Its old receipt is not in flight any more.
+//!
+//! `amqps://` URLs are encrypted by rustls and verified against the system's certificates. No test exercises this.
+
+mod address;
+mod keeper;
+mod session;
+mod state;
+mod topology;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::anyhow;
+use async_trait::async_trait;
+use lapin::BasicProperties;
+use lapin::options::BasicAckOptions;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use self::address::Address;
+use self::keeper::{Shared, unavailable};
+use self::session::{Fault, Published, Session};
+use self::state::Arrived;
+use self::topology::Names;
+use super::message::encode;
+use super::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
+
+/// A full lane is tried again after a pause between these.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
+/// A closed queue is empty when it was seen empty so often in a row: a message between two queues is in neither.
+const SEEN_EMPTY: u32 = 3;
+/// Between two looks at a closed queue.
+const LOOK: Duration = Duration::from_millis(100);
+/// A connection that fails at the same message so often is not to blame.
+const ATTEMPTS: u32 = 3;
+/// The broker answers whether it is there within this time.
+const PING: Duration = Duration::from_secs(5);
+
+/// How to use a broker.
+#[derive(Clone)]
+pub struct RabbitOptions {
+    /// `amqp://` or `amqps://`, with user and password. Never shown.
+    pub url: String,
+    /// Work in flight: so many messages of each lane are in the hands of this process at most.
+    pub prefetch: u16,
+    /// Messages that may wait in each lane. The same for all processes: it is a property of the queues.
+    pub capacity: u32,
+    /// Names of queues and exchanges begin with this.
+    pub prefix: String,
+}
+
+impl RabbitOptions {
+    /// The options with the usual names, `docent.interactive` and so on.
+    pub fn new(url: &str, prefetch: u16, capacity: u32) -> Self {
+        Self { url: url.to_owned(), prefetch, capacity, prefix: "docent".to_owned() }
+    }
+}
+
+impl fmt::Debug for RabbitOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitOptions")
+            .field("prefetch", &self.prefetch)
+            .field("capacity", &self.capacity)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The lanes on a broker.
+pub struct RabbitQueue {
+    shared: Arc<Shared>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Tells the world what happened: publishes to a topic exchange that anybody may bind queues to.
+#[derive(Clone)]
+pub struct EventPublisher {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for RabbitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitQueue").field("names", &self.shared.names).finish_non_exhaustive()
+    }
+}
+
+impl RabbitQueue {
+    /// Connects, and makes queues and exchanges that are not there yet. Nothing is received before the first call of
+    /// [`Queue::receive`], so that a process which only publishes keeps no message from the others.
+    pub async fn connect(options: RabbitOptions) -> Result<Self, QueueError> {
+        let unusable = |reason| QueueError::Unusable { reason };
+        let address = Address::parse(&options.url).map_err(unusable)?;
+        let names = Names::new(&options.prefix).map_err(unusable)?;
+        let (capacity, prefetch) = (options.capacity.max(1), options.prefetch.max(1));
+        let shared = Arc::new(Shared::new(address, names, u64::from(capacity), prefetch));
+        let session = shared.open().await.map_err(|fault| failed("connect", fault))?;
+        let session = Arc::new(session);
+        shared.state().session = Some(Arc::clone(&session));
+        let keeper = tokio::spawn(Arc::clone(&shared).keep(session));
+        Ok(Self { shared, keeper: Mutex::new(Some(keeper)) })
+    }
+
+    /// Whether there is a connection now.
+    pub fn is_connected(&self) -> bool {
+        self.shared.state().session.as_ref().is_some_and(|session| session.is_open())
+    }
+
+    /// Publishes events over the same connection.
+    pub fn events(&self) -> EventPublisher {
+        EventPublisher { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl EventPublisher {
+    /// Publishes to the exchange `<prefix>.events` and waits until the broker has it. An event that nobody listens to
+    /// is gone, which is no error. At least once: an event whose confirmation was lost is published again.
+    pub async fn publish_event(&self, routing_key: &str, body: &[u8]) -> Result<(), QueueError> {
+        if routing_key.len() > 255 {
+            return Err(QueueError::Unusable { reason: "a routing key is longer than 255 bytes".to_owned() });
+        }
+        let exchange = self.shared.names.events();
+        self.shared.publish("publish an event", &exchange, routing_key, false, body).await
+    }
+}
+
+impl Shared {
+    /// Publishes and waits, while the queue is full or the connection is replaced, until the broker has the message.
+    async fn publish(
+        &self,
+        operation: &'static str,
+        exchange: &str,
+        key: &str,
+        must_arrive: bool,
+        body: &[u8],
+    ) -> Result<(), QueueError> {
+        let mut pause = PAUSES.0;
+        let mut failures = 0;
+        loop {
+            let session = self.session(operation).await?;
+            let fault = match session.publish(exchange, key, must_arrive, json(), body).await {
+                Ok(Published::Taken) => return Ok(()),
+                Ok(Published::Full) => {
+                    tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                    continue;
+                }
+                Ok(Published::Nowhere) => Fault::Lost(anyhow!("the queue '{key}' is gone")),
+                Err(fault) => fault,
+            };
+            // Perhaps the broker has it all the same: then it is delivered twice, which is better than never.
+            failures += 1;
+            if session.is_blocked() {
+                return Err(unavailable(operation, anyhow!("the broker is short of memory or disk")));
+            }
+            session.give_up();
+            if failures == ATTEMPTS {
+                return Err(failed(operation, fault));
+            }
+        }
+    }
+
+    /// The message of a delivery and the connection it came over; in flight again when the guard is dropped unsettled.
+    fn begin_to_settle(&self, receipt: Receipt) -> Result<Settling<'_>, QueueError> {
+        let mut state = self.state();
+        let session = state.session.clone();
+        match (session, state.begin_to_settle(receipt)) {
+            (Some(session), Some(message)) => {
+                Ok(Settling { shared: self, receipt, message, session, settled: false })
+            }
+            _ => Err(QueueError::NotInFlight(receipt)),
+        }
+    }
+}
+
+/// A delivery that somebody settles.
+struct Settling<'a> {
+    shared: &'a Shared,
+    receipt: Receipt,
+    message: Arc<Arrived>,
+    session: Arc<Session>,
+    settled: bool,
+}
+
+impl Settling<'_> {
+    /// Tells the broker. If the connection is gone the broker never hears it, and the message comes again.
+    async fn ack(mut self) -> Result<(), QueueError> {
+        let told = self.message.message.acker.ack(BasicAckOptions::default()).await;
+        self.settled = true;
+        let was_in_flight = self.shared.state().settled(self.receipt);
+        self.shared.changed.notify_waiters();
+        match told {
+            Ok(true) if was_in_flight => Ok(()),
+            _ => Err(QueueError::NotInFlight(self.receipt)),
+        }
+    }
+
+    /// An error before the broker was told.
+    fn failed(self, operation: &'static str, fault: Fault) -> QueueError {
+        if self.session.is_open() { failed(operation, fault) } else { QueueError::NotInFlight(self.receipt) }
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.shared.state().not_settled(self.receipt);
+        }
+    }
+}
+
+fn json() -> BasicProperties {
+    BasicProperties::default().with_content_type("application/json".into())
+}
+
+fn failed(operation: &'static str, fault: Fault) -> QueueError {
+    match fault {
+        Fault::Lost(source) => unavailable(operation, source),
+        Fault::Misfit(reason) => QueueError::Unusable { reason },
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitQueue {
+    async fn publish(&self, job: AnalyzeAsset) -> Result<(), QueueError> {
+        let lane = self.shared.names.lane(job.lane);
+        self.shared.publish("publish", "", &lane, true, &encode(&job)).await
+    }
+
+    async fn receive(&self) -> Result<Option<Delivery>, QueueError> {
+        self.shared.receiving.cancel();
+        let mut seen_empty = 0;
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            let (connected, closed) = {
+                let mut state = self.shared.state();
+                if let Some(delivery) = state.next() {
+                    return Ok(Some(delivery));
+                }
+                if state.ended {
+                    return Ok(None);
+                }
+                (state.session.is_some(), state.closed)
+            };
+            if !connected {
+                self.shared.session("receive").await?;
+                continue;
+            }
+            if closed {
+                seen_empty = if self.is_empty().await? { seen_empty + 1 } else { 0 };
+                if seen_empty == SEEN_EMPTY {
+                    return Ok(None);
+                }
+            }
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep(LOOK), if closed => {}
+            }
+        }
+    }
+
+    async fn ack(&self, receipt: Receipt) -> Result<(), QueueError> {
+        self.shared.begin_to_settle(receipt)?.ack().await
+    }
+
+    /// Published again and then acknowledged: a crash in between makes two of one, never none. It therefore does not
+    /// come back as a redelivery, and not alone if it was not alone before.
+    async fn retry(&self, receipt: Receipt, delay: Duration) -> Result<(), QueueError> {
+        let settling = self.shared.begin_to_settle(receipt)?;
+        match self.send_back(&settling, delay).await {
+            Ok(()) => settling.ack().await,
+            Err(fault) => Err(settling.failed("retry", fault)),
+        }
+    }
+
+    async fn reject(&self, receipt: Receipt, reason: &str) -> Result<(), QueueError> {
+        let settling = self.shared.begin_to_settle(receipt)?;
+        let Arrived { message, lane, .. } = &*settling.message;
+        match self.shared.bury(&settling.session, message, *lane, reason).await {
+            Ok(()) => settling.ack().await,
+            Err(fault) => Err(settling.failed("reject", fault)),
+        }
+    }
+
+    /// The messages that wait at the broker, those in delay queues included that this process put there.
+    async fn depth(&self, lane: Lane) -> Result<usize, QueueError> {
+        let session = self.shared.session("depth").await?;
+        let queue = self.shared.names.lane(lane);
+        let Some(mut depth) = session.count(&queue).await.map_err(|fault| failed("depth", fault))? else {
+            session.give_up();
+            return Err(unavailable("depth", anyhow!("the queue '{queue}' is gone")));
+        };
+        let delays = self.shared.state().delays(lane);
+        for delay in delays {
+            match session.count(&delay).await.map_err(|fault| failed("depth", fault))? {
+                Some(waiting) => depth += waiting,
+                None => self.shared.state().forget_delay(lane, &delay),
+            }
+        }
+        Ok(depth)
+    }
+
+    /// Other processes may publish on: for this one, the queue ends when its lanes are empty and nothing of its own is
+    /// in flight or delayed.
+    async fn close(&self) {
+        self.shared.state().closed = true;
+        self.shared.changed.notify_waiters();
+    }
+
+    async fn ping(&self) -> Result<(), QueueError> {
+        let asked = async {
+            let session = self.shared.session("ping").await?;
+            if session.is_blocked() {
+                return Err(unavailable("ping", anyhow!("the broker is short of memory or disk")));
+            }
+            session.count(&self.shared.names.dead()).await.map(|_| ()).map_err(|fault| failed("ping", fault))
+        };
+        let silent = |_| Err(unavailable("ping", anyhow!("no answer within {} s", PING.as_secs())));
+        tokio::time::timeout(PING, asked).await.unwrap_or_else(silent)
+    }
+
+    /// They come to another process as redeliveries, to be analyzed alone: that is slow, not wrong.
+    async fn hand_back_all(&self) {
+        self.shared.stop.cancel();
+        if let Some(keeper) = self.keeper.lock().await.take() {
+            let _ = keeper.await;
+        }
+    }
+}
+
+impl RabbitQueue {
+    /// Publishes a message again, to come back after `delay`.
+    async fn send_back(&self, settling: &Settling<'_>, delay: Duration) -> Result<(), Fault> {
+        let Settling { message, session, .. } = settling;
+        let (lane, body) = (message.lane, &message.message.data);
+        if delay.is_zero() {
+            let queue = self.shared.names.lane(lane);
+            match session.publish("", &queue, true, message.for_retry(), body).await? {
+                Published::Taken => return Ok(()),
+                // Nobody makes room while everybody waits for it: let it wait where there is room.
+                Published::Full => {}
+                Published::Nowhere => {
+                    session.give_up();
+                    return Err(Fault::Lost(anyhow!("the queue '{queue}' is gone")));
+                }
+            }
+        }
+        let queue = self.shared.names.delay(lane, delay, SystemTime::now());
+        session.declare_delay(&queue.name, queue.arguments).await?;
+        // Before it is there, so that nobody sees it nowhere.
+        self.shared.state().delayed(lane, queue.name.clone(), queue.waits);
+        match session.publish("", &queue.name, true, message.for_retry(), body).await? {
+            Published::Taken => Ok(()),
+            Published::Full | Published::Nowhere => {
+                session.give_up();
+                Err(Fault::Lost(anyhow!("the queue '{}' takes nothing", queue.name)))
+            }
+        }
+    }
+
+    async fn is_empty(&self) -> Result<bool, QueueError> {
+        if !self.shared.state().is_idle() {
+            return Ok(false);
+        }
+        Ok(self.depth(Lane::Interactive).await? == 0 && self.depth(Lane::Backfill).await? == 0)
+    }
+}
+
+impl Drop for RabbitQueue {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}

@@ -1,0 +1,154 @@
+//! The names of queues and exchanges, and what they are declared with.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lapin::types::{AMQPValue, FieldTable};
+
+use super::super::Lane;
+
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
+
+/// What everything is called.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    prefix: String,
+}
+
+impl Names {
+    /// Names that begin with `prefix`.
+    pub(super) fn new(prefix: &str) -> Result<Self, String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if prefix.is_empty() || prefix.len() > 100 || !prefix.chars().all(plain) {
+            return Err(
+                "the prefix of the queues must be 1 to 100 letters, digits, '.', '-' or '_'".to_owned()
+            );
+        }
+        Ok(Self { prefix: prefix.to_owned() })
+    }
+
+    /// The queue of a lane.
+    pub(super) fn lane(&self, lane: Lane) -> String {
+        format!("{}.{}", self.prefix, lane_name(lane))
+    }
+
+    /// The exchange that rejected messages are sent to, and the queue bound to it.
+    pub(super) fn dead(&self) -> String {
+        format!("{}.dead", self.prefix)
+    }
+
+    /// The exchange of events.
+    pub(super) fn events(&self) -> String {
+        format!("{}.events", self.prefix)
+    }
+}
+
+/// The name of a lane in queues and headers.
+pub(super) fn lane_name(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Interactive => "interactive",
+        Lane::Backfill => "backfill",
+    }
+}
+
+fn quorum() -> FieldTable {
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), text("quorum"));
+    table
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn number(value: u64) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+impl Names {
+    /// A lane: full at `capacity`, when the broker refuses further messages. What the broker itself gives up on (since
+    /// version 4 it does after 20 redeliveries, which only a policy can change; 3.10 never does) goes to the dead
+    /// letters, not into nothing. There is no limit of our own: the ledger counts attempts.
+    pub(super) fn lane_arguments(&self, capacity: u64) -> FieldTable {
+        let mut table = quorum();
+        table.insert("x-max-length".into(), number(capacity));
+        table.insert("x-overflow".into(), text("reject-publish"));
+        table.insert("x-dead-letter-exchange".into(), text(&self.dead()));
+        table.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+        table
+    }
+
+    /// The dead letters: kept until somebody looks.
+    pub(super) fn dead_arguments(&self) -> FieldTable {
+        quorum()
+    }
+
+    /// The queue in which a retry waits, with its arguments and the time it waits there.
+    pub(super) fn delay(&self, lane: Lane, delay: Duration, now: SystemTime) -> Delay {
+        let seconds = bucket(delay);
+        let day = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY;
+        let name = format!("{}.{}.delay.{seconds}s.{day}", self.prefix, lane_name(lane));
+        let mut arguments = quorum();
+        // Back into its lane when its time is over, and kept here as long as the lane is full.
+        arguments.insert("x-message-ttl".into(), number(seconds * 1000));
+        arguments.insert("x-dead-letter-exchange".into(), text(""));
+        arguments.insert("x-dead-letter-routing-key".into(), text(&self.lane(lane)));
+        arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+        arguments.insert("x-overflow".into(), text("reject-publish"));
+        // A quorum queue vanishes this long after its creation whether or not it was published to or declared again,
+        // with all that is in it. So no queue is used on another day than that of its name, and each outlives the last
+        // message of its day by a day.
+        arguments.insert("x-expires".into(), number((2 * DAY + seconds) * 1000));
+        Delay { name, arguments, waits: Duration::from_secs(seconds) }
+    }
+}
+
+/// One delay queue.
+pub(super) struct Delay {
+    /// Its name.
+    pub(super) name: String,
+    /// What it is declared with.
+    pub(super) arguments: FieldTable,
+    /// How long a message waits in it.
+    pub(super) waits: Duration,
+}
+
+/// The whole seconds that stand for `delay`: never less, and above eight seconds up to a quarter more, so that delays
+/// of all lengths share a few queues.
+fn bucket(delay: Duration) -> u64 {
+    let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
+    // Longer than any of ours, and the broker takes no more than 2^32 ms.
+    let seconds = seconds.clamp(1, 14 * DAY);
+    let step = (seconds.next_power_of_two() / 8).max(1);
+    seconds.div_ceil(step) * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_delay_is_shortened_and_few_queues_serve_all() {
+        let mut buckets = std::collections::BTreeSet::new();
+        for millis in (0..600_000).step_by(250) {
+            let delay = Duration::from_millis(millis);
+            let seconds = bucket(delay);
+            assert!(Duration::from_secs(seconds) >= delay, "{delay:?} became {seconds} s");
+            assert!(seconds as f64 <= delay.as_secs_f64() * 1.25 + 1.0, "{delay:?} became {seconds} s");
+            buckets.insert(seconds);
+        }
+        assert!(buckets.len() <= 40, "{buckets:?}");
+        assert_eq!(bucket(Duration::from_secs(1)), 1);
+        assert_eq!(bucket(Duration::from_millis(1001)), 2);
+        assert_eq!(bucket(Duration::from_secs(5)), 5);
+        assert_eq!(bucket(Duration::MAX), bucket(Duration::from_secs(14 * DAY)));
+    }
+
+    #[test]
+    fn prefixes_are_plain() {
+        assert_eq!(Names::new("docent").expect("plain").lane(Lane::Backfill), "docent.backfill");
+        for prefix in ["", "a b", "ä", &"x".repeat(101)] {
+            assert!(Names::new(prefix).is_err(), "{prefix}");
+        }
+    }
+}
