@@ -5,5 +5,6 @@ pub mod corpus;
 pub mod fixtures;
 pub mod program;
 pub mod random;
+pub mod rows;
 pub mod servers;
 pub mod source;

@@ -172,14 +172,6 @@ impl Queue for Faulty<dyn Queue> {
         self.trigger.around("depth", self.inner.depth(lane), queue_error).await
     }
 
-    async fn hand_back_all(&self) {
-        self.inner.hand_back_all().await;
-    }
-
-    async fn ping(&self) -> Result<(), QueueError> {
-        self.inner.ping().await
-    }
-
     async fn close(&self) {
         self.inner.close().await;
     }

@@ -11,7 +11,7 @@ use docent_pipelines::{VectorRecord, VectorSpace};
 
 use super::AppError;
 use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
-use crate::queue::{MemoryQueue, Queue};
+use crate::queue::{MemoryQueue, Queue, RabbitOptions, RabbitQueue};
 use crate::store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 use crate::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
 
@@ -46,7 +46,12 @@ pub(super) fn index(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<A
 pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Arc<dyn Queue>> {
     match config.backends.queue() {
         QueueBackend::Memory => Ok(Arc::new(MemoryQueue::new(room))),
-        QueueBackend::Rabbit(_) => anyhow::bail!("RabbitMQ is not built in"),
+        QueueBackend::Rabbit(url) => {
+            let prefetch = u16::try_from(config.in_flight()).unwrap_or(u16::MAX);
+            let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
+            let options = RabbitOptions::new(address(&url), prefetch, capacity);
+            Ok(Arc::new(RabbitQueue::connect(options).await?))
+        }
     }
 }
 

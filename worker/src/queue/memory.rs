@@ -150,18 +150,6 @@ impl Queue for MemoryQueue {
         Ok(state.lanes[place(lane)].len() + delayed)
     }
 
-    async fn hand_back_all(&self) {
-        let mut state = self.state();
-        let back: Vec<AnalyzeAsset> = std::mem::take(&mut state.in_flight).into_values().collect();
-        for job in back {
-            state.lanes[place(job.lane)].push_front(job);
-        }
-    }
-
-    async fn ping(&self) -> Result<(), QueueError> {
-        Ok(())
-    }
-
     async fn close(&self) {
         self.state().closed = true;
         self.changed.notify_waiters();

@@ -138,10 +138,6 @@ pub trait Queue: Send + Sync {
     async fn reject(&self, receipt: Receipt, reason: &str) -> Result<(), QueueError>;
     /// Jobs in `lane` that wait, delayed ones included, those in flight not.
     async fn depth(&self, lane: Lane) -> Result<usize, QueueError>;
-    /// Gives back what is in flight and was not settled, and takes no more: the orderly end of a process.
-    async fn hand_back_all(&self);
-    /// A cheap round trip, for readiness.
-    async fn ping(&self) -> Result<(), QueueError>;
     /// No more jobs will be published by anyone; `receive` answers `None` once all are settled.
     async fn close(&self);
     /// Whether the queue answers now.

@@ -227,12 +227,12 @@ impl VectorIndex for EmbeddedIndex {
         Ok(())
     }
 
-    async fn ping(&self) -> Result<(), IndexError> {
-        Ok(())
-    }
-
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
         Ok(self.current(space).await?.rows.len() as u64)
+    }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        Ok(())
     }
 }
 
