@@ -13,7 +13,7 @@ use super::AppError;
 use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
 use crate::queue::{MemoryQueue, Queue, RabbitOptions, RabbitQueue};
 use crate::store::{PostgresOptions, PostgresStore, SqliteStore, Store};
-use crate::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
+use crate::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
 
 /// The ledger.
 pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
@@ -38,7 +38,11 @@ pub(super) fn index(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<A
         IndexBackend::Embedded => {
             Ok(Arc::new(EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(store))))))
         }
-        IndexBackend::Qdrant(_) => anyhow::bail!("Qdrant is not built in"),
+        IndexBackend::Qdrant(url) => {
+            let mut options = QdrantOptions::new(address(&url));
+            options.api_key = config.backends.vectors_key.reveal().map(str::to_owned);
+            Ok(Arc::new(QdrantIndex::connect(options)?))
+        }
     }
 }
 
