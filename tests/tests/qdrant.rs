@@ -22,7 +22,7 @@ fn connect(server: &QdrantServer) -> QdrantIndex {
 }
 
 fn record(number: u32) -> VectorRecord {
-    let angle = number as f32 * 0.001;
+    let angle = number as f32 * 0.0005;
     VectorRecord::new(asset(number), space(), None, vec![angle.cos(), angle.sin(), 0.0])
 }
 

@@ -49,7 +49,7 @@ impl Collection {
         let params = CollectionParams { vectors_config: Some(vectors), ..CollectionParams::default() };
         CollectionInfo {
             config: Some(CollectionConfig { params: Some(params), ..CollectionConfig::default() }),
-            payload_schema: self.indexes.iter().map(|field| (field.clone(), indexed)).collect(),
+            payload_schema: self.indexes.iter().map(|field| (field.clone(), indexed.clone())).collect(),
             points_count: Some(self.points.len() as u64),
             ..CollectionInfo::default()
         }

@@ -4,12 +4,12 @@ use std::collections::hash_map::Entry;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use ::qdrant_client::qdrant::collections_server::Collections;
+use ::qdrant_client::qdrant::points_selector::PointsSelectorOneOf;
+use ::qdrant_client::qdrant::points_server::Points;
+use ::qdrant_client::qdrant::qdrant_server::Qdrant;
+use ::qdrant_client::qdrant::*;
 use async_trait::async_trait;
-use qdrant_client::qdrant::collections_server::Collections;
-use qdrant_client::qdrant::points_selector::PointsSelectorOneOf;
-use qdrant_client::qdrant::points_server::Points;
-use qdrant_client::qdrant::qdrant_server::Qdrant;
-use qdrant_client::qdrant::*;
 use tonic::{Request, Response, Status};
 
 use super::collection::Collection;

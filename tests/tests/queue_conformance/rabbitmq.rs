@@ -339,9 +339,7 @@ async fn credentials_are_never_shown() {
     let mut nowhere = url.clone();
     nowhere.set_port(Some(1)).expect("a port");
     let mut shown = Vec::new();
-    for wrong in
-        [url.as_str(), nowhere.as_str(), "amqp://secret-ann:hunter2@host:port", "secret-ann:hunter2@host"]
-    {
+    for wrong in [url.as_str(), nowhere.as_str(), "amqp://secret-ann:hunter2@host:port", "secret-ann:hunter2@host"] {
         let options = RabbitOptions { url: wrong.to_owned(), ..place.options() };
         shown.push(format!("{options:?}"));
         let Err(error) = RabbitQueue::connect(options).await else { panic!("{wrong} let us in") };
