@@ -4,5 +4,6 @@ pub mod conformance;
 pub mod corpus;
 pub mod fixtures;
 pub mod program;
+pub mod qdrant;
 pub mod random;
 pub mod source;

@@ -68,6 +68,7 @@ const BACKENDS: &[(&str, &str)] = &[
     ("MemoryQueue", "worker/src/queue/"),
     ("SqliteStore", "worker/src/store/"),
     ("EmbeddedIndex", "worker/src/vectors/"),
+    ("QdrantIndex", "worker/src/vectors/"),
     ("FileSource", "worker/src/assets/"),
 ];
 /// `analyze.rs` is the composition root of the command without a data directory; `doctor.rs` looks at the backends
@@ -268,6 +269,8 @@ fn what_is_forbidden_is_found() {
         ("worker/src/store/sqlite.rs", "use crate::queue::Queue;"),
         ("worker/src/store/mod.rs", "use crate::queue::{Lane, Delivery};"),
         ("worker/src/vectors/embedded.rs", "use super::super::store::Catalog;"),
+        ("worker/src/search.rs", "use qdrant_client::Qdrant;"),
+        ("worker/src/search.rs", "use crate::vectors::QdrantIndex;"),
         ("worker/src/search.rs", "let store = crate::store::SqliteStore::open(path);"),
         ("worker/src/search.rs", "fn f(args: clap::ArgMatches) {}"),
         ("worker/src/feeder.rs", "self.queue.ack(receipt).await?;"),

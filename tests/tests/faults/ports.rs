@@ -262,6 +262,10 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
         self.inner.count(space).await
     }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        self.inner.ping().await
+    }
 }
 
 #[async_trait]
