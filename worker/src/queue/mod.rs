@@ -1,6 +1,6 @@
 //! The queue carries jobs from the feeder to the consumer. It is transport only: what there is to do is in the ledger.
 //!
-//! Guarantees every implementation gives, checked by `tests/tests/queue_conformance.rs`:
+//! Guarantees every implementation gives, checked by `tests/tests/queue_conformance/`:
 //! - At least once: a delivery that is not settled comes back after its receiver is gone.
 //! - [`Queue::retry`] brings a delivery back, not before its delay; [`Queue::reject`] never does.
 //! - The interactive lane overtakes the backfill lane, but the backfill lane is never starved.

@@ -1,0 +1,480 @@
+//! What only a broker can do, and what can happen to one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use docent::queue::message::encode_submission;
+use docent::queue::{AnalyzeAsset, Job, Lane, Queue, QueueError, RabbitOptions, RabbitQueue};
+use docent_tests::conformance::queue::{LIMIT, Pace, depth_becomes, is_quiet, job, receive};
+use docent_tests::servers::RabbitServer;
+
+use crate::broker::{Place, header};
+use crate::proxy::Proxy;
+
+const PACE: Pace = Pace { delay: Duration::from_secs(1), quiet: Duration::from_millis(300) };
+
+/// Calls that may wait for a lost connection answer within this time.
+const PROMPT: Duration = Duration::from_secs(20);
+
+fn leased(job: Job) -> AnalyzeAsset {
+    match job {
+        Job::Analyze(job) => job,
+        Job::Submit(submission) => panic!("not a job of the ledger: {submission:?}"),
+    }
+}
+
+/// Everything that an error says.
+fn words(error: &QueueError) -> String {
+    let mut words = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push_str(&format!(" {cause}"));
+        source = cause.source();
+    }
+    words
+}
+
+/// Publishes until it is done, as the feeder does.
+async fn publish(queue: &RabbitQueue, job: AnalyzeAsset) {
+    let deadline = Instant::now() + LIMIT;
+    while let Err(error) = queue.publish(job.clone()).await {
+        assert!(Instant::now() < deadline, "{}", words(&error));
+    }
+}
+
+#[tokio::test]
+async fn what_another_program_submits_is_delivered() {
+    let place = Place::new().await;
+    let queue = place.queue().await;
+    let other = place.other().await;
+    other.publish("interactive", br#"{"version":1,"uri":"file:///a.jpg","of":"somebody"}"#).await;
+    for attempts in 0..3 {
+        let delivery = receive(&queue).await;
+        let Job::Submit(submission) = &delivery.job else { panic!("{:?}", delivery.job) };
+        assert_eq!(submission.uri, "file:///a.jpg");
+        assert_eq!((submission.lane, submission.alone), (Lane::Interactive, false));
+        assert_eq!(submission.attempts, attempts);
+        let delay = if attempts == 0 { PACE.delay } else { Duration::ZERO };
+        queue.retry(delivery.receipt, delay).await.expect("retries");
+    }
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn malformed_messages_are_dead_letters_with_a_reason() {
+    let place = Place::new().await;
+    let queue = place.queue().await;
+    let other = place.other().await;
+    let bodies: [(&[u8], &str); 4] = [
+        (b"not json", "the message is not JSON"),
+        (b"\xff\x00\xfe", "the message is not JSON"),
+        (br#"{"version":99,"uri":"file:///a.jpg"}"#, "version 99 of the message is unknown"),
+        (br#"{"version":1}"#, "neither 'uri' nor 'asset'"),
+    ];
+    for (body, _) in bodies {
+        other.publish("backfill", body).await;
+    }
+    other.publish("backfill", &encode_submission("file:///good.jpg")).await;
+    // The good one is not held up, and the others do not come.
+    let delivery = receive(&queue).await;
+    assert_eq!(delivery.job.to_string(), "file:///good.jpg");
+    queue.ack(delivery.receipt).await.expect("acks");
+    for (body, reason) in bodies {
+        let letter = other.get("dead").await;
+        assert_eq!(letter.delivery.data, body);
+        assert!(header(&letter, "x-docent-reason").contains(reason), "{letter:?}");
+        assert_eq!(header(&letter, "x-docent-lane"), "backfill");
+        assert!(header(&letter, "x-docent-at").ends_with('Z'));
+    }
+    assert!(is_quiet(&queue, PACE).await, "they do not loop");
+    assert!(other.get_now("dead").await.is_none(), "each is a dead letter once");
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn what_is_rejected_is_a_dead_letter_with_its_reason() {
+    let place = Place::new().await;
+    let queue = place.queue().await;
+    queue.publish(job(1, Lane::Interactive)).await.expect("publishes");
+    let delivery = receive(&queue).await;
+    queue.reject(delivery.receipt, "the decoder was killed three times").await.expect("rejects");
+    assert!(matches!(queue.reject(delivery.receipt, "again").await, Err(QueueError::NotInFlight(_))));
+    let other = place.other().await;
+    let letter = other.get("dead").await;
+    assert_eq!(header(&letter, "x-docent-reason"), "the decoder was killed three times");
+    assert_eq!(header(&letter, "x-docent-lane"), "interactive");
+    // It can be published again as it is.
+    other.publish("interactive", &letter.delivery.data).await;
+    assert_eq!(receive(&queue).await.job, Job::Analyze(job(1, Lane::Interactive)));
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn what_was_in_work_when_a_process_died_comes_alone() {
+    let place = Place::new().await;
+    let proxy = Proxy::to(server_of(&place)).await;
+    let dying = RabbitQueue::connect(through(&proxy, &place)).await.expect("connects");
+    dying.publish(job(1, Lane::Backfill)).await.expect("publishes");
+    let first = receive(&dying).await;
+    assert!(!first.job.alone());
+    proxy.cut();
+    let queue = place.queue().await;
+    let (second, struck) = tokio::select! {
+        delivery = receive(&queue) => (delivery, &queue),
+        delivery = receive(&dying) => (delivery, &dying),
+    };
+    assert!(second.job.alone());
+    assert!(
+        matches!(dying.ack(first.receipt).await, Err(QueueError::NotInFlight(_))),
+        "the old receipt is void"
+    );
+    // A retry does not wash it clean.
+    struck.retry(second.receipt, PACE.delay).await.expect("retries");
+    let third = tokio::select! {
+        delivery = receive(&queue) => delivery,
+        delivery = receive(&dying) => delivery,
+    };
+    assert_eq!(leased(third.job), AnalyzeAsset { alone: true, ..job(1, Lane::Backfill) });
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn what_is_handed_back_at_the_end_comes_to_another_process() {
+    let place = Place::new().await;
+    let ending = place.queue().await;
+    for number in 0..5 {
+        ending.publish(job(number, Lane::Backfill)).await.expect("publishes");
+    }
+    let _held = receive(&ending).await;
+    ending.hand_back_all().await;
+    assert!(!ending.is_connected());
+    assert!(matches!(ending.publish(job(9, Lane::Backfill)).await, Err(QueueError::Unavailable { .. })));
+    let queue = place.queue().await;
+    let mut came = BTreeSet::new();
+    for _ in 0..5 {
+        let delivery = receive(&queue).await;
+        came.insert(leased(delivery.job).asset);
+        queue.ack(delivery.receipt).await.expect("acks");
+    }
+    assert_eq!(came.len(), 5);
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn a_full_lane_makes_publishers_wait() {
+    let place = Place::new().await;
+    let queue = Arc::new(place.queue().await);
+    let all = 150;
+    let publishing = tokio::spawn({
+        let queue = Arc::clone(&queue);
+        async move {
+            for number in 0..all {
+                queue.publish(job(number, Lane::Backfill)).await.expect("publishes");
+            }
+        }
+    });
+    // The broker takes a few more than the limit.
+    let deadline = Instant::now() + LIMIT;
+    while queue.depth(Lane::Backfill).await.expect("counts") < 100 {
+        assert!(Instant::now() < deadline, "the lane never filled");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(PACE.quiet).await;
+    assert!(!publishing.is_finished(), "the publisher did not wait");
+    assert!(queue.depth(Lane::Backfill).await.expect("counts") < 130);
+    // The other lane is another matter.
+    queue.publish(job(1000, Lane::Interactive)).await.expect("publishes");
+    let mut came = BTreeSet::new();
+    for _ in 0..all + 1 {
+        let delivery = receive(&*queue).await;
+        came.insert(leased(delivery.job).asset);
+        queue.ack(delivery.receipt).await.expect("acks");
+    }
+    publishing.await.expect("the publisher is done");
+    assert_eq!(came.len() as u32, all + 1);
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn a_retry_into_a_full_lane_is_not_lost() {
+    let place = Place::new().await;
+    let queue =
+        RabbitQueue::connect(RabbitOptions { capacity: 5, ..place.options() }).await.expect("connects");
+    queue.publish(job(0, Lane::Backfill)).await.expect("publishes");
+    let first = receive(&queue).await;
+    let other = place.other().await;
+    // More than this process takes in, so that the lane stays full.
+    let filled = tokio::time::timeout(Duration::from_secs(3), async {
+        for number in 1..40 {
+            queue.publish(job(number, Lane::Backfill)).await.expect("publishes");
+        }
+    });
+    assert!(filled.await.is_err(), "the lane never filled");
+    queue.retry(first.receipt, Duration::ZERO).await.expect("retries");
+    let retried = leased(first.job).asset;
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let delivery = receive(&queue).await;
+        queue.ack(delivery.receipt).await.expect("acks");
+        if leased(delivery.job).asset == retried {
+            break;
+        }
+        assert!(Instant::now() < deadline);
+    }
+    assert!(other.get_now("dead").await.is_none());
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn a_queue_of_another_kind_is_explained() {
+    let place = Place::new().await;
+    let other = place.other().await;
+    other.declare_foreign("interactive").await;
+    let Err(error) = RabbitQueue::connect(place.options()).await else { panic!("it connected") };
+    assert!(matches!(error, QueueError::Unusable { .. }));
+    let said = error.to_string();
+    for part in [&*other.name("interactive"), "x-queue-type", "quorum", "delete it"] {
+        assert!(said.contains(part), "{said}");
+    }
+    other.delete("interactive").await;
+    // One that docent made, with another capacity.
+    place.queue().await;
+    let Err(error) = RabbitQueue::connect(RabbitOptions { capacity: 7, ..place.options() }).await else {
+        panic!("it connected")
+    };
+    assert!(error.to_string().contains("x-max-length"), "{error}");
+    // The same twice is no mismatch.
+    place.queue().await.ping().await.expect("answers");
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn a_deleted_lane_is_made_anew() {
+    let place = Place::new().await;
+    let queue = place.queue().await;
+    queue.publish(job(1, Lane::Interactive)).await.expect("publishes");
+    let delivery = receive(&queue).await;
+    queue.ack(delivery.receipt).await.expect("acks");
+    place.other().await.delete("interactive").await;
+    publish(&queue, job(2, Lane::Interactive)).await;
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match queue.receive().await {
+            Ok(delivery) => {
+                let job = leased(delivery.expect("the queue is open").job);
+                assert_eq!(job.uris, ["file:///2.jpg"]);
+                break;
+            }
+            Err(error) => assert!(Instant::now() < deadline, "{}", words(&error)),
+        }
+    }
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn two_processes_share_the_lanes() {
+    let place = Place::new().await;
+    let (one, two) = (place.queue().await, place.queue().await);
+    let all = 60;
+    for number in 0..all {
+        let lane = if number % 3 == 0 { Lane::Interactive } else { Lane::Backfill };
+        one.publish(job(number, lane)).await.expect("publishes");
+    }
+    let work = async |queue: &RabbitQueue| {
+        let mut came = Vec::new();
+        while let Ok(Ok(Some(delivery))) = tokio::time::timeout(Duration::from_secs(2), queue.receive()).await
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            came.push(leased(delivery.job).asset);
+            queue.ack(delivery.receipt).await.expect("acks");
+        }
+        came
+    };
+    let (by_one, by_two) = tokio::join!(work(&one), work(&two));
+    assert!(!by_one.is_empty() && !by_two.is_empty(), "{} and {}", by_one.len(), by_two.len());
+    assert_eq!(by_one.len() + by_two.len(), all as usize, "none twice");
+    let came: BTreeSet<_> = by_one.into_iter().chain(by_two).collect();
+    assert_eq!(came.len(), all as usize);
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn a_process_that_only_publishes_keeps_nothing() {
+    let place = Place::new().await;
+    let publisher = place.queue().await;
+    for number in 0..3 {
+        publisher.publish(job(number, Lane::Backfill)).await.expect("publishes");
+    }
+    depth_becomes(&publisher, Lane::Backfill, 3).await;
+    let worker = place.queue().await;
+    for number in 0..3 {
+        let delivery = receive(&worker).await;
+        assert_eq!(leased(delivery.job), job(number, Lane::Backfill));
+    }
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn events_reach_those_who_listen() {
+    let place = Place::new().await;
+    let queue = place.queue().await;
+    let events = queue.events();
+    events.publish_event("suggestions.created", b"nobody listens").await.expect("publishes");
+    let other = place.other().await;
+    other.listen("mine", "events", "suggestions.*").await;
+    events.publish_event("suggestions.created", br#"{"n":1}"#).await.expect("publishes");
+    events.publish_event("suggestion.decided", br#"{"n":2}"#).await.expect("publishes");
+    assert_eq!(other.get("mine").await.delivery.data, br#"{"n":1}"#);
+    assert!(other.get_now("mine").await.is_none());
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn credentials_are_never_shown() {
+    let place = Place::new().await;
+    let mut url = url::Url::parse(place.url()).expect("a URL");
+    url.set_username("secret-ann").expect("a user");
+    url.set_password(Some("hunter2")).expect("a password");
+    let mut nowhere = url.clone();
+    nowhere.set_port(Some(1)).expect("a port");
+    let mut shown = Vec::new();
+    for wrong in [url.as_str(), nowhere.as_str(), "amqp://secret-ann:hunter2@host:port", "secret-ann:hunter2@host"] {
+        let options = RabbitOptions { url: wrong.to_owned(), ..place.options() };
+        shown.push(format!("{options:?}"));
+        let Err(error) = RabbitQueue::connect(options).await else { panic!("{wrong} let us in") };
+        shown.push(words(&error));
+    }
+    shown.push(format!("{:?}", place.queue().await));
+    for shown in shown {
+        for secret in ["secret-ann", "hunter2", "guest"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+    place.clean().await;
+}
+
+/// Host and port of the place's broker.
+fn server_of(place: &Place) -> String {
+    let url = url::Url::parse(place.url()).expect("a URL");
+    format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672))
+}
+
+/// The place's options, by way of a proxy.
+fn through(proxy: &Proxy, place: &Place) -> RabbitOptions {
+    let mut url = url::Url::parse(place.url()).expect("a URL");
+    url.set_host(Some("127.0.0.1")).expect("a host");
+    url.set_port(Some(proxy.port())).expect("a port");
+    RabbitOptions { url: url.into(), ..place.options() }
+}
+
+#[tokio::test]
+async fn nothing_published_is_lost_when_connections_are_cut() {
+    let place = Place::new().await;
+    let proxy = Proxy::to(server_of(&place)).await;
+    let publisher = Arc::new(RabbitQueue::connect(through(&proxy, &place)).await.expect("connects"));
+    let all = 80;
+    let mut publishing = tokio::task::JoinSet::new();
+    for part in 0..4 {
+        let publisher = Arc::clone(&publisher);
+        publishing.spawn(async move {
+            for number in (0..all).filter(|number| number % 4 == part) {
+                publish(&publisher, job(number, Lane::Backfill)).await;
+            }
+        });
+    }
+    // Five cuts in the middle of whatever is sent then; a message has some 300 bytes.
+    let cutting = async {
+        for (cut, bytes) in [701, 1403, 997, 2011, 555].into_iter().enumerate() {
+            proxy.cut_after(bytes);
+            let deadline = Instant::now() + LIMIT;
+            while proxy.cuts() <= cut {
+                assert!(Instant::now() < deadline, "the publishers ended before cut {cut}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    cutting.await;
+    while let Some(done) = publishing.join_next().await {
+        done.expect("publishes");
+    }
+    let queue = place.queue().await;
+    let mut came = BTreeMap::<_, u32>::new();
+    while let Ok(received) = tokio::time::timeout(Duration::from_secs(2), queue.receive()).await {
+        let delivery = received.expect("receives").expect("the queue is open");
+        *came.entry(leased(delivery.job).asset).or_default() += 1;
+        queue.ack(delivery.receipt).await.expect("acks");
+    }
+    assert_eq!(came.len() as u32, all, "each came at least once");
+    let twice = came.values().filter(|times| **times > 1).count();
+    assert!(twice < 40, "{twice} came more than once");
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn a_dead_broker_is_waited_for_and_has_lost_nothing() {
+    if std::env::var("DOCENT_TEST_RABBITMQ_URL").is_ok() {
+        eprintln!("skipped: the broker of DOCENT_TEST_RABBITMQ_URL is not ours to kill");
+        return;
+    }
+    let start = tokio::task::spawn_blocking(RabbitServer::start);
+    let server = Arc::new(start.await.expect("is started").expect("a broker"));
+    let place = Place::on(&server);
+    let queue = Arc::new(place.queue().await);
+    for number in 0..20 {
+        queue.publish(job(number, Lane::Backfill)).await.expect("publishes");
+    }
+    let mut left: BTreeSet<_> = (0..20).map(|number| job(number, Lane::Backfill).asset).collect();
+    let settled = receive(&*queue).await;
+    queue.ack(settled.receipt).await.expect("acks");
+    left.remove(&leased(settled.job).asset);
+    let held = receive(&*queue).await;
+    let delayed = receive(&*queue).await;
+    queue.retry(delayed.receipt, Duration::from_secs(2)).await.expect("retries");
+    // Its acknowledgment is not confirmed: ask until the broker has handled what was said before.
+    queue.ping().await.expect("answers");
+
+    server.kill();
+    let deadline = Instant::now() + LIMIT;
+    while queue.is_connected() {
+        assert!(Instant::now() < deadline, "the loss is not noticed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let away = Instant::now();
+    let told = [
+        queue.ping().await,
+        queue.publish(job(100, Lane::Backfill)).await,
+        queue.depth(Lane::Backfill).await.map(drop),
+        queue.events().publish_event("a.b", b"c").await,
+    ];
+    for told in told {
+        assert!(matches!(told, Err(QueueError::Unavailable { .. })), "{told:?}");
+    }
+    // What this process had in its hands it may see once more; then it is told.
+    let told = loop {
+        match queue.receive().await {
+            Ok(delivery) => assert!(delivery.is_some(), "the queue is not closed"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(told, QueueError::Unavailable { .. }), "{told:?}");
+    assert!(away.elapsed() < PROMPT, "told after {:?}", away.elapsed());
+    assert!(matches!(queue.ack(held.receipt).await, Err(QueueError::NotInFlight(_))));
+
+    let resumed = Arc::clone(&server);
+    tokio::task::spawn_blocking(move || resumed.resume()).await.expect("is started").expect("starts again");
+    publish(&queue, job(100, Lane::Backfill)).await;
+    left.insert(job(100, Lane::Backfill).asset);
+    let deadline = Instant::now() + LIMIT * 2;
+    while !left.is_empty() {
+        assert!(Instant::now() < deadline, "{} did not come", left.len());
+        let Ok(received) = tokio::time::timeout(LIMIT, queue.receive()).await else { continue };
+        let Ok(delivery) = received else { continue };
+        let delivery = delivery.expect("the queue is open");
+        left.remove(&leased(delivery.job).asset);
+        queue.ack(delivery.receipt).await.expect("acks");
+    }
+    assert!(queue.is_connected());
+    queue.ping().await.expect("answers");
+    queue.hand_back_all().await;
+}
