@@ -293,16 +293,33 @@ fn resample(
     if area == whole && (width, height) == (picture.width, picture.height) {
         return Ok(picture.clone());
     }
-    let source = ImageRef::new(picture.width, picture.height, &picture.rgb, PixelType::U8x3)
-        .map_err(|e| failed(&e))?;
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(filter))
-        .crop(area.0, area.1, area.2, area.3)
-        .use_alpha(false);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
-    Picture::new(width, height, target.into_vec())
+    let step = |picture: &Picture, area: (f64, f64, f64, f64), width: u32| {
+        let source = ImageRef::new(picture.width, picture.height, &picture.rgb, PixelType::U8x3)
+            .map_err(|e| failed(&e))?;
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(filter))
+            .crop(area.0, area.1, area.2, area.3)
+            .use_alpha(false);
+        Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
+        Picture::new(width, height, target.into_vec())
+    };
+    if area == whole {
+        return step(picture, area, width);
+    }
+    // A part of a picture is resized along one axis at a time. Along both, fast_image_resize (6.1) keeps too few columns
+    // between its passes for some sizes and reads beyond them: it takes the first and the last window for the outermost
+    // ones, and windows lose weights that happen to be zero. The order is its own, and so are the pixels.
+    let (x, y, w, h) = area;
+    let reach = (REACH * (w / f64::from(width)).max(1.0)).ceil() + 1.0;
+    let left = (x - reach).floor().max(0.0);
+    let right = (x + w + reach).ceil().min(f64::from(picture.width));
+    let columns = step(picture, (left, y, right - left, h), (right - left) as u32)?;
+    step(&columns, (x - left, 0.0, w, f64::from(height)), width)
 }
+
+/// Source pixels on either side that the widest filter in use looks at, for each target pixel's worth of them.
+const REACH: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {
@@ -310,6 +327,19 @@ mod tests {
 
     fn spec(fit: Fit) -> InputSpec {
         InputSpec { width: 8, height: 8, fit, mean: [0.0; 3], std: [1.0; 3], channels: Channels::Rgb }
+    }
+
+    /// Found by a picture of this size that ended the process: see `resample`.
+    #[test]
+    fn parts_of_all_sizes_are_resized() {
+        let crop = InputSpec { width: 224, height: 224, ..spec(Fit::CenterCrop { short_side: 257 }) };
+        for width in (90..700).chain([5000]) {
+            for height in [100, 201, 303, 640] {
+                let picture = Picture::new(width, height, vec![200; (width * height * 3) as usize]);
+                let prepared = crop.prepare(&picture.expect("fits")).expect("is prepared");
+                assert!(prepared.tensor.data.iter().all(|v| (*v - 200.0).abs() < 1.5), "{width} x {height}");
+            }
+        }
     }
 
     fn gradient(width: u32, height: u32) -> Picture {

@@ -1,13 +1,15 @@
 //! What only a shared ledger can get wrong: many processes at once, and servers that come and go.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use docent::queue::Lane;
 use docent::store::{
-    Begun, Catalog, Counts, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState,
-    PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run, StoreError, SuggestionFilter, Wanted,
+    Begun, Catalog, Counts, Decision, EventSink, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome,
+    OutcomeState, Page, PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run, StoreError,
+    SuggestionFilter, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
@@ -167,6 +169,58 @@ async fn counted(url: &str) -> Counts {
         counts.analyzers.insert(analyzer, work);
     }
     counts
+}
+
+/// Keeps what it is told; refuses everything while `away`.
+#[derive(Default)]
+struct Listener {
+    told: Mutex<Vec<serde_json::Value>>,
+    away: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl EventSink for Listener {
+    async fn send(&self, event: &str, body: &[u8]) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.away.load(Relaxed), "nobody is there");
+        let body: serde_json::Value = serde_json::from_slice(body)?;
+        anyhow::ensure!(body["event"] == event, "the body names its event");
+        self.told.lock().expect("not poisoned").push(body);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn events_are_told_once_they_are_true_and_kept_until_somebody_takes_them() {
+    let database = Database::new().await.expect("a database");
+    let options = PostgresOptions { events: true, ..OPTIONS };
+    let store = PostgresStore::connect(database.url(), options).await.expect("connects");
+    store.register(&[file(1)], &wanted()).await.expect("registers");
+    let asset = work(&store, "worker").await.remove(0);
+    let rows = store.suggestions(&SuggestionFilter::default(), &Page { limit: 9, after: None }).await;
+    let id = rows.expect("lists").rows[0].id.clone();
+    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
+    store.decide(&id, Decision::Reject, &by).await.expect("rejects");
+    assert!(store.decide(&id, Decision::Accept, &by).await.is_err(), "no event for what did not happen");
+
+    let listener = Listener::default();
+    listener.away.store(true, Relaxed);
+    assert_eq!(store.relay_events(&listener, 10).await.expect("keeps them"), 0);
+    listener.away.store(false, Relaxed);
+    assert_eq!(store.relay_events(&listener, 10).await.expect("tells"), 2);
+    assert_eq!(store.relay_events(&listener, 10).await.expect("tells"), 0);
+    let told = listener.told.lock().expect("not poisoned").clone();
+    assert_eq!(
+        (&told[0]["event"], &told[1]["event"]),
+        (&"suggestions.created".into(), &"suggestion.decided".into())
+    );
+    assert_eq!(told[0]["data"]["asset_id"], asset.as_str());
+    assert_eq!(told[0]["data"]["raised"], 2);
+    assert_eq!(told[1]["data"]["suggestion_id"], id.as_str());
+    assert_eq!(
+        (&told[1]["data"]["after"], &told[1]["data"]["reviewer"]),
+        (&"rejected".into(), &"Ada".into())
+    );
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

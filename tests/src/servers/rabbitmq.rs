@@ -114,6 +114,12 @@ impl RabbitServer {
             path.join("rabbitmq.conf"),
             "vm_memory_high_watermark.relative = 0.3\ndisk_free_limit.absolute = 50MB\n",
         )?;
+        // A retry that was between two queues when the broker died is sent once more after this time; three minutes is
+        // the broker's own.
+        std::fs::write(
+            path.join("advanced.config"),
+            "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n",
+        )?;
         let ports = Ports { amqp: free_low_port()?, distribution: free_low_port()?, epmd: free_low_port()? };
         let mut epmd = Command::new("epmd");
         epmd.args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()]);
@@ -190,6 +196,7 @@ impl RabbitServer {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("enabled_plugins"))
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_CONFIG_FILE", path.join("rabbitmq"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", path.join("advanced.config"))
             .env("RABBITMQ_PID_FILE", path.join("pid"))
             .env("RABBITMQ_GENERATED_CONFIG_DIR", path.join("generated"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", erlang)

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    Begun, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered, Requeue,
-    Run, StoreError, Wanted,
+    Begun, EventSink, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
+    Requeue, Run, StoreError, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::{Analysis, AssetId, VectorRecord, VectorSpace};
@@ -222,6 +222,10 @@ impl Ledger for Faulty<dyn Ledger> {
 
     async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
         self.inner.hand_back_all(owner).await
+    }
+
+    async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
+        self.inner.relay_events(sink, limit).await
     }
 
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {

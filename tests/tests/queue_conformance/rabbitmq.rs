@@ -234,7 +234,8 @@ async fn a_queue_of_another_kind_is_explained() {
     let Err(error) = RabbitQueue::connect(place.options()).await else { panic!("it connected") };
     assert!(matches!(error, QueueError::Unusable { .. }));
     let said = error.to_string();
-    for part in [&*other.name("interactive"), "x-queue-type", "quorum", "delete it"] {
+    // Which of its differences the broker tells is up to the broker.
+    for part in [&*other.name("interactive"), "inequivalent arg", "delete it"] {
         assert!(said.contains(part), "{said}");
     }
     other.delete("interactive").await;
@@ -339,7 +340,9 @@ async fn credentials_are_never_shown() {
     let mut nowhere = url.clone();
     nowhere.set_port(Some(1)).expect("a port");
     let mut shown = Vec::new();
-    for wrong in [url.as_str(), nowhere.as_str(), "amqp://secret-ann:hunter2@host:port", "secret-ann:hunter2@host"] {
+    for wrong in
+        [url.as_str(), nowhere.as_str(), "amqp://secret-ann:hunter2@host:port", "secret-ann:hunter2@host"]
+    {
         let options = RabbitOptions { url: wrong.to_owned(), ..place.options() };
         shown.push(format!("{options:?}"));
         let Err(error) = RabbitQueue::connect(options).await else { panic!("{wrong} let us in") };

@@ -11,8 +11,8 @@ use docent_pipelines::{VectorRecord, VectorSpace};
 
 use super::AppError;
 use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
-use crate::queue::{MemoryQueue, Queue, RabbitOptions, RabbitQueue};
-use crate::store::{PostgresOptions, PostgresStore, SqliteStore, Store};
+use crate::queue::{EventPublisher, MemoryQueue, Queue, RabbitOptions, RabbitQueue};
+use crate::store::{EventSink, PostgresOptions, PostgresStore, SqliteStore, Store};
 use crate::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
 
 /// The ledger.
@@ -46,16 +46,35 @@ pub(super) fn index(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<A
     }
 }
 
+/// A queue, and where events go if there is somewhere.
+pub(super) struct Transport {
+    pub queue: Arc<dyn Queue>,
+    pub events: Option<Arc<dyn EventSink>>,
+}
+
 /// The queue; `room` jobs may wait in each lane of one that is in memory.
-pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Arc<dyn Queue>> {
+pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transport> {
     match config.backends.queue() {
-        QueueBackend::Memory => Ok(Arc::new(MemoryQueue::new(room))),
+        QueueBackend::Memory => Ok(Transport { queue: Arc::new(MemoryQueue::new(room)), events: None }),
         QueueBackend::Rabbit(url) => {
             let prefetch = u16::try_from(config.in_flight()).unwrap_or(u16::MAX);
             let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
             let options = RabbitOptions::new(address(&url), prefetch, capacity);
-            Ok(Arc::new(RabbitQueue::connect(options).await?))
+            let queue = RabbitQueue::connect(options).await?;
+            let events =
+                config.backends.events.then(|| Arc::new(Exchange(queue.events())) as Arc<dyn EventSink>);
+            Ok(Transport { queue: Arc::new(queue), events })
         }
+    }
+}
+
+/// The broker's exchange as the ledger sees it.
+struct Exchange(EventPublisher);
+
+#[async_trait]
+impl EventSink for Exchange {
+    async fn send(&self, event: &str, body: &[u8]) -> anyhow::Result<()> {
+        Ok(self.0.publish_event(event, body).await?)
     }
 }
 

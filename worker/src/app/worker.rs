@@ -13,7 +13,7 @@ use crate::health::Health;
 use crate::progress::Progress;
 use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
-use crate::store::Wanted;
+use crate::store::{EventSink, Wanted};
 
 /// Servers that are away at the start are asked again after this time, spread by half of it.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -21,6 +21,11 @@ const AGAIN: Duration = Duration::from_secs(2);
 const PROBE: Duration = Duration::from_secs(2);
 /// … and have this long to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// Events wait this long at most, if their exchange is there …
+const TELL: Duration = Duration::from_millis(500);
+/// … and are told so many at a time.
+const PORTION: u32 = 100;
 
 /// Works until `shutdown`. Servers that are away are waited for, at the start as well as later; what cannot pass, such
 /// as a wrong option or a newer schema, is an error.
@@ -40,7 +45,7 @@ pub async fn run(
         let queue = patiently(&health, || backends::queue(app.config(), room)).await?;
         anyhow::Ok((app, queue))
     };
-    let (app, queue) = tokio::select! {
+    let (app, backends::Transport { queue, events }) = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
         connected = connecting => connected?,
@@ -59,7 +64,11 @@ pub async fn run(
         tokio::join!(feeder.run(stop, &never), walk.run(stop));
         watched.cancel();
     };
-    tokio::join!(working, watch(&app, &queue, &wanted, &progress, &health, &watched));
+    tokio::join!(
+        working,
+        watch(&app, &queue, &wanted, &progress, &health, &watched),
+        tell(&app, events.as_deref(), &watched)
+    );
     // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
     if let Err(error) = app.store.hand_back_all(&app.owner).await {
         tracing::warn!(
@@ -119,6 +128,24 @@ async fn watch(
         tokio::select! {
             () = done.cancelled() => return,
             () = tokio::time::sleep(PROBE) => {}
+        }
+    }
+}
+
+/// Tells others what happens, until `done`.
+async fn tell(app: &App, events: Option<&dyn EventSink>, done: &CancellationToken) {
+    let Some(sink) = events else { return };
+    loop {
+        match app.store.relay_events(sink, PORTION).await {
+            Ok(told) if told == u64::from(PORTION) => continue,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read events; waiting");
+            }
+        }
+        tokio::select! {
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(TELL) => {}
         }
     }
 }

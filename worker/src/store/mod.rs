@@ -90,6 +90,13 @@ pub enum StoreError {
 /// Which analyzers are wanted, and by which model each would answer. Always contains [`AnalyzerId::Decode`].
 pub type Wanted = BTreeMap<AnalyzerId, ModelRef>;
 
+/// Where events go.
+#[async_trait]
+pub trait EventSink: Send + Sync {
+    /// Takes an event: its name, such as `suggestion.decided`, and a JSON object. An error keeps it for later.
+    async fn send(&self, event: &str, body: &[u8]) -> anyhow::Result<()>;
+}
+
 /// The walk's side of the store.
 #[async_trait]
 pub trait Ledger: Send + Sync {
@@ -146,6 +153,10 @@ pub trait Ledger: Send + Sync {
     /// Assets with pending work of the wanted analyzers, whether or not it may run now, leased ones included;
     /// and when the earliest that has to wait may run.
     async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError>;
+
+    /// Tells `sink` at most `limit` events in the order in which they became true, and forgets those it took: each is
+    /// told at least once. Answers how many were told. A store whose events nobody wants has none.
+    async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError>;
 
     /// Prolongs leases of `owner` whose run has not begun: their jobs wait in the queue now.
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError>;

@@ -89,7 +89,8 @@ impl Names {
         let day = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY;
         let name = format!("{}.{}.delay.{seconds}s.{day}", self.prefix, lane_name(lane));
         let mut arguments = quorum();
-        // Back into its lane when its time is over, and kept here as long as the lane is full.
+        // Back into its lane when its time is over, and kept here as long as the lane is full. A message that is on its
+        // way when the broker dies is sent again after the broker's own time-out, three minutes if nobody changed it.
         arguments.insert("x-message-ttl".into(), number(seconds * 1000));
         arguments.insert("x-dead-letter-exchange".into(), text(""));
         arguments.insert("x-dead-letter-routing-key".into(), text(&self.lane(lane)));

@@ -16,8 +16,8 @@ use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, lane_number, lane_of, millis};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
-    Requeue, Run, StoreError, Wanted,
+    Begun, EventSink, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded,
+    Registered, Requeue, Run, StoreError, Wanted,
 };
 
 #[async_trait]
@@ -346,6 +346,10 @@ impl Ledger for PostgresStore {
             next_ready_in: get::<Option<i64>>(&row, "next")?
                 .map(|wait| Duration::from_millis(wait.max(0).unsigned_abs())),
         })
+    }
+
+    async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
+        self.relay(sink, limit).await
     }
 
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {

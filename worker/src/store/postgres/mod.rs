@@ -8,6 +8,7 @@
 mod catalog;
 mod leases;
 mod ledger;
+mod outbox;
 mod record;
 mod requeue;
 mod reviews;

@@ -16,8 +16,8 @@ use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis, wanted_json};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
-    Requeue, Run, StoreError, Wanted,
+    Begun, EventSink, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded,
+    Registered, Requeue, Run, StoreError, Wanted,
 };
 
 #[async_trait]
@@ -406,6 +406,10 @@ impl Ledger for SqliteStore {
             next_ready_in: get::<Option<i64>>(&row, "next")?
                 .map(|at| Duration::from_millis(at.saturating_sub(now).unsigned_abs())),
         })
+    }
+
+    async fn relay_events(&self, _sink: &dyn EventSink, _limit: u32) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {

@@ -142,23 +142,23 @@ mod tests {
     #[test]
     fn nothing_secret_is_shown() {
         for url in [
-            "secret",
-            "grpc://:secret@host",
-            "http://:secret@",
-            "http://:secret@host/?api_key=secret",
-            "http://:secret@host:port",
-            "http://:secret%@host",
-            "http://:secret%ff@host",
-            "http://:secret%0a@host",
-            "http://someone:secret@host:1",
+            "hunter2",
+            "grpc://:hunter2@host",
+            "http://:hunter2@",
+            "http://:hunter2@host/?api_key=hunter2",
+            "http://:hunter2@host:port",
+            "http://:hunter2%@host",
+            "http://:hunter2%ff@host",
+            "http://:hunter2%0a@host",
+            "http://someone:hunter2@host:1",
         ] {
             let options = QdrantOptions { api_key: None, ..QdrantOptions::new(url) };
-            let keyed = QdrantOptions { api_key: Some("secret\n".to_owned()), ..options.clone() };
+            let keyed = QdrantOptions { api_key: Some("hunter2\n".to_owned()), ..options.clone() };
             for options in [options, keyed] {
                 let shown = format!("{options:?} {options:#?}");
                 let error =
                     options.target().err().map_or_else(String::new, |error| format!("{error:?} {error:#}"));
-                assert!(!shown.contains("secret") && !error.contains("secret"), "{url}: {shown}: {error}");
+                assert!(!shown.contains("hunter2") && !error.contains("hunter2"), "{url}: {shown}: {error}");
             }
         }
         assert!(
