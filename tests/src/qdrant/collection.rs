@@ -45,7 +45,7 @@ impl Collection {
     pub fn info(&self) -> CollectionInfo {
         let indexed =
             PayloadSchemaInfo { data_type: PayloadSchemaType::Keyword.into(), params: None, points: None };
-        let vectors = VectorsConfig { config: Some(Config::Params(self.params.clone())) };
+        let vectors = VectorsConfig { config: Some(Config::Params(self.params)) };
         let params = CollectionParams { vectors_config: Some(vectors), ..CollectionParams::default() };
         CollectionInfo {
             config: Some(CollectionConfig { params: Some(params), ..CollectionConfig::default() }),

@@ -230,7 +230,8 @@ impl Shared {
                 self.state().arrive(message);
                 self.changed.notify_waiters();
             }
-            Err((message, error)) => {
+            Err(refused) => {
+                let (message, error) = *refused;
                 tracing::warn!(lane = lane_name(lane), %error, "a message is none of docent's; sent to the dead letters");
                 self.bury(session, &message, lane, &error.to_string()).await?;
                 // If this fails, it comes again, and once more to the dead letters.

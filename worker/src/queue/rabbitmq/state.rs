@@ -64,10 +64,10 @@ pub(super) struct Arrived {
 
 impl Arrived {
     /// Reads a message. One that cannot be read comes back with the reason.
-    pub(super) fn read(message: Message, lane: Lane) -> Result<Self, (Message, Malformed)> {
+    pub(super) fn read(message: Message, lane: Lane) -> Result<Self, Box<(Message, Malformed)>> {
         let mut job = match decode(&message.data, lane) {
             Ok(job) => job,
-            Err(error) => return Err((message, error)),
+            Err(error) => return Err(Box::new((message, error))),
         };
         let struck = message.redelivered || matches!(header(&message, ALONE), Some(AMQPValue::Boolean(true)));
         match &mut job {
