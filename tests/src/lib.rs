@@ -4,6 +4,8 @@ pub mod conformance;
 pub mod corpus;
 pub mod fixtures;
 pub mod program;
+pub mod qdrant;
 pub mod random;
+pub mod rows;
 pub mod servers;
 pub mod source;

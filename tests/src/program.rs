@@ -188,6 +188,11 @@ impl Running {
         }
     }
 
+    /// What it has printed, as far as it was watched.
+    pub fn stdout(&self) -> &str {
+        &self.stdout
+    }
+
     /// The process's number.
     pub fn pid(&self) -> u32 {
         self.child.id()

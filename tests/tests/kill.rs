@@ -1,70 +1,18 @@
 //! Killed without warning again and again, docent ends with the rows of a run that nobody disturbed.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use docent_tests::corpus;
 use docent_tests::program::Docent;
 use docent_tests::random::Random;
-use serde_json::{Value, json};
+use docent_tests::rows::{Rows, differences};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 const PICTURES: usize = 300;
 const KILLS: usize = 50;
 /// Change it to look at other moments; a failure prints the one in use.
 const SEED: u64 = 20_261;
-
-/// What has to be the same in the end.
-#[derive(Debug, PartialEq)]
-struct Rows {
-    suggestions: BTreeMap<String, Value>,
-    failures: BTreeMap<String, Value>,
-    counts: Value,
-}
-
-impl Rows {
-    fn of(docent: &Docent) -> Self {
-        let status = docent.status();
-        Self {
-            suggestions: keyed(docent.suggestions(), "id"),
-            failures: keyed(docent.failures(), "uri"),
-            counts: json!({
-                "assets": status["assets"], "paths": status["paths"], "analyzers": status["analyzers"],
-                "suggestions": status["suggestions"], "vectors": status["vectors"],
-            }),
-        }
-    }
-}
-
-/// Rows by a key that must be unique, without times.
-fn keyed(rows: Vec<Value>, key: &str) -> BTreeMap<String, Value> {
-    let mut keyed = BTreeMap::new();
-    for mut row in rows {
-        let fields = row.as_object_mut().expect("an object");
-        fields.retain(|name, _| name != "at" && name != "created_at");
-        let name = row[key].as_str().expect("a text").to_owned();
-        assert!(keyed.insert(name.clone(), row).is_none(), "{name} is there twice");
-    }
-    keyed
-}
-
-fn differences(one: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> String {
-    let mut lines = Vec::new();
-    for (key, row) in one {
-        match other.get(key) {
-            None => lines.push(format!("lost: {row}")),
-            Some(same) if same == row => {}
-            Some(changed) => lines.push(format!("changed: {row}\n     to: {changed}")),
-        }
-    }
-    lines.extend(
-        other.iter().filter(|(key, _)| !one.contains_key(*key)).map(|(_, row)| format!("new: {row}")),
-    );
-    let more = lines.len().saturating_sub(10);
-    lines.truncate(10);
-    format!("{}\nand {more} more", lines.join("\n"))
-}
 
 /// Moments at which to kill, as working time since the run before: sorted random moments of one long run, taken apart.
 fn moments(total: Duration, random: &mut Random) -> Vec<Duration> {

@@ -37,9 +37,18 @@ impl Machine {
                 .unwrap_or_else(|| panic!("{tool} is not installed"));
             symlink(found, machine.bin().join(tool)).expect("a link");
         }
-        for tool in
-            ["cargo", "cc", "c++", "cmake", "nasm", "pkg-config", "chromium", "chromedriver", "python3"]
-        {
+        for tool in [
+            "cargo",
+            "cc",
+            "c++",
+            "cmake",
+            "nasm",
+            "pkg-config",
+            "chromium",
+            "chromedriver",
+            "epmd",
+            "python3",
+        ] {
             machine.stand_in(tool, "exit 0");
         }
         machine.stand_in("rustc", "echo 'rustc 9.9.9 (stand-in)'");

@@ -35,6 +35,8 @@ const OPTIONS: PostgresOptions = PostgresOptions { connections: 8, events: false
 conformance!(
     registering_is_idempotent,
     leases_exclude_and_expire,
+    lanes_are_leased_apart_and_leases_prolonged,
+    an_orderly_end_hands_everything_back,
     lost_runs_are_counted,
     redelivered_runs_are_counted,
     recording_is_idempotent,

@@ -1,11 +1,17 @@
-//! Every vector index passes the same cases.
+//! Every vector index passes the same cases: the embedded one, and Qdrant's in front of the server in this process.
+//! `DOCENT_TEST_QDRANT_URL` names a server of one's own that is to be tested as well; `DOCENT_TEST_QDRANT_KEY` is its
+//! API key, if it asks for one.
 
+use std::env;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use docent::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
+use docent::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
 use docent_pipelines::{VectorRecord, VectorSpace};
 use docent_tests::conformance::vectors::{self as cases, Fixture};
+use docent_tests::qdrant::QdrantServer;
 
 /// Stands for the ledger: the latest record of each id, numbered by writes.
 #[derive(Default)]
@@ -54,19 +60,86 @@ impl Fixture for Embedded {
     }
 }
 
+struct Qdrant(QdrantIndex);
+
+impl Qdrant {
+    fn connect(options: QdrantOptions) -> Self {
+        Self(QdrantIndex::connect(options).expect("the options are right"))
+    }
+}
+
+#[async_trait]
+impl Fixture for Qdrant {
+    fn index(&self) -> &dyn VectorIndex {
+        &self.0
+    }
+
+    async fn write(&self, records: &[VectorRecord]) {
+        self.0.upsert(records).await.expect("upserts");
+    }
+}
+
+/// A server of one's own, and a prefix on it that nobody else uses.
+fn own_server(case: &str) -> Option<QdrantOptions> {
+    let url = env::var("DOCENT_TEST_QDRANT_URL").ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let case = case.replace('_', "-");
+    Some(QdrantOptions {
+        api_key: env::var("DOCENT_TEST_QDRANT_KEY").ok(),
+        prefix: format!("docent-test-{}-{now:x}-{case}", std::process::id()),
+        ..QdrantOptions::new(url)
+    })
+}
+
 macro_rules! conformance {
-    ($($case:ident),* $(,)?) => {$(
-        #[tokio::test]
-        async fn $case() {
-            cases::$case(&Embedded::new()).await;
+    ($($case:ident),* $(,)?) => {
+        mod embedded {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $case() {
+                cases::$case(&Embedded::new()).await;
+            })*
         }
-    )*};
+
+        mod qdrant_in_process {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $case() {
+                let server = QdrantServer::start();
+                cases::$case(&Qdrant::connect(QdrantOptions::new(server.url()))).await;
+            })*
+        }
+
+        #[tokio::test]
+        async fn qdrant_on_a_server_of_ones_own() {
+            $(
+                let Some(options) = own_server(stringify!($case)) else {
+                    // Not by a macro, whose text would be kept from view.
+                    let skipped = "skipped: qdrant_on_a_server_of_ones_own: DOCENT_TEST_QDRANT_URL is not set";
+                    writeln!(std::io::stderr(), "{skipped}").expect("writes to stderr");
+                    return;
+                };
+                let qdrant = Qdrant::connect(options);
+                cases::$case(&qdrant).await;
+                for space in qdrant.0.spaces().await.expect("lists") {
+                    qdrant.0.drop_space(&space).await.expect("removes");
+                }
+            )*
+        }
+    };
 }
 
 conformance!(
     finds_the_nearest,
     upsert_twice_is_upsert_once,
     filters_are_exact,
+    large_filters_are_exact,
+    equals_go_by_record_id,
+    neighbors_are_what_was_written,
+    odd_wishes_are_granted,
     deletes_an_asset,
     spaces_are_apart,
+    similar_names_are_apart,
 );

@@ -1,5 +1,6 @@
 //! What can be turned, and what it is turned to. `worker.default.toml` says what each option is for.
 
+mod backends;
 mod load;
 
 use std::fmt;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use backends::{Backends, IndexBackend, QueueBackend, StoreBackend};
 use docent_models::captioning::Strategy;
 use docent_models::ocr::OcrOptions;
 use docent_models::session::SessionOptions;
@@ -33,6 +35,8 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// Who decides, where nothing else says so.
     pub reviewer: String,
+    /// Which servers are shared with others.
+    pub backends: Backends,
     /// What is run.
     pub analyzers: Analyzers,
     /// How work is done.
@@ -51,6 +55,8 @@ pub struct Config {
     pub text: Text,
     /// How captions are made.
     pub caption: Caption,
+    /// Where a worker answers probes.
+    pub worker: Worker,
     /// Where and for whom the page is served.
     pub http: Http,
     /// What is logged.
@@ -176,6 +182,14 @@ pub struct Caption {
     pub min_probability: f64,
 }
 
+/// Section `worker`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// Where `docent worker` answers probes.
+    pub listen: SocketAddr,
+}
+
 /// Section `http`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -298,7 +312,13 @@ impl Config {
         let language = |name: &String| {
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
         };
+        let backends = self.backends.out_of_range();
+        if backends.is_some() {
+            return backends;
+        }
         let checks = [
+            (self.backends.lane_capacity >= 1, "backends.lane_capacity", "at least 1"),
+            ((2..=1000).contains(&self.backends.connections), "backends.connections", "from 2 to 1000"),
             (!self.analyzers.enabled.is_empty(), "analyzers.enabled", "at least one analyzer"),
             (
                 !self.analyzers.enabled.contains(&AnalyzerId::Decode),

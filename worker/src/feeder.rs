@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use docent_pipelines::AssetId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -22,10 +23,13 @@ pub struct Feeder {
     pub wanted: Wanted,
     /// Names this process in the ledger.
     pub owner: String,
-    /// Jobs that may wait in the queue, both lanes together.
-    pub queue_length: usize,
+    /// Jobs that may wait in each lane.
+    pub lane_length: usize,
     /// Life of a lease; longer than any walk together with its wait in the queue.
     pub lease: Duration,
+    /// Life of a lease until its job waits in the queue. Where others share the ledger, a feeder may die in between
+    /// without anybody noticing: then it is short, and prolonged to `lease` afterwards.
+    pub first_lease: Duration,
     /// How long to wait after an error.
     pub retry: RetryPolicy,
     /// Somebody knows of new work.
@@ -39,11 +43,12 @@ const IDLE: Duration = Duration::from_millis(250);
 const FULL: Duration = Duration::from_millis(25);
 
 /// What one look at queue and ledger did.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Fed {
-    /// The queue was full enough.
-    Full,
     /// There was room, and nothing to fill it with.
     Nothing,
+    /// The lane was full enough.
+    Full,
     /// Jobs were published.
     Some,
 }
@@ -78,43 +83,48 @@ impl Feeder {
         self.queue.close().await;
     }
 
-    /// Fills the queue once.
+    /// Fills both lanes once: a full backfill must not hold up uploads.
     async fn feed(&self) -> Result<Fed, WalkError> {
-        let waiting = self.queue.depth(Lane::Interactive).await? + self.queue.depth(Lane::Backfill).await?;
-        let room = self.queue_length.saturating_sub(waiting);
-        // Half a queue at a time keeps the ledger's round trips few.
-        if room * 2 < self.queue_length {
+        let interactive = self.feed_lane(Lane::Interactive).await?;
+        Ok(interactive.max(self.feed_lane(Lane::Backfill).await?))
+    }
+
+    async fn feed_lane(&self, lane: Lane) -> Result<Fed, WalkError> {
+        let room = self.lane_length.saturating_sub(self.queue.depth(lane).await?);
+        // Half a lane at a time keeps the ledger's round trips few, except for those whom somebody waits for.
+        if room == 0 || (lane == Lane::Backfill && room * 2 < self.lane_length) {
             return Ok(Fed::Full);
         }
         let request = LeaseRequest {
             owner: self.owner.clone(),
             limit: room as u32,
-            duration: self.lease,
+            duration: self.first_lease,
+            lane: Some(lane),
             wanted: self.wanted.clone(),
         };
-        let mut jobs = self.ledger.lease(&request).await?.into_iter();
+        let jobs = self.ledger.lease(&request).await?;
+        let assets: Vec<AssetId> = jobs.iter().map(|job| job.asset.clone()).collect();
         let mut fed = Fed::Nothing;
-        while let Some(job) = jobs.next() {
-            let asset = job.asset.clone();
+        for (place, job) in jobs.into_iter().enumerate() {
             match self.queue.publish(job).await {
                 Ok(()) => fed = Fed::Some,
                 Err(error) => {
                     // Perhaps it was published all the same; a job too many finds its work done.
-                    self.give_back(std::iter::once(asset).chain(jobs.map(|job| job.asset))).await?;
+                    self.give_back(&assets[place..]).await?;
                     return Err(error.into());
                 }
             }
         }
+        if self.first_lease < self.lease && !assets.is_empty() {
+            self.ledger.prolong(&assets, &self.owner, self.lease).await?;
+        }
         Ok(fed)
     }
 
-    async fn give_back(
-        &self,
-        assets: impl Iterator<Item = docent_pipelines::AssetId>,
-    ) -> Result<(), StoreError> {
+    async fn give_back(&self, assets: &[AssetId]) -> Result<(), StoreError> {
         for asset in assets {
             let mut attempt = 1;
-            while let Err(error) = self.ledger.hand_back(&asset).await {
+            while let Err(error) = self.ledger.hand_back(asset).await {
                 if attempt == 5 {
                     return Err(error);
                 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod consumer;
 pub mod disposition;
 pub mod feeder;
+pub mod health;
 pub mod http;
 pub mod progress;
 pub mod queue;

@@ -99,6 +99,16 @@ impl Progress {
         finished.push_back(Instant::now());
     }
 
+    /// Counts what others did: `left` assets are still to be done.
+    pub fn follow(&self, left: u64) {
+        let to_do = self.to_do.fetch_max(left, Relaxed).max(left);
+        let done = to_do - left;
+        for _ in self.done.load(Relaxed)..done.min(self.done.load(Relaxed) + WINDOW as u64) {
+            self.finish(false);
+        }
+        self.done.store(done, Relaxed);
+    }
+
     /// All counters now.
     pub fn snapshot(&self) -> ProgressSnapshot {
         let speed = self.speed();

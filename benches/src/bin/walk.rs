@@ -66,7 +66,7 @@ async fn measure(folder: std::path::PathBuf, decode: Duration) -> anyhow::Result
             }
         }
     });
-    let request = IngestRequest { paths: vec![folder], only: None };
+    let request = IngestRequest { paths: vec![folder], only: None, wait: false };
     let summary = app.ingest(request, Arc::clone(&progress), &Shutdown::new()).await?;
     let cpu_total = process.elapsed();
     let (Some((t0, c0, n0)), Some((t1, c1, n1))) = clock.await? else {

@@ -42,7 +42,7 @@ async fn register(store: &dyn Store, numbers: std::ops::Range<u32>) {
 }
 
 async fn lease(store: &dyn Store, owner: &str, limit: u32, duration: Duration) -> Vec<AnalyzeAsset> {
-    let request = LeaseRequest { owner: owner.to_owned(), limit, duration, wanted: wanted() };
+    let request = LeaseRequest { owner: owner.to_owned(), limit, duration, lane: None, wanted: wanted() };
     store.lease(&request).await.expect("leases")
 }
 
@@ -129,6 +129,38 @@ pub async fn leases_exclude_and_expire(store: &dyn Store) {
     let expired = lease(store, "d", 9, LONG).await;
     assert_eq!(expired.len(), 1);
     assert!(!expired[0].alone);
+}
+
+/// A lane can be leased alone, and a lease is prolonged by its owner until the run begins.
+pub async fn lanes_are_leased_apart_and_leases_prolonged(store: &dyn Store) {
+    let upload = FoundFile { lane: Lane::Interactive, ..file(1) };
+    store.register(&[file(0), upload], &wanted()).await.expect("registers");
+    let of = async |lane, duration| {
+        let request =
+            LeaseRequest { owner: "a".to_owned(), limit: 9, duration, lane: Some(lane), wanted: wanted() };
+        store.lease(&request).await.expect("leases")
+    };
+    let interactive = of(Lane::Interactive, Duration::ZERO).await;
+    assert_eq!(interactive.len(), 1);
+    assert_eq!((&interactive[0].asset, interactive[0].lane), (&content(1).asset_id(), Lane::Interactive));
+    let ids = [content(1).asset_id()];
+    store.prolong(&ids, "somebody else", LONG).await.expect("does nothing");
+    assert_eq!(of(Lane::Interactive, Duration::ZERO).await.len(), 1, "it had expired");
+    store.prolong(&ids, "a", LONG).await.expect("prolongs");
+    assert!(of(Lane::Interactive, LONG).await.is_empty());
+    assert_eq!(of(Lane::Backfill, LONG).await.len(), 1);
+}
+
+/// What an owner holds is given back at its orderly end, and is not suspect.
+pub async fn an_orderly_end_hands_everything_back(store: &dyn Store) {
+    register(store, 0..3).await;
+    let jobs = lease(store, "a", 2, LONG).await;
+    store.begin_run(&jobs[0], "a").await.expect("begins");
+    assert_eq!(lease(store, "b", 9, LONG).await.len(), 1);
+    store.hand_back_all("a").await.expect("hands back");
+    let again = lease(store, "c", 9, LONG).await;
+    assert_eq!(again.len(), 2);
+    assert!(again.iter().all(|job| !job.alone), "{again:?}");
 }
 
 /// A run that ends with its process makes its asset suspect; lost alone too often, it is given up.
@@ -408,7 +440,7 @@ pub async fn stale_and_missing_work_is_found(store: &dyn Store) {
     let nobody = [content(99).asset_id()];
     assert_eq!(store.requeue(Requeue::Missing, &newer, Some(&nobody)).await.expect("requeues"), 0);
     assert_eq!(store.requeue(Requeue::Missing, &newer, None).await.expect("requeues"), 1);
-    let request = LeaseRequest { owner: "x".to_owned(), limit: 9, duration: LONG, wanted: newer };
+    let request = LeaseRequest { owner: "x".to_owned(), limit: 9, duration: LONG, lane: None, wanted: newer };
     let job = store.lease(&request).await.expect("leases").remove(0);
     assert_eq!(BTreeSet::from_iter(job.analyzers), BTreeSet::from([AnalyzerId::Tags, AnalyzerId::Text]));
 }

@@ -73,6 +73,73 @@ pub async fn filters_are_exact(fixture: &dyn Fixture) {
     assert_eq!(found, [asset(150), asset(160), asset(170)]);
 }
 
+/// Sets of thousands of assets are as exact as small ones, whether hardly anything of the neighborhood passes or
+/// hardly anything does not.
+pub async fn large_filters_are_exact(fixture: &dyn Fixture) {
+    let records: Vec<_> = (0..5300).map(|n| record(n, n as f32 * 0.0005)).collect();
+    fixture.write(&records).await;
+    let found = async |only: HashSet<AssetId>| -> Vec<AssetId> {
+        let found =
+            fixture.index().search(&space(), &direction(0.0), 3, Some(&only)).await.expect("searches");
+        found.into_iter().map(|neighbor| neighbor.asset).collect()
+    };
+    assert_eq!(found((300..5300).map(asset).collect()).await, [300, 301, 302].map(asset));
+    let all_but_one: HashSet<AssetId> = (0..5300).filter(|n| *n != 1).map(asset).collect();
+    assert_eq!(found(all_but_one).await, [0, 2, 3].map(asset));
+    // Most of the set has no vector at all.
+    assert_eq!(found((5298..10_300).map(asset).collect()).await, [5298, 5299].map(asset));
+}
+
+/// Equal scores are ordered by record id, at the end of the list as well.
+pub async fn equals_go_by_record_id(fixture: &dyn Fixture) {
+    let equal: Vec<_> = (0..120).map(|n| record(n, 0.5)).collect();
+    let near: Vec<_> = (200..203).map(|n| record(n, 0.1)).collect();
+    let far: Vec<_> = (300..310).map(|n| record(n, 1.5)).collect();
+    fixture.write(&[&equal[..], &near[..], &far[..]].concat()).await;
+    let ids = |records: &[VectorRecord]| {
+        let mut ids: Vec<String> = records.iter().map(|record| record.id.clone()).collect();
+        ids.sort();
+        ids
+    };
+    let expected = [ids(&near), ids(&equal), ids(&far)].concat();
+    let only: HashSet<AssetId> = (0..400).map(asset).collect();
+    for k in [1, 3, 4, 10, 122, 123, 124, 133, 200] {
+        for only in [None, Some(&only)] {
+            let found = fixture.index().search(&space(), &direction(0.0), k, only).await.expect("searches");
+            let found: Vec<_> = found.into_iter().map(|neighbor| neighbor.record).collect();
+            assert_eq!(found, expected[..k.min(133)], "{k}, {}", only.is_some());
+        }
+    }
+}
+
+/// A neighbor is the record that was written.
+pub async fn neighbors_are_what_was_written(fixture: &dyn Fixture) {
+    let region = Region::from_corners(0.1, 0.2, 0.4, 1.0);
+    let whole = record(1, 0.0);
+    let part = VectorRecord::new(asset(1), space(), region, direction(0.3));
+    fixture.write(&[whole.clone(), part.clone()]).await;
+    let found = fixture.index().search(&space(), &direction(0.0), 2, None).await.expect("searches");
+    let found: Vec<_> = found.into_iter().map(|n| (n.record, n.asset, n.region)).collect();
+    assert_eq!(found, [(whole.id, asset(1), None), (part.id, asset(1), region)]);
+}
+
+/// Nothing wanted, nothing that may be found, and more than there is.
+pub async fn odd_wishes_are_granted(fixture: &dyn Fixture) {
+    fixture.index().ping().await.expect("is there");
+    fixture.write(&[]).await;
+    fixture.index().delete(&asset(1)).await.expect("deletes what is not there");
+    assert_eq!(fixture.index().count(&space()).await.expect("counts"), 0);
+    fixture.write(&[record(1, 0.0), record(2, 0.1)]).await;
+    let found = async |k, only: Option<&HashSet<AssetId>>| {
+        fixture.index().search(&space(), &direction(0.0), k, only).await.expect("searches").len()
+    };
+    assert_eq!(found(0, None).await, 0);
+    assert_eq!(found(5, Some(&HashSet::new())).await, 0);
+    assert_eq!(found(5, Some(&[asset(7)].into())).await, 0);
+    assert_eq!(found(usize::MAX, None).await, 2);
+    assert_eq!(found(usize::MAX, Some(&[asset(2)].into())).await, 1);
+}
+
 /// Deleting an asset removes all its records, and nothing else.
 pub async fn deletes_an_asset(fixture: &dyn Fixture) {
     let region = Region::from_corners(0.1, 0.1, 0.4, 0.4);
@@ -90,4 +157,22 @@ pub async fn spaces_are_apart(fixture: &dyn Fixture) {
     assert!(fixture.index().search(&other, &direction(0.0), 3, None).await.expect("searches").is_empty());
     let error = fixture.index().search(&space(), &[1.0, 0.0], 3, None).await.expect_err("is refused");
     assert!(matches!(error, IndexError::Dimensions { expected: 20, got: 2, .. }), "{error}");
+}
+
+/// A space's name may be anything, and names that look alike are different spaces.
+pub async fn similar_names_are_apart(fixture: &dyn Fixture) {
+    let spaces = ["a/b@1", "a-b@1", "a_b@1", "A/b@1", "a_2fb@1", "a/b", "größe", "a b"];
+    let spaces = spaces.map(VectorSpace::from_name);
+    for (n, space) in (1..).zip(&spaces) {
+        let records: Vec<_> =
+            (0..n).map(|n| VectorRecord::new(asset(n), space.clone(), None, direction(0.0))).collect();
+        fixture.write(&records).await;
+    }
+    for (n, space) in (1..).zip(&spaces) {
+        assert_eq!(fixture.index().count(space).await.expect("counts"), n, "{space}");
+    }
+    fixture.index().delete(&asset(0)).await.expect("deletes");
+    for (n, space) in (0..).zip(&spaces) {
+        assert_eq!(fixture.index().count(space).await.expect("counts"), n, "{space}");
+    }
 }

@@ -168,6 +168,7 @@ impl Archive {
             owner: "test".to_owned(),
             limit: 10,
             duration: Duration::from_secs(60),
+            lane: None,
             wanted: wanted.clone(),
         };
         for job in self.store.lease(&request).await.expect("leases") {

@@ -166,8 +166,9 @@ impl Setting {
             queue: Arc::clone(&queue),
             wanted: self.wanted.clone(),
             owner: "tester".to_owned(),
-            queue_length: 4,
+            lane_length: 4,
             lease: LEASE,
+            first_lease: LEASE,
             retry,
             wake: Arc::clone(&wake),
         };
@@ -185,6 +186,7 @@ impl Setting {
                 retry,
                 timeout: PATIENCE,
                 grace: Duration::ZERO,
+                patience: Duration::ZERO,
             },
         };
         let scan = async {

@@ -15,7 +15,7 @@ use docent::store::{
     Run, StoreError, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{Analysis, AssetId, VectorRecord, VectorSpace};
 use tokio_util::sync::CancellationToken;
 
 /// On which side of a call something happens.
@@ -224,6 +224,14 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.hand_back_all(owner).await
     }
 
+    async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
+        self.inner.prolong(assets, owner, duration).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }
@@ -265,6 +273,10 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
 
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
         self.inner.delete(asset).await
+    }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        self.inner.ping().await
     }
 
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {

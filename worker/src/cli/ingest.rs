@@ -31,6 +31,8 @@ out.
 Ctrl-C lets the pictures in work finish and stops. Whenever and however docent was stopped, the same command goes on
 where it was.
 
+With a shared queue (--queue amqp://...) the pictures are only registered here; workers (`docent worker`) look at them.
+
 With --format json one event per line is written: {\"event\":\"progress\",...} every second and {\"event\":\"summary\",...}
 at the end.
 
@@ -49,6 +51,9 @@ pub struct IngestArgs {
     /// Only these analyzers; the others stay missing
     #[arg(long, value_delimiter = ',', value_parser = analyzers(), value_name = "ANALYZER,...")]
     only: Option<Vec<AnalyzerId>>,
+    /// Where workers do the work: wait until they have done it
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -60,8 +65,11 @@ pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Res
     let progress = Arc::new(Progress::default());
     let shutdown = Shutdown::new();
     let prefixes: Vec<String> = args.paths.iter().map(|path| uri_prefix(path)).collect();
-    let request =
-        IngestRequest { paths: args.paths.iter().map(|path| place(path)).collect(), only: args.only };
+    let request = IngestRequest {
+        paths: args.paths.iter().map(|path| place(path)).collect(),
+        only: args.only,
+        wait: args.wait,
+    };
     let job = app.ingest(request, Arc::clone(&progress), &shutdown);
     let summary = watch(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
     if format == Format::Json {
@@ -122,6 +130,9 @@ pub(super) fn advise(summary: &IngestSummary) {
     if summary.interrupted {
         let left = words::count(summary.remaining, "known picture waits", "known pictures wait");
         say(format!("stopped; {left}. The same command goes on from here"));
+    } else if summary.queued && summary.remaining > 0 {
+        let left = words::count(summary.remaining, "picture waits", "pictures wait");
+        say(format!("{left} for the workers; `docent status` tells how far they are, --wait waits for them"));
     } else if summary.analyzed > 0 {
         say("`docent serve` opens the review page, `docent suggestions` lists what was found");
     }

@@ -20,6 +20,7 @@ mod suggestions;
 mod table;
 mod watch;
 mod words;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,15 @@ struct Global {
     /// The configuration file [default: docent/config.toml in the XDG configuration folder]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Global options")]
     config: Option<PathBuf>,
+    /// Where jobs wait: memory: or amqp://host/vhost, which workers share [default: memory:]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    queue: Option<String>,
+    /// Where the ledger is: sqlite: or postgres://host/database [default: sqlite:, in the data directory]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    store: Option<String>,
+    /// Where vectors are searched: embedded: or http://host:6334 for Qdrant [default: embedded:]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    vectors: Option<String>,
     /// Log more of what happens; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
@@ -87,6 +97,7 @@ enum Command {
     Search(search::SearchArgs),
     Similar(similar::SimilarArgs),
     Serve(serve::ServeArgs),
+    Worker(worker::WorkerArgs),
     #[command(subcommand)]
     Models(models::ModelsCommand),
     Doctor(doctor::DoctorArgs),
@@ -153,6 +164,13 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             Command::Serve(args) => args.listen.clone(),
             _ => None,
         },
+        probe_listen: match &command {
+            Command::Worker(args) => args.listen.clone(),
+            _ => None,
+        },
+        queue: global.queue.clone(),
+        store: global.store.clone(),
+        vectors: global.vectors.clone(),
         log_level: match global.verbose {
             0 => None,
             1 => Some("info".to_owned()),
@@ -160,7 +178,7 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
         },
     };
     let config = Config::load(&overrides)?;
-    telemetry::init(&config.log, matches!(command, Command::Serve(_)))?;
+    telemetry::init(&config.log, matches!(command, Command::Serve(_) | Command::Worker(_)))?;
     for name in &config.sources.unknown_variables {
         tracing::warn!("variable {name} names no option and is ignored");
     }
@@ -190,6 +208,7 @@ async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Re
         Command::Search(args) => search::run(config, args, out).await,
         Command::Similar(args) => similar::run(config, args, out).await,
         Command::Serve(args) => serve::run(config, args, out).await,
+        Command::Worker(args) => worker::run(config, args, out).await,
         Command::Models(command) => models::run(&config, command, out),
         Command::Doctor(args) => doctor::run(config, args, out).await,
         Command::Completions(args) => completions::run(&args),

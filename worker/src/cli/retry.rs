@@ -88,7 +88,7 @@ pub async fn run(config: Config, args: RetryArgs, out: &mut Out) -> anyhow::Resu
     } else {
         let progress = Arc::new(Progress::default());
         let shutdown = Shutdown::new();
-        let job = app.work(args.only, Arc::clone(&progress), &shutdown);
+        let job = app.work(args.only, true, Arc::clone(&progress), &shutdown);
         let summary = watch(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
         report(&summary, format, out)?;
         match summary {

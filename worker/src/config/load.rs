@@ -25,6 +25,14 @@ pub struct Overrides {
     pub models_dir: Option<PathBuf>,
     /// `http.listen`.
     pub listen: Option<String>,
+    /// `backends.queue`.
+    pub queue: Option<String>,
+    /// `backends.store`.
+    pub store: Option<String>,
+    /// `backends.vectors`.
+    pub vectors: Option<String>,
+    /// `worker.listen`.
+    pub probe_listen: Option<String>,
     /// `log.level`.
     pub log_level: Option<String>,
 }
@@ -160,7 +168,11 @@ impl Config {
         let mut config: Self = figment.extract().map_err(value_error)?;
         if let Some((key, expected)) = config.out_of_range() {
             let origin = figment.find_metadata(key).map_or_else(String::new, |m| m.name.to_string());
-            let found = figment.find_value(key).map_or_else(|_| String::new(), |value| shown(&value));
+            // An address may contain a password; its beginning is enough to recognize it.
+            let found = match key.starts_with("backends.") {
+                true => figment.find_value(key).map_or_else(|_| String::new(), |value| scheme(&value)),
+                false => figment.find_value(key).map_or_else(|_| String::new(), |value| shown(&value)),
+            };
             return Err(ConfigError::Value {
                 origin,
                 key: key.to_owned(),
@@ -313,6 +325,10 @@ fn variable_layers(
 fn flag_layer(overrides: &Overrides) -> Vec<Layer> {
     let flags = [
         ("--listen", ["http", "listen"], &overrides.listen),
+        ("--listen", ["worker", "listen"], &overrides.probe_listen),
+        ("--queue", ["backends", "queue"], &overrides.queue),
+        ("--store", ["backends", "store"], &overrides.store),
+        ("--vectors", ["backends", "vectors"], &overrides.vectors),
         ("--verbose", ["log", "level"], &overrides.log_level),
     ];
     let layer = |(flag, path, value): (&str, [&str; 2], &Option<String>)| {
@@ -381,6 +397,15 @@ fn actual(found: &Actual) -> String {
         Actual::Seq => "a list".to_owned(),
         Actual::Map => "a section".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// An address without everything that may be secret.
+fn scheme(value: &Value) -> String {
+    match value.as_str().map(|text| text.split_once(':')) {
+        Some(Some((scheme, _))) => format!("\"{}:…\"", scheme.escape_debug()),
+        Some(None) => "no address".to_owned(),
+        None => shown(value),
     }
 }
 

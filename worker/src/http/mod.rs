@@ -15,6 +15,7 @@ mod observe;
 mod openapi;
 mod page;
 mod pictures;
+mod probe;
 mod renderings;
 mod search;
 mod session;
@@ -33,6 +34,7 @@ pub use error::ApiError;
 pub use gate::{BindError, check_bind};
 use metrics_exporter_prometheus::PrometheusHandle;
 pub use openapi::document;
+pub use probe::{Probes, serve_probes};
 pub use search::Searcher;
 use tokio_util::sync::CancellationToken;
 

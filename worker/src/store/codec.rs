@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use docent_pipelines::{AnalyzerId, Kind};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{StoreError, Wanted};
 use crate::queue::Lane;
@@ -26,12 +25,15 @@ pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
-/// A time in milliseconds since 1970 as people and programs read it.
+/// A time in milliseconds since 1970 as people and programs read it: RFC 3339, always with milliseconds, so that the
+/// texts sort like the times.
 pub(super) fn rfc3339(millis: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
+    let Ok(t) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000) else {
+        return String::new();
+    };
+    let (date, month) = (t.date(), u8::from(t.month()));
+    let (hour, minute, second, millis) = t.to_hms_milli();
+    format!("{:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z", date.year(), date.day())
 }
 
 /// A JSON array of whatever can be written as JSON.
@@ -108,4 +110,16 @@ pub(super) fn vector_values(data: &[u8]) -> Result<Vec<f32>, StoreError> {
         return Err(corrupt("vector")(format!("{} bytes", data.len())));
     }
     Ok(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_texts() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        let times = [-1, 0, 1, 10, 100, 999, 1000, 1_795_000_000_120, 1_795_000_000_121];
+        assert!(times.map(rfc3339).is_sorted(), "{:?}", times.map(rfc3339));
+    }
 }

@@ -14,6 +14,7 @@ mod rows;
 mod sqlite;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_models::ModelRef;
@@ -100,7 +101,7 @@ pub trait Ledger: Send + Sync {
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
 
     /// Leases up to `limit` assets that have pending work of the wanted analyzers, whose `not_before` has passed and
-    /// that nobody else holds: uploads first, then those never lost, oldest first. An asset whose decoding failed has
+    /// that nobody else holds, of one lane or of all: uploads first, then those never lost, oldest first. An asset whose decoding failed has
     /// no pending work. A lease that has expired counts as lost if its run had begun. After `recover` no lease of
     /// another owner is left.
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError>;
@@ -145,6 +146,12 @@ pub trait Ledger: Send + Sync {
     /// Assets with pending work of the wanted analyzers, whether or not it may run now, leased ones included;
     /// and when the earliest that has to wait may run.
     async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError>;
+
+    /// Prolongs leases of `owner` whose run has not begun: their jobs wait in the queue now.
+    async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError>;
+
+    /// A cheap round trip, for readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
 
     /// Closes all connections; unfinished transactions are rolled back.
     async fn close(&self);
@@ -219,9 +226,6 @@ pub trait Catalog: Send + Sync {
 
     /// The vector of the whole picture of `asset` in `space`, if it has one.
     async fn vector(&self, asset: &AssetId, space: &VectorSpace) -> Result<Option<Vec<f32>>, StoreError>;
-
-    /// A cheap round trip, for readiness.
-    async fn ping(&self) -> Result<(), StoreError>;
 }
 
 /// All roles together.

@@ -60,6 +60,8 @@ pub struct LeaseRequest {
     pub limit: u32,
     /// How long the lease lives.
     pub duration: Duration,
+    /// Only this lane.
+    pub lane: Option<Lane>,
     /// Work of other analyzers is left alone.
     pub wanted: Wanted,
 }

@@ -230,6 +230,10 @@ impl VectorIndex for EmbeddedIndex {
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
         Ok(self.current(space).await?.rows.len() as u64)
     }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

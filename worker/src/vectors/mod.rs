@@ -4,14 +4,17 @@
 //! - Upserting a record twice is upserting it once; a record with the same id is overwritten.
 //! - `search` answers by falling score, at most `k` neighbors, one per record, ties by record id.
 //! - A filter is exact: if at least `k` records pass it, `k` neighbors come back.
+//! - A space that does not exist has no records; a vector of the wrong length is [`IndexError::Dimensions`].
 
 mod embedded;
+mod qdrant;
 
 use std::collections::HashSet;
 
 use async_trait::async_trait;
 use docent_pipelines::{AssetId, Region, VectorRecord, VectorSpace};
 pub use embedded::{EmbeddedIndex, VectorSource};
+pub use qdrant::{QdrantIndex, QdrantOptions};
 
 /// One answer of a search.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,4 +70,6 @@ pub trait VectorIndex: Send + Sync {
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError>;
     /// Records in `space`.
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError>;
+    /// Whether the index can be reached now, as cheaply as that can be known.
+    async fn ping(&self) -> Result<(), IndexError>;
 }

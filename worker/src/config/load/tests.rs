@@ -1,6 +1,7 @@
 //! Options from every source, and what is said of wrong ones.
 
 use super::*;
+use crate::config::{IndexBackend, QueueBackend, StoreBackend};
 
 fn load(file: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -100,6 +101,28 @@ fn errors_name_the_file_the_option_and_what_it_could_be() {
     assert!(message.contains("chosen among"), "{message}");
     let (message, _) = refused("work = 3", &[]);
     assert!(message.contains("work is 3, but must be a section"), "{message}");
+}
+
+#[test]
+fn addresses_choose_backends_and_are_never_shown() {
+    let config = load("", &[]).expect("loads");
+    assert!(matches!(config.backends.queue(), QueueBackend::Memory));
+    assert!(matches!(config.backends.store(), StoreBackend::Sqlite));
+    assert!(matches!(config.backends.vectors(), IndexBackend::Embedded));
+    let queue = ("DOCENT_BACKENDS_QUEUE", "amqp://ada:hunter2@mq/docent");
+    let store = ("DOCENT_BACKENDS_STORE", "postgres://ada:hunter2@db/docent");
+    let config = load("[backends]\nvectors = 'http://hunter2@qdrant:6334'", &[queue, store]).expect("loads");
+    assert!(matches!(config.backends.queue(), QueueBackend::Rabbit(_)));
+    assert!(matches!(config.backends.store(), StoreBackend::Postgres(_)));
+    assert!(matches!(config.backends.vectors(), IndexBackend::Qdrant(_)));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let (message, _) = refused("", &[queue]);
+    assert!(message.contains("where the queue is shared"), "{message}");
+    let (message, _) = refused("", &[("DOCENT_BACKENDS_STORE", "mysql://ada:hunter2@db/docent")]);
+    assert!(message.contains("backends.store is \"mysql:…\", but must be"), "{message}");
+    assert!(!message.contains("hunter2"), "{message}");
+    let (message, _) = refused("[backends]\nevents = true", &[]);
+    assert!(message.contains("backends.events is true"), "{message}");
 }
 
 #[test]

@@ -222,10 +222,6 @@ impl Catalog for PostgresStore {
         .map_err(unavailable("read a vector"))?;
         row.map(|row| vector_values(get(&row, "data")?)).transpose()
     }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(unavailable("reach the ledger"))
-    }
 }
 
 /// Adds the conditions of `filter` on `asset a`.

@@ -1,26 +1,24 @@
 //! Registering, leasing, recording.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId};
 use sqlx::types::Json;
-use sqlx::{Postgres, Transaction};
 
+use super::leases::{end_lease, end_leases, give_up};
 use super::record::{Place, announce, run_row, settle, suggest, write_vectors};
+use super::requeue::{add_missing, refresh_ready};
 use super::{PostgresStore, get, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, lane_number, lane_of, millis};
-use crate::store::lease::{Lease, Standing, given_up};
+use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
     Requeue, Run, StoreError, Wanted,
 };
-
-/// Assets made pending in one transaction: others must get their turn in between.
-const PORTION: usize = 5000;
 
 #[async_trait]
 impl Ledger for PostgresStore {
@@ -120,6 +118,7 @@ impl Ledger for PostgresStore {
             "with chosen as materialized (
                  select id from asset a
                  where ready_at is not null and lease_until is null and ready_at <= $1
+                   and lane = any($6::bigint[])
                    and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
                                and w.not_before <= $1 and w.analyzer = any($2::text[]))
                  order by lane, suspect, lost_alone, created_at, id limit $3
@@ -136,6 +135,10 @@ impl Ledger for PostgresStore {
         .bind(i64::from(request.limit))
         .bind(&request.owner)
         .bind(now.saturating_add(millis(request.duration)))
+        .bind(match request.lane {
+            Some(lane) => vec![lane_number(lane)],
+            None => vec![0, 1],
+        })
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
@@ -320,29 +323,7 @@ impl Ledger for PostgresStore {
         wanted: &Wanted,
         assets: Option<&[AssetId]>,
     ) -> Result<u64, StoreError> {
-        let mut touched: HashSet<String> = HashSet::new();
-        if matches!(what, Requeue::Missing | Requeue::All) {
-            touched.extend(self.requeue_missing(wanted, assets).await?);
-        }
-        if what != Requeue::Missing {
-            for (analyzer, model) in wanted {
-                loop {
-                    let portion =
-                        self.requeue_portion(what, analyzer.as_str(), &model.to_string(), assets).await?;
-                    let full = portion.len() >= PORTION;
-                    touched.extend(portion);
-                    if !full {
-                        break;
-                    }
-                }
-            }
-        }
-        let touched: Vec<String> = touched.into_iter().collect();
-        let mut ready = 0;
-        for portion in touched.chunks(PORTION) {
-            ready += self.make_ready(portion).await?;
-        }
-        Ok(ready)
+        self.queue_again(what, wanted, assets).await
     }
 
     async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
@@ -367,233 +348,30 @@ impl Ledger for PostgresStore {
         })
     }
 
+    async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
+        let ids: Vec<&str> = assets.iter().map(AssetId::as_str).collect();
+        sqlx::query(
+            "update asset a set lease_until = docent_now() + $3
+             from (select id from asset where id = any($1::text[]) and lease_owner = $2 and not run_began
+                   order by id for update) mine
+             where a.id = mine.id",
+        )
+        .bind(&ids)
+        .bind(owner)
+        .bind(millis(duration))
+        .execute(&self.pool)
+        .await
+        .map(drop)
+        .map_err(unavailable("prolong leases"))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(unavailable("reach the ledger"))
+    }
+
     async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-impl PostgresStore {
-    /// Adds the wanted work rows that assets lack, a portion at a time. Answers the assets that lacked some.
-    async fn requeue_missing(
-        &self,
-        wanted: &Wanted,
-        assets: Option<&[AssetId]>,
-    ) -> Result<Vec<String>, StoreError> {
-        const OPERATION: &str = "queue missing work";
-        let failed = unavailable(OPERATION);
-        let mut touched = Vec::new();
-        if let Some(assets) = assets {
-            let mut ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
-            ids.sort();
-            for portion in ids.chunks(PORTION) {
-                let (mut tx, now) = self.begin(OPERATION).await?;
-                touched.extend(add_missing(&mut tx, portion, wanted, now).await.map_err(failed)?);
-                tx.commit().await.map_err(failed)?;
-            }
-            return Ok(touched);
-        }
-        let mut after = String::new();
-        loop {
-            let (mut tx, now) = self.begin(OPERATION).await?;
-            let portion: Vec<String> =
-                sqlx::query_scalar("select id from asset where id > $1 order by id limit $2")
-                    .bind(&after)
-                    .bind(PORTION as i64)
-                    .fetch_all(&mut *tx)
-                    .await
-                    .map_err(failed)?;
-            let Some(last) = portion.last() else { return Ok(touched) };
-            after.clone_from(last);
-            touched.extend(add_missing(&mut tx, &portion, wanted, now).await.map_err(failed)?);
-            tx.commit().await.map_err(failed)?;
-        }
-    }
-
-    /// Makes work of one analyzer pending again, at most a portion. Answers the assets.
-    async fn requeue_portion(
-        &self,
-        what: Requeue,
-        analyzer: &str,
-        model: &str,
-        assets: Option<&[AssetId]>,
-    ) -> Result<Vec<String>, StoreError> {
-        const OPERATION: &str = "queue work again";
-        let condition = match what {
-            Requeue::Failed => "state = 'failed' and $2 <> ''",
-            // Two ranges of the index, where `<>` would be none.
-            Requeue::Stale => "state = 'done' and (model < $2 or model > $2)",
-            Requeue::Missing | Requeue::All => "state in ('done', 'failed') and $2 <> ''",
-        };
-        let ids: Option<Vec<&str>> = assets.map(|assets| assets.iter().map(AssetId::as_str).collect());
-        let sql = format!(
-            "with chosen as materialized (
-                 select asset_id from work
-                 where analyzer = $1 and {condition} and ($3::text[] is null or asset_id = any($3))
-                 order by asset_id limit $4 for update)
-             update work w set state = 'pending', attempts = 0, not_before = 0, failure_kind = null, reason = null,
-                 updated_at = docent_now()
-             from chosen where w.asset_id = chosen.asset_id and w.analyzer = $1
-             returning w.asset_id"
-        );
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-            .bind(analyzer)
-            .bind(model)
-            .bind(ids)
-            .bind(PORTION as i64)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(unavailable(OPERATION))
-    }
-
-    /// Lets assets that have new work be leased. Answers how many have.
-    async fn make_ready(&self, ids: &[String]) -> Result<u64, StoreError> {
-        const OPERATION: &str = "queue work again";
-        let failed = unavailable(OPERATION);
-        let (mut tx, _) = self.begin(OPERATION).await?;
-        sqlx::query("select 1 from asset where id = any($1::text[]) order by id for update")
-            .bind(ids)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        sqlx::query(
-            "update work w set state = 'pending', not_before = 0
-             where state = 'blocked' and asset_id = any($1::text[])
-               and not exists (select 1 from work d where d.asset_id = w.asset_id and d.analyzer = 'decode'
-                               and d.state = 'failed')",
-        )
-        .bind(ids)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        let ready = sqlx::query(
-            "update asset a set suspect = 0, lost_alone = 0, ready_at =
-                 (select min(not_before) from work w where w.asset_id = a.id and w.state = 'pending')
-             where id = any($1::text[])
-             returning ready_at is not null as ready",
-        )
-        .bind(ids)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        let ready: Vec<bool> = ready.iter().map(|row| get(row, "ready")).collect::<Result<_, _>>()?;
-        Ok(ready.into_iter().filter(|ready| *ready).count() as u64)
-    }
-}
-
-/// Adds the wanted work rows that the assets `ids` lack. Answers the assets that lacked some.
-async fn add_missing(
-    tx: &mut Transaction<'_, Postgres>,
-    ids: &[String],
-    wanted: &Wanted,
-    now: i64,
-) -> Result<Vec<String>, sqlx::Error> {
-    let analyzers: Vec<&str> = wanted.keys().map(|analyzer| analyzer.as_str()).collect();
-    let models: Vec<String> = wanted.values().map(ToString::to_string).collect();
-    sqlx::query_scalar(
-        "with new as (
-             insert into work (asset_id, analyzer, state, model, updated_at)
-             select a.id, m.analyzer,
-                    case when exists (select 1 from work d where d.asset_id = a.id and d.analyzer = 'decode'
-                                      and d.state = 'failed') then 'blocked' else 'pending' end,
-                    m.model, $4
-             from asset a cross join unnest($2::text[], $3::text[]) m (analyzer, model)
-             where a.id = any($1::text[])
-             order by a.id, m.analyzer
-             on conflict do nothing returning asset_id)
-         select distinct asset_id from new",
-    )
-    .bind(ids)
-    .bind(&analyzers)
-    .bind(&models)
-    .bind(now)
-    .fetch_all(&mut **tx)
-    .await
-}
-
-/// Brings `asset.ready_at` in line with the work rows.
-async fn refresh_ready(tx: &mut Transaction<'_, Postgres>, ids: &[String]) -> Result<(), sqlx::Error> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "update asset a set ready_at =
-             (select min(not_before) from work w where w.asset_id = a.id and w.state = 'pending')
-         where id = any($1::text[])",
-    )
-    .bind(ids)
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-}
-
-/// Ends leases that have expired before `until`, or all, and counts the runs that were lost with them. Gives up assets
-/// that were lost too often while they were analyzed alone. Leases that somebody else is ending are theirs.
-async fn end_leases(
-    tx: &mut Transaction<'_, Postgres>,
-    now: i64,
-    until: Option<i64>,
-    max_lost: u32,
-) -> Result<u64, sqlx::Error> {
-    let ended: Vec<(String, i64)> = sqlx::query_as(
-        "with ended as materialized (
-             select id from asset where lease_until is not null and lease_until <= coalesce($1, lease_until)
-             order by id for update skip locked)
-         update asset a set suspect = greatest(suspect, run_began::int),
-             lost_alone = lost_alone + (run_began and run_alone)::int,
-             lease_owner = null, lease_until = null, run_began = false, run_alone = false
-         from ended where a.id = ended.id
-         returning a.id, case when a.ready_at is not null and a.suspect > 0 then a.lost_alone else 0 end",
-    )
-    .bind(until)
-    .fetch_all(&mut **tx)
-    .await?;
-    let lost_often: Vec<&(String, i64)> =
-        ended.iter().filter(|(_, lost)| *lost > i64::from(max_lost)).collect();
-    for (asset, lost) in &lost_often {
-        give_up(tx, asset, *lost, now).await?;
-    }
-    let ids: Vec<String> = lost_often.iter().map(|(asset, _)| asset.clone()).collect();
-    refresh_ready(tx, &ids).await?;
-    Ok(ended.len() as u64)
-}
-
-/// Fails an asset for good.
-async fn give_up(
-    tx: &mut Transaction<'_, Postgres>,
-    asset: &str,
-    lost: i64,
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
-         values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
-         on conflict (asset_id, analyzer) do update set state = 'failed', attempts = excluded.attempts,
-             failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
-    )
-    .bind(asset)
-    .bind(docent_pipelines::pipeline::decoder().to_string())
-    .bind(lost)
-    .bind(given_up(lost))
-    .bind(now)
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
-        .bind(asset)
-        .execute(&mut **tx)
-        .await
-        .map(drop)
-}
-
-async fn end_lease(tx: &mut Transaction<'_, Postgres>, asset: &AssetId) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update asset set lease_owner = null, lease_until = null, run_began = false, run_alone = false
-         where id = $1",
-    )
-    .bind(asset.as_str())
-    .execute(&mut **tx)
-    .await
-    .map(drop)
 }
 
 /// The analyzers and models of a run, for its row.

@@ -6,8 +6,10 @@
 //! - Counts are kept, not counted: see `tally` in the migrations.
 
 mod catalog;
+mod leases;
 mod ledger;
 mod record;
+mod requeue;
 mod reviews;
 
 use std::sync::atomic::AtomicU32;

@@ -209,10 +209,6 @@ impl Catalog for SqliteStore {
         .map_err(unavailable("read a vector"))?;
         row.map(|row| vector_values(&get::<Vec<u8>>(&row, "data")?)).transpose()
     }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(unavailable("reach the ledger"))
-    }
 }
 
 /// Adds the conditions of `filter` on `asset a`.

@@ -9,11 +9,12 @@ use docent_pipelines::{Analysis, AssetId};
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
+use super::leases::{end_lease, end_leases, give_up};
 use super::record::{Place, run_row, settle, suggest, write_vectors};
 use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis, wanted_json};
-use crate::store::lease::{Lease, Standing, given_up};
+use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
     Requeue, Run, StoreError, Wanted,
@@ -97,6 +98,7 @@ impl Ledger for SqliteStore {
         let rows = sqlx::query(
             "select id, lane, suspect from asset a
              where ready_at is not null and ready_at <= $1 and lease_until is null
+               and lane = coalesce($4, lane)
                and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
                            and w.not_before <= $1 and w.analyzer in (select value from json_each($2)))
              order by lane, suspect, lost_alone, created_at, id limit $3",
@@ -104,6 +106,7 @@ impl Ledger for SqliteStore {
         .bind(now)
         .bind(&wanted)
         .bind(request.limit)
+        .bind(request.lane.map(lane_number))
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
@@ -405,6 +408,24 @@ impl Ledger for SqliteStore {
         })
     }
 
+    async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
+        sqlx::query(
+            "update asset set lease_until = $3
+             where id in (select value from json_each($1)) and lease_owner = $2 and run_began = 0",
+        )
+        .bind(json_array(assets))
+        .bind(owner)
+        .bind(now().saturating_add(millis(duration)))
+        .execute(&self.write)
+        .await
+        .map(drop)
+        .map_err(unavailable("prolong leases"))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(unavailable("reach the ledger"))
+    }
+
     async fn close(&self) {
         self.read.close().await;
         self.write.close().await;
@@ -435,7 +456,7 @@ async fn add_missing(
 }
 
 /// Brings `asset.ready_at` in line with the work rows.
-async fn refresh_ready(tx: &mut SqliteConnection, ids: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn refresh_ready(tx: &mut SqliteConnection, ids: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update asset set ready_at =
              (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
@@ -443,71 +464,6 @@ async fn refresh_ready(tx: &mut SqliteConnection, ids: &str) -> Result<(), sqlx:
     )
     .bind(ids)
     .execute(tx)
-    .await
-    .map(drop)
-}
-
-/// Ends leases that have expired before `until`, or all, and counts the runs that were lost with them. Gives up assets
-/// that were lost too often while they were analyzed alone.
-async fn end_leases(
-    tx: &mut Transaction<'_, Sqlite>,
-    until: Option<i64>,
-    max_lost: u32,
-) -> Result<u64, sqlx::Error> {
-    let ended = sqlx::query(
-        "update asset set suspect = max(suspect, run_began),
-             lost_alone = lost_alone + (run_began and run_alone),
-             lease_owner = null, lease_until = null, run_began = 0, run_alone = 0
-         where lease_until is not null and ($1 is null or lease_until <= $1)",
-    )
-    .bind(until)
-    .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    if ended == 0 {
-        return Ok(0);
-    }
-    let lost_often: Vec<(String, i64)> = sqlx::query_as(
-        "select id, lost_alone from asset where ready_at is not null and suspect > 0 and lost_alone > $1",
-    )
-    .bind(max_lost)
-    .fetch_all(&mut **tx)
-    .await?;
-    for (asset, lost) in &lost_often {
-        give_up(tx, asset, *lost).await?;
-    }
-    refresh_ready(tx, &json_array(lost_often.iter().map(|(asset, _)| asset))).await?;
-    Ok(ended)
-}
-
-/// Fails an asset for good.
-async fn give_up(tx: &mut Transaction<'_, Sqlite>, asset: &str, lost: i64) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
-         values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
-         on conflict do update set state = 'failed', attempts = excluded.attempts,
-             failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
-    )
-    .bind(asset)
-    .bind(docent_pipelines::pipeline::decoder().to_string())
-    .bind(lost)
-    .bind(given_up(lost))
-    .bind(now())
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
-        .bind(asset)
-        .execute(&mut **tx)
-        .await
-        .map(drop)
-}
-
-async fn end_lease(tx: &mut Transaction<'_, Sqlite>, asset: &AssetId) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update asset set lease_owner = null, lease_until = null, run_began = 0, run_alone = 0 where id = $1",
-    )
-    .bind(asset.as_str())
-    .execute(&mut **tx)
     .await
     .map(drop)
 }

@@ -4,6 +4,7 @@
 //! (a server, and a person deciding on the command line) wait for each other instead of failing.
 
 mod catalog;
+mod leases;
 mod ledger;
 mod record;
 mod reviews;

@@ -3,8 +3,10 @@
 //! The only place that settles a delivery. The order of the walk's writes (vectors before the row, the row before
 //! the ack) makes a crash at any point end in a repeated walk with the same writes.
 
+mod look;
+
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,8 +15,10 @@ use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::decoder;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Pipeline};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
 use futures_util::FutureExt;
+use look::fetch;
+pub(crate) use look::{Seen, look_at};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,8 +28,10 @@ use crate::assets::{AssetSource, FetchError};
 use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
 use crate::progress::Progress;
 use crate::queue::{AnalyzeAsset, Delivery, Job, Queue, QueueError, Submission};
-use crate::store::{Begun, FileStamp, FoundFile, Ledger, Outcome, OutcomeState, Run, Wanted};
-use crate::vectors::VectorIndex;
+use crate::store::{
+    Begun, FileStamp, FoundFile, Ledger, Outcome, OutcomeState, Recorded, Run, StoreError, Wanted,
+};
+use crate::vectors::{IndexError, VectorIndex};
 
 /// The parts of the walk.
 #[derive(Clone)]
@@ -61,14 +67,21 @@ pub struct WalkOptions {
     pub timeout: Duration,
     /// How long work in flight may go on after a shutdown was asked for.
     pub grace: Duration,
+    /// How long a finished analysis waits for a ledger or an index that is away, before its delivery is brought back
+    /// and the work is done again.
+    pub patience: Duration,
 }
 
-/// What is known of an asset after looking at its bytes.
-pub(crate) struct Seen {
-    /// Upright width and height, and the format, once decoded.
-    pub picture: Option<(u32, u32, &'static str)>,
-    pub analysis: Analysis,
+/// How a walk ended.
+enum Walked {
+    /// Its delivery is settled, or comes back by itself.
+    Settled,
+    /// The ledger could not be reached.
+    WithoutLedger,
 }
+
+/// A server that is away is asked at least this often whether it is back.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Walk {
     /// Works until the queue is closed and empty, or until `stop` and then at most the grace period. What is still in
@@ -77,7 +90,11 @@ impl Walk {
         let room = Arc::new(Semaphore::new(self.options.in_flight.max(1)));
         let mut walks = JoinSet::new();
         loop {
-            while walks.try_join_next().is_some() {}
+            while let Some(walked) = walks.try_join_next() {
+                if matches!(walked, Ok(Walked::WithoutLedger)) {
+                    self.wait_for_ledger(stop).await;
+                }
+            }
             let received = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -87,8 +104,9 @@ impl Walk {
                 Ok(Some((delivery, permit))) => {
                     let walk = self.clone();
                     walks.spawn(async move {
-                        walk.settle(delivery).await;
+                        let walked = walk.settle(delivery).await;
                         drop(permit);
+                        walked
                     });
                 }
                 Ok(None) => break,
@@ -104,6 +122,25 @@ impl Walk {
             () = &mut drained => {}
             () = async { stop.cancelled().await; tokio::time::sleep(self.options.grace).await } => {
                 tracing::warn!("the grace period is over; work in flight is handed back");
+            }
+        }
+    }
+
+    /// Nothing can be begun without the ledger; the queue keeps what comes meanwhile.
+    async fn wait_for_ledger(&self, stop: &CancellationToken) {
+        let mut attempt = 0;
+        while !stop.is_cancelled() {
+            let Err(error) = self.ledger.ping().await else { return };
+            attempt += 1;
+            if attempt == 1 {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the ledger is away; waiting for it"
+                );
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.options.retry.delay(attempt, jitter()).min(LONGEST_WAIT)) => {}
             }
         }
     }
@@ -128,13 +165,17 @@ impl Walk {
     }
 
     /// Walks one asset and settles its delivery, whatever happens.
-    async fn settle(&self, delivery: Delivery) {
+    async fn settle(&self, delivery: Delivery) -> Walked {
         let Delivery { job, receipt } = delivery;
         self.progress.in_flight.fetch_add(1, Relaxed);
         let walked = AssertUnwindSafe(self.perform(&job)).catch_unwind().await;
+        let mut outcome = Walked::Settled;
         let disposition = match walked {
             Ok(Ok(())) => Disposition::Ack,
             Ok(Err(error)) => {
+                if matches!(error, WalkError::Store(StoreError::Unavailable { .. })) {
+                    outcome = Walked::WithoutLedger;
+                }
                 tracing::warn!(%job, error = &error as &dyn std::error::Error, "walk interrupted");
                 disposition::of_error(&error, &self.options.retry, jitter())
             }
@@ -160,6 +201,7 @@ impl Walk {
             }
         }
         self.progress.in_flight.fetch_sub(1, Relaxed);
+        outcome
     }
 
     async fn perform(&self, job: &Job) -> Result<(), WalkError> {
@@ -217,15 +259,48 @@ impl Walk {
         let started = Instant::now();
         let wanted: Vec<AnalyzerId> = attempts.keys().copied().collect();
         let Seen { picture, analysis } = self.look(job, bytes, wanted).await;
-        if !analysis.vectors.is_empty() {
-            self.index.upsert(&analysis.vectors).await?;
-        }
         let outcomes = self.outcomes(&analysis, &attempts);
         let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
-        let recorded = self.ledger.record(&run, &analysis, &outcomes).await?;
+        let recorded = self.persist(&run, &analysis, &outcomes).await?;
         self.observe(&job.asset, &analysis, &outcomes, started.elapsed());
         tracing::debug!(asset = %job.asset, ?recorded, "recorded");
         Ok(())
+    }
+
+    /// Vectors, then the row. Both can be repeated, so what a server that is away has not answered is asked again:
+    /// analyzing is what costs.
+    async fn persist(
+        &self,
+        run: &Run,
+        analysis: &Analysis,
+        outcomes: &[Outcome],
+    ) -> Result<Recorded, WalkError> {
+        let deadline = tokio::time::Instant::now() + self.options.patience;
+        let mut attempt = 0;
+        loop {
+            let written = async {
+                if !analysis.vectors.is_empty() {
+                    self.index.upsert(&analysis.vectors).await?;
+                }
+                Ok(self.ledger.record(run, analysis, outcomes).await?)
+            };
+            let error = match written.await {
+                Ok(recorded) => return Ok(recorded),
+                Err(error) => error,
+            };
+            let away = matches!(
+                error,
+                WalkError::Store(StoreError::Unavailable { .. })
+                    | WalkError::Index(IndexError::Unavailable { .. })
+            );
+            attempt += 1;
+            let wait = self.options.retry.delay(attempt, jitter()).min(LONGEST_WAIT);
+            if !away || tokio::time::Instant::now() + wait > deadline {
+                return Err(error);
+            }
+            tracing::warn!(asset = %run.asset, error = &error as &dyn std::error::Error, attempt, "cannot record; waiting");
+            tokio::time::sleep(wait).await;
+        }
     }
 
     fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {
@@ -291,65 +366,6 @@ impl Walk {
             ),
         }
     }
-}
-
-impl Seen {
-    pub(crate) fn failed(failure: Failure) -> Self {
-        Self { picture: None, analysis: Analysis { failures: vec![failure], ..Analysis::default() } }
-    }
-}
-
-/// The bytes of `asset` from the first of `uris` that still has them.
-async fn fetch(source: &dyn AssetSource, asset: &AssetId, uris: &[String]) -> Result<Vec<u8>, Failure> {
-    let mut last = None;
-    for uri in uris {
-        match source.fetch(uri).await {
-            Ok(bytes) if ContentHash::of(&bytes).asset_id() == *asset => return Ok(bytes),
-            Ok(_) => {
-                last = Some(Failure {
-                    analyzer: AnalyzerId::Decode,
-                    kind: FailureKind::Permanent,
-                    reason: format!("fetch {uri}: changed since it was registered; ingest it again"),
-                });
-            }
-            Err(error @ FetchError::Unavailable { .. }) => return Err(disposition::of_fetch(&error)),
-            Err(error) => last = Some(disposition::of_fetch(&error)),
-        }
-    }
-    Err(last.unwrap_or_else(|| Failure {
-        analyzer: AnalyzerId::Decode,
-        kind: FailureKind::Permanent,
-        reason: "fetch: the asset has no place any more".to_owned(),
-    }))
-}
-
-/// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
-/// Keeps that thread busy; `runtime` only waits for the networks' answers.
-pub(crate) fn look_at(
-    runtime: &Handle,
-    pipeline: &Pipeline,
-    asset: &AssetId,
-    bytes: &[u8],
-    limits: &DecodeLimits,
-    wanted: &[AnalyzerId],
-) -> Seen {
-    let start = Instant::now();
-    let permanent = |reason| Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
-    let image = match catch_unwind(|| Image::decode(bytes, limits)) {
-        Ok(Ok(image)) => image,
-        Ok(Err(error)) => return Seen::failed(permanent(error.to_string())),
-        Err(panic) => {
-            return Seen::failed(permanent(format!(
-                "the decoder crashed: {}",
-                panic_message(panic.as_ref())
-            )));
-        }
-    };
-    let decoded = start.elapsed();
-    let mut analysis = runtime.block_on(pipeline.analyze(asset, &image, wanted));
-    analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
-    analysis.completed.insert(AnalyzerId::Decode, decoder());
-    Seen { picture: Some((image.width(), image.height(), image.format().as_str())), analysis }
 }
 
 /// A number in 0..1, different from call to call.

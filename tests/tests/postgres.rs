@@ -1,0 +1,234 @@
+//! What only a shared ledger can get wrong: many processes at once, and servers that come and go.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use docent::queue::Lane;
+use docent::store::{
+    Begun, Catalog, Counts, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState,
+    PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run, StoreError, SuggestionFilter, Wanted,
+};
+use docent_models::ModelRef;
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::suggestion::Claim;
+use docent_pipelines::{
+    Analysis, AnalyzerId, AssetId, Confidence, Kind, Status, Suggestion, VectorRecord, VectorSpace,
+};
+use docent_tests::servers::{Database, PostgresServer};
+use sqlx::{Connection, PgConnection};
+
+const OPTIONS: PostgresOptions = PostgresOptions { connections: 4, events: false };
+const LONG: Duration = Duration::from_secs(3600);
+
+async fn connect(url: &str) -> PostgresStore {
+    PostgresStore::connect(url, OPTIONS).await.expect("connects")
+}
+
+fn wanted() -> Wanted {
+    [(AnalyzerId::Decode, "decoder"), (AnalyzerId::Tags, "tagger")]
+        .map(|(analyzer, id)| (analyzer, ModelRef::new(id, "1")))
+        .into()
+}
+
+fn file(number: u32) -> FoundFile {
+    FoundFile {
+        uri: format!("file:///photos/{number:06}.jpg"),
+        stamp: FileStamp { bytes: 100, modified_ns: 7 },
+        hash: ContentHash::of(&number.to_le_bytes()),
+        lane: Lane::Backfill,
+    }
+}
+
+fn request(owner: &str, limit: u32) -> LeaseRequest {
+    LeaseRequest { owner: owner.to_owned(), limit, duration: LONG, lane: None, wanted: wanted() }
+}
+
+/// Two tags and a vector for an asset.
+fn analysis(asset: &AssetId) -> (Analysis, Vec<Outcome>) {
+    let suggestion = |value: &str| {
+        let claim = Claim {
+            kind: Kind::Tag,
+            value: value.to_owned(),
+            confidence: Confidence::new(0.9),
+            region: None,
+        };
+        Suggestion::new(asset.clone(), AnalyzerId::Tags, claim, ModelRef::new("tagger", "1"))
+    };
+    let vector =
+        VectorRecord::new(asset.clone(), VectorSpace::from_name("picture/p@1"), None, vec![1.0, 0.0]);
+    let analysis = Analysis {
+        suggestions: vec![suggestion("cat"), suggestion("on a\0 mat")],
+        vectors: vec![vector],
+        completed: wanted(),
+        ..Analysis::default()
+    };
+    let done = |(analyzer, model)| Outcome { analyzer, model, state: OutcomeState::Done };
+    (analysis, wanted().into_iter().map(done).collect())
+}
+
+async fn work(store: &PostgresStore, owner: &str) -> Vec<AssetId> {
+    let mut worked = Vec::new();
+    loop {
+        let jobs = store.lease(&request(owner, 7)).await.expect("leases");
+        if jobs.is_empty() {
+            return worked;
+        }
+        for job in jobs {
+            assert!(matches!(store.begin_run(&job, owner).await.expect("begins"), Begun::Run(_)));
+            let (analysis, outcomes) = analysis(&job.asset);
+            let run =
+                Run { asset: job.asset.clone(), owner: owner.to_owned(), picture: Some((3, 2, "jpeg")) };
+            store.record(&run, &analysis, &outcomes).await.expect("records");
+            worked.push(job.asset);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_feeders_share_the_work_and_the_counts_are_right() {
+    const ASSETS: u32 = 400;
+    let database = Database::new().await.expect("a database");
+    let store = connect(database.url()).await;
+    // Registered by several at once, in overlapping portions, in different orders.
+    let mut registering = tokio::task::JoinSet::new();
+    for turn in 0..4 {
+        let url = database.url().to_owned();
+        registering.spawn(async move {
+            let store = connect(&url).await;
+            let mut numbers: Vec<u32> = (0..ASSETS).collect();
+            if turn % 2 == 1 {
+                numbers.reverse();
+            }
+            let mut new = 0;
+            for portion in numbers.chunks(64) {
+                let files: Vec<FoundFile> = portion.iter().map(|&number| file(number)).collect();
+                new += store.register(&files, &wanted()).await.expect("registers").new_assets;
+            }
+            new
+        });
+    }
+    assert_eq!(registering.join_all().await.into_iter().sum::<u64>(), u64::from(ASSETS));
+
+    let mut working = tokio::task::JoinSet::new();
+    for number in 0..6 {
+        let url = database.url().to_owned();
+        working.spawn(async move { work(&connect(&url).await, &format!("worker {number}")).await });
+    }
+    let worked: Vec<AssetId> = working.join_all().await.into_iter().flatten().collect();
+    assert_eq!(worked.len(), ASSETS as usize, "nothing was done twice");
+    assert_eq!(worked.into_iter().collect::<HashSet<_>>().len(), ASSETS as usize);
+
+    let sure =
+        SuggestionFilter { min_confidence: Some(0.5), value: Some("cat".to_owned()), ..Default::default() };
+    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
+    assert_eq!(store.accept_all(&sure, &by).await.expect("accepts"), u64::from(ASSETS));
+    store.requeue(Requeue::All, &wanted(), None).await.expect("requeues");
+    let kept = store.counts(&wanted()).await.expect("counts");
+    assert_eq!(kept, counted(database.url()).await, "what is kept is what is there");
+    assert_eq!(kept.suggestions["accepted"], u64::from(ASSETS));
+    assert_eq!(kept.analyzers[&AnalyzerId::Tags].pending, u64::from(ASSETS));
+    let mut connection = PgConnection::connect(database.url()).await.expect("connects");
+    sqlx::query("select docent_sum_up()").execute(&mut connection).await.expect("sums up");
+    assert_eq!(store.counts(&wanted()).await.expect("counts"), kept);
+    let rows: i64 =
+        sqlx::query_scalar("select count(*) from tally").fetch_one(&mut connection).await.expect("counts");
+    assert!(rows < 20, "{rows} differences are left");
+    let pending = SuggestionFilter { status: Some(Status::Pending), ..Default::default() };
+    assert_eq!(store.count_suggestions(&pending).await.expect("counts"), u64::from(ASSETS));
+    store.close().await;
+}
+
+/// The counts, by counting.
+async fn counted(url: &str) -> Counts {
+    let mut connection = PgConnection::connect(url).await.expect("connects");
+    let mut counts = Counts::default();
+    let mut number = async |sql: &'static str| -> u64 {
+        let n: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("counts");
+        n.unsigned_abs()
+    };
+    counts.assets = number("select count(*) from asset").await;
+    counts.paths = number("select count(*) from asset_path").await;
+    let vectors = number("select count(*) from vector where space = 'picture/p@1'").await;
+    counts.vectors.insert("picture/p@1".to_owned(), vectors);
+    for (status, sql) in [
+        ("accepted", "select count(*) from suggestion where status = 'accepted'"),
+        ("pending", "select count(*) from suggestion where status = 'pending'"),
+    ] {
+        counts.suggestions.insert(status.to_owned(), number(sql).await);
+    }
+    for analyzer in [AnalyzerId::Decode, AnalyzerId::Tags] {
+        let mut work = docent::store::WorkCounts::default();
+        let sql = match analyzer {
+            AnalyzerId::Decode => "select count(*) from work where analyzer = 'decode' and state = 'pending'",
+            _ => "select count(*) from work where analyzer = 'tags' and state = 'pending'",
+        };
+        work.pending = number(sql).await;
+        counts.analyzers.insert(analyzer, work);
+    }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_run_once_however_many_start() {
+    let database = Database::new().await.expect("a database");
+    let mut starting = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let url = database.url().to_owned();
+        starting.spawn(async move { connect(&url).await.ping().await.expect("answers") });
+    }
+    starting.join_all().await;
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let database = Database::new().await.expect("a database");
+    connect(database.url()).await.close().await;
+    let mut connection = PgConnection::connect(database.url()).await.expect("connects");
+    sqlx::query(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'of a later docent', true, '', 0)",
+    )
+    .execute(&mut connection)
+    .await
+    .expect("is written");
+    let Err(refused) = PostgresStore::connect(database.url(), OPTIONS).await else {
+        panic!("a newer schema was opened");
+    };
+    assert!(matches!(refused, StoreError::NewerSchema { found: 9999, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn errors_do_not_tell_credentials() {
+    // Nothing listens on port 1.
+    for url in ["postgres://ada:hunter2@127.0.0.1:1/docent", "postgres://ada:hunter2@nowhere.invalid/docent"]
+    {
+        let Err(error) = PostgresStore::connect(url, OPTIONS).await else { panic!("something listens") };
+        let debug = format!("{error:?}");
+        let text = format!("{debug} {:#}", anyhow::Error::new(error));
+        assert!(!text.contains("hunter2") && !text.contains("ada"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_is_found_again() {
+    if std::env::var_os("DOCENT_TEST_POSTGRES_URL").is_some() {
+        eprintln!("skipped: the server that DOCENT_TEST_POSTGRES_URL names is not ours to stop");
+        return;
+    }
+    let server = Arc::new(PostgresServer::start().expect("starts"));
+    let store = connect(&server.url("postgres")).await;
+    store.register(&[file(1)], &wanted()).await.expect("registers");
+    server.kill();
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable { .. })));
+    server.resume().expect("starts again");
+    let back = async {
+        while store.ping().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), back).await.expect("comes back");
+    // What was committed is there.
+    assert_eq!(work(&store, "later").await.len(), 1);
+    store.close().await;
+}

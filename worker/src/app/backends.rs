@@ -1,0 +1,106 @@
+//! Opens what the configuration names.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use docent_pipelines::{VectorRecord, VectorSpace};
+
+use super::AppError;
+use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
+use crate::queue::{MemoryQueue, Queue, RabbitOptions, RabbitQueue};
+use crate::store::{PostgresOptions, PostgresStore, SqliteStore, Store};
+use crate::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
+
+/// The ledger.
+pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    match config.backends.store() {
+        StoreBackend::Sqlite => {
+            let ledger = config.data_dir.join("ledger.sqlite");
+            let store =
+                SqliteStore::open(&ledger).await.with_context(|| format!("open {}", ledger.display()))?;
+            Ok(Arc::new(store))
+        }
+        StoreBackend::Postgres(url) => {
+            let options =
+                PostgresOptions { connections: config.backends.connections, events: config.backends.events };
+            Ok(Arc::new(PostgresStore::connect(address(&url), options).await?))
+        }
+    }
+}
+
+/// The index, over the ledger's vectors where it is embedded.
+pub(super) fn index(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<Arc<dyn VectorIndex>> {
+    match config.backends.vectors() {
+        IndexBackend::Embedded => {
+            Ok(Arc::new(EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(store))))))
+        }
+        IndexBackend::Qdrant(url) => {
+            let mut options = QdrantOptions::new(address(&url));
+            options.api_key = config.backends.vectors_key.reveal().map(str::to_owned);
+            Ok(Arc::new(QdrantIndex::connect(options)?))
+        }
+    }
+}
+
+/// The queue; `room` jobs may wait in each lane of one that is in memory.
+pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Arc<dyn Queue>> {
+    match config.backends.queue() {
+        QueueBackend::Memory => Ok(Arc::new(MemoryQueue::new(room))),
+        QueueBackend::Rabbit(url) => {
+            let prefetch = u16::try_from(config.in_flight()).unwrap_or(u16::MAX);
+            let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
+            let options = RabbitOptions::new(address(&url), prefetch, capacity);
+            Ok(Arc::new(RabbitQueue::connect(options).await?))
+        }
+    }
+}
+
+fn address(url: &Secret) -> &str {
+    url.reveal().unwrap_or_default()
+}
+
+/// Takes the directory's lock and leaves this process's number in it, for whoever finds it taken.
+pub(super) fn lock(directory: &Path) -> anyhow::Result<File> {
+    let path = directory.join("lock");
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)
+                .and_then(|()| write!(file, "{}", std::process::id()))
+                .with_context(|| format!("write {}", path.display()))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let holder = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
+            let holder = holder.ok().and_then(|_| text.trim().parse().ok());
+            Err(AppError::InUse { directory: directory.to_path_buf(), holder }.into())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// The ledger as the embedded index reads it.
+struct LedgerVectors(Arc<dyn Store>);
+
+#[async_trait]
+impl VectorSource for LedgerVectors {
+    async fn vectors_after(
+        &self,
+        space: &VectorSpace,
+        sequence: i64,
+        limit: u32,
+    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
+        Ok(self.0.vectors_after(space, sequence, limit).await?)
+    }
+}

@@ -1,0 +1,266 @@
+//! Registers what lies in folders, and analyzes it here or leaves that to the workers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use docent_models::ModelRef;
+use docent_pipelines::{AnalyzerId, Pipeline};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{App, backends};
+use crate::config::QueueBackend;
+use crate::progress::Progress;
+use crate::scanner::{Scan, Scanner};
+use crate::shutdown::Shutdown;
+use crate::store::Wanted;
+
+/// What to ingest.
+#[derive(Debug, Clone)]
+pub struct IngestRequest {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// Only these analyzers; the rest stays missing in the ledger.
+    pub only: Option<Vec<AnalyzerId>>,
+    /// Where workers do the work: do not end before they have done it.
+    pub wait: bool,
+}
+
+/// What an ingest did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct IngestSummary {
+    /// Files seen.
+    pub found: u64,
+    /// Files that are plainly no pictures.
+    pub skipped: u64,
+    /// Hidden files and folders, left out.
+    pub hidden: u64,
+    /// Files known from before.
+    pub unchanged: u64,
+    /// How many files and folders could not be read …
+    pub unreadable_count: u64,
+    /// … and the first of them: path and reason.
+    pub unreadable: Vec<(String, String)>,
+    /// Contents never seen before.
+    pub new_assets: u64,
+    /// Places never seen before, or with other content than before.
+    pub new_paths: u64,
+    /// Assets analyzed now, everything done. Where workers do the work and it was waited for: what they finished.
+    pub analyzed: u64,
+    /// Assets analyzed now, here, with something failed for good.
+    pub failed: u64,
+    /// Assets that still wait for work, if it was interrupted or is left to workers.
+    pub remaining: u64,
+    /// The work is left to workers.
+    pub queued: bool,
+    /// It was asked to stop.
+    pub interrupted: bool,
+    /// Wall time in seconds.
+    pub elapsed_seconds: f64,
+    /// What each network did.
+    pub networks: Vec<NetworkUsage>,
+}
+
+/// What a network did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct NetworkUsage {
+    /// The network.
+    pub model: ModelRef,
+    /// Inputs answered.
+    pub inputs: u64,
+    /// Calls.
+    pub batches: u64,
+    /// Processor time inside it.
+    pub cpu_seconds: f64,
+}
+
+/// Jobs that wait in the queue per place in flight: enough that no consumer waits for the feeder.
+pub(super) const QUEUED_PER_PLACE: usize = 4;
+/// Workers are asked so often how far they are.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl App {
+    /// Registers what lies at the given places. Analyzes what is new until done or asked to stop, or leaves that to the
+    /// workers where the queue is shared.
+    pub async fn ingest(
+        &self,
+        request: IngestRequest,
+        progress: Arc<Progress>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<IngestSummary> {
+        for path in &request.paths {
+            std::fs::symlink_metadata(path).with_context(|| format!("ingest {}", path.display()))?;
+        }
+        self.run(request.only, Some(request.paths), request.wait, progress, shutdown).await
+    }
+
+    /// Analyzes what is pending, until done or asked to stop, or waits until the workers have done it.
+    pub async fn work(
+        &self,
+        only: Option<Vec<AnalyzerId>>,
+        wait: bool,
+        progress: Arc<Progress>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<IngestSummary> {
+        self.run(only, None, wait, progress, shutdown).await
+    }
+
+    /// Whether workers do what this process registers.
+    pub fn has_workers(&self) -> bool {
+        matches!(self.config.backends.queue(), QueueBackend::Rabbit(_))
+    }
+
+    async fn run(
+        &self,
+        only: Option<Vec<AnalyzerId>>,
+        scan: Option<Vec<PathBuf>>,
+        wait: bool,
+        progress: Arc<Progress>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<IngestSummary> {
+        let started = Instant::now();
+        let wanted = self.wanted(only.as_deref())?;
+        let stop = shutdown.token().clone();
+        progress.to_do.store(self.store.outstanding(&wanted).await?.assets, Relaxed);
+        let wake = Arc::new(Notify::new());
+        // Says that the scan is over.
+        let complete = CancellationToken::new();
+        let scanner = Scanner {
+            ledger: self.ledger(),
+            wanted: wanted.clone(),
+            follow_symlinks: self.config.assets.follow_symlinks,
+            progress: Arc::clone(&progress),
+            wake: Arc::clone(&wake),
+        };
+        let scanning = async {
+            let scan = match scan {
+                Some(paths) => scanner.scan(paths, &stop).await,
+                None => Ok(Scan::default()),
+            };
+            complete.cancel();
+            wake.notify_one();
+            scan
+        };
+        let working = async {
+            match (self.has_workers(), wait) {
+                (false, _) => self.work_off(&wanted, &progress, &wake, &stop, &complete).await,
+                (true, true) => self.follow(&wanted, &progress, &stop, &complete).await,
+                (true, false) => Ok(Vec::new()),
+            }
+        };
+        let (scan, worked) = tokio::join!(scanning, working);
+        let scan = scan?;
+        let networks = worked?;
+        let left = self.store.outstanding(&wanted).await?;
+        let counted = progress.snapshot();
+        Ok(IngestSummary {
+            found: counted.found,
+            skipped: counted.skipped,
+            hidden: counted.hidden,
+            unchanged: counted.unchanged,
+            unreadable_count: counted.unreadable,
+            unreadable: scan
+                .unreadable
+                .into_iter()
+                .map(|(path, reason)| (path.to_string_lossy().into_owned(), reason))
+                .collect(),
+            new_assets: scan.registered.new_assets,
+            new_paths: scan.registered.new_paths,
+            analyzed: counted.done,
+            failed: counted.failed,
+            remaining: left.assets,
+            queued: self.has_workers(),
+            interrupted: stop.is_cancelled(),
+            elapsed_seconds: started.elapsed().as_secs_f64(),
+            networks,
+        })
+    }
+
+    /// Runs feeder and consumer. Loads the networks only once there is work for them.
+    async fn work_off(
+        &self,
+        wanted: &Wanted,
+        progress: &Arc<Progress>,
+        wake: &Arc<Notify>,
+        stop: &CancellationToken,
+        complete: &CancellationToken,
+    ) -> anyhow::Result<Vec<NetworkUsage>> {
+        if !self.wait_for_work(wanted, wake, stop, complete).await? {
+            return Ok(Vec::new());
+        }
+        let analyzers: Vec<AnalyzerId> =
+            wanted.keys().copied().filter(|&id| id != AnalyzerId::Decode).collect();
+        let pipeline = Arc::new(self.pipeline(analyzers).await?);
+        let queue = backends::queue(&self.config, self.config.in_flight() * QUEUED_PER_PLACE).await?;
+        let feeder = self.feeder(&queue, wanted, wake);
+        let walk = self.walk(&queue, pipeline, progress);
+        tokio::join!(feeder.run(stop, complete), walk.run(stop));
+        // What this process still holds, it gives back.
+        self.store.hand_back_all(&feeder.owner).await?;
+        self.store.hand_back_all(&self.owner).await?;
+        let networks = usage(&walk.pipeline);
+        // Their threads end with the networks' last handle; that wait belongs on a thread that may block.
+        drop(tokio::task::spawn_blocking(move || drop(walk)).await);
+        Ok(networks)
+    }
+
+    /// Whether there is anything to do, as soon as that is known.
+    async fn wait_for_work(
+        &self,
+        wanted: &Wanted,
+        wake: &Notify,
+        stop: &CancellationToken,
+        complete: &CancellationToken,
+    ) -> anyhow::Result<bool> {
+        loop {
+            let scanned = complete.is_cancelled();
+            if self.store.outstanding(wanted).await?.assets > 0 {
+                return Ok(true);
+            }
+            if scanned || stop.is_cancelled() {
+                return Ok(false);
+            }
+            tokio::select! {
+                () = wake.notified() => {}
+                () = complete.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Looks on while workers do the work, until it is done or `stop`.
+    async fn follow(
+        &self,
+        wanted: &Wanted,
+        progress: &Progress,
+        stop: &CancellationToken,
+        complete: &CancellationToken,
+    ) -> anyhow::Result<Vec<NetworkUsage>> {
+        loop {
+            // Read before the ledger is asked: what was registered until then is in its answer.
+            let scanned = complete.is_cancelled();
+            let left = self.store.outstanding(wanted).await?.assets;
+            progress.follow(left);
+            if stop.is_cancelled() || (scanned && left == 0) {
+                return Ok(Vec::new());
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+}
+
+fn usage(pipeline: &Pipeline) -> Vec<NetworkUsage> {
+    let of = |(model, usage): (ModelRef, docent_pipelines::executor::Usage)| NetworkUsage {
+        model,
+        inputs: usage.inputs,
+        batches: usage.batches,
+        cpu_seconds: usage.cpu.as_secs_f64(),
+    };
+    pipeline.usage().into_iter().map(of).collect()
+}

@@ -1,0 +1,223 @@
+//! The composition root: the only place that names concrete backends.
+
+mod backends;
+mod ingest;
+pub mod worker;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use docent_models::Pack;
+use docent_models::session::init_runtime;
+use docent_pipelines::pipeline::models_of;
+use docent_pipelines::{AnalyzerId, Pipeline};
+pub use ingest::{IngestRequest, IngestSummary, NetworkUsage};
+use tokio::sync::Notify;
+
+use crate::assets::{AssetSource, FileSource};
+use crate::config::{Config, QueueBackend, StoreBackend};
+use crate::consumer::{Walk, WalkOptions};
+use crate::feeder::Feeder;
+use crate::progress::Progress;
+use crate::queue::{Queue, QueueError};
+use crate::search::{Search, SearchOptions};
+use crate::store::{Catalog, Ledger, Store, StoreError, Wanted};
+use crate::vectors::{IndexError, VectorIndex};
+
+/// Whether a command needs the data directory for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It reads, or writes single rows that the ledger guards.
+    Shared,
+    /// It walks assets or serves: no other such process may run on the directory.
+    Exclusive,
+}
+
+/// Everything a command works with.
+pub struct App {
+    config: Config,
+    store: Arc<dyn Store>,
+    index: Arc<dyn VectorIndex>,
+    source: Arc<dyn AssetSource>,
+    pack: Arc<Pack>,
+    owner: String,
+    /// Held as long as the app lives; the system lets go of it when the process ends, however it ends.
+    _lock: Option<File>,
+}
+
+/// The directory is taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Another process has the data directory.
+    #[error("the data directory {} is in use by another docent{}", directory.display(), holder.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// The other process, if it left its number.
+        holder: Option<u32>,
+    },
+}
+
+/// A feeder that dies between its lease and the broker's confirmation holds the asset this long.
+const UNPUBLISHED: Duration = Duration::from_secs(60);
+/// A finished analysis waits this long for a ledger or an index that is away. Restarting a server takes less, and a run
+/// keeps its lease longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+impl App {
+    /// Opens the data directory and connects to the servers there are; loads no model.
+    pub async fn open(config: Config, access: Access) -> anyhow::Result<Self> {
+        let directory = &config.data_dir;
+        let shared = matches!(config.backends.store(), StoreBackend::Postgres(_));
+        // A shared ledger is guarded by its server.
+        let lock = if shared {
+            None
+        } else {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("create the data directory {}", directory.display()))?;
+            (access == Access::Exclusive).then(|| backends::lock(directory)).transpose()?
+        };
+        let pack = Arc::new(Pack::open(&config.models_dir)?);
+        let store = backends::store(&config).await?;
+        let index = backends::index(&config, &store)?;
+        let source = Arc::new(FileSource { max_bytes: config.assets.max_bytes });
+        if lock.is_some() {
+            let lost = store.recover(config.work.max_lost_runs).await?;
+            if lost > 0 {
+                tracing::info!(lost, "work of an earlier process goes on");
+            }
+        }
+        store.give_up_after(config.work.max_lost_runs);
+        let owner = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+        Ok(Self { config, store, index, source, pack, owner, _lock: lock })
+    }
+
+    /// The ledger.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// The index.
+    pub fn index(&self) -> Arc<dyn VectorIndex> {
+        Arc::clone(&self.index)
+    }
+
+    fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.store) as Arc<dyn Ledger>
+    }
+
+    /// What moves work of this process's ledger to `queue`.
+    fn feeder(&self, queue: &Arc<dyn Queue>, wanted: &Wanted, wake: &Arc<Notify>) -> Feeder {
+        let timeout = Duration::from_secs(self.config.work.timeout_seconds);
+        let lease = timeout * (ingest::QUEUED_PER_PLACE as u32 + 2);
+        let (lane_length, first_lease) = match self.config.backends.queue() {
+            QueueBackend::Memory => (self.config.in_flight() * ingest::QUEUED_PER_PLACE, lease),
+            QueueBackend::Rabbit(_) => (self.config.backends.lane_capacity, UNPUBLISHED.min(lease)),
+        };
+        Feeder {
+            ledger: self.ledger(),
+            queue: Arc::clone(queue),
+            wanted: wanted.clone(),
+            // What it leased waits in the queue and stays there when this process ends; see `hand_back_all`.
+            owner: format!("{}/feeder", self.owner),
+            lane_length,
+            lease,
+            first_lease,
+            retry: self.config.retry_policy(),
+            wake: Arc::clone(wake),
+        }
+    }
+
+    /// What takes jobs from `queue`.
+    fn walk(&self, queue: &Arc<dyn Queue>, pipeline: Arc<Pipeline>, progress: &Arc<Progress>) -> Walk {
+        Walk {
+            queue: Arc::clone(queue),
+            ledger: self.ledger(),
+            index: Arc::clone(&self.index),
+            source: Arc::clone(&self.source),
+            pipeline,
+            progress: Arc::clone(progress),
+            options: WalkOptions {
+                owner: self.owner.clone(),
+                in_flight: self.config.in_flight(),
+                decode: self.config.decode_limits(),
+                retry: self.config.retry_policy(),
+                timeout: Duration::from_secs(self.config.work.timeout_seconds),
+                grace: Duration::from_secs(self.config.work.grace_seconds),
+                patience: PATIENCE,
+            },
+        }
+    }
+
+    /// The configuration the app was opened with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The models.
+    pub fn pack(&self) -> &Arc<Pack> {
+        &self.pack
+    }
+
+    /// Where bytes come from.
+    pub fn source(&self) -> &Arc<dyn AssetSource> {
+        &self.source
+    }
+
+    /// The analyzers that are enabled, or those in `only`, with the model each works by.
+    pub fn wanted(&self, only: Option<&[AnalyzerId]>) -> anyhow::Result<Wanted> {
+        let analyzers = only.unwrap_or(&self.config.analyzers.enabled);
+        Ok(models_of(&self.pack, analyzers, &self.config.pipeline_options())?)
+    }
+
+    /// Searches by words and likeness.
+    pub fn search(&self) -> Search {
+        let options = SearchOptions {
+            onnxruntime: self.config.onnxruntime.clone(),
+            session: self.config.pipeline_options().session,
+            decode: self.config.decode_limits(),
+        };
+        let catalog: Arc<dyn Catalog> = Arc::clone(&self.store) as Arc<dyn Catalog>;
+        Search::new(catalog, Arc::clone(&self.index), Arc::clone(&self.pack), options)
+    }
+
+    /// Closes the ledger.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+
+    /// Loads the networks of `analyzers`.
+    pub async fn pipeline(&self, analyzers: Vec<AnalyzerId>) -> anyhow::Result<Pipeline> {
+        load_pipeline(&self.config, Arc::clone(&self.pack), analyzers).await
+    }
+}
+
+/// Which server is away, if that is why something failed.
+fn away(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if let Some(StoreError::Unavailable { .. }) = cause.downcast_ref::<StoreError>() {
+            return Some("store");
+        }
+        if let Some(QueueError::Unavailable { .. }) = cause.downcast_ref::<QueueError>() {
+            return Some("queue");
+        }
+        matches!(cause.downcast_ref(), Some(IndexError::Unavailable { .. })).then_some("vectors")
+    })
+}
+
+/// Loads the networks of `analyzers`, off the async threads.
+pub(crate) async fn load_pipeline(
+    config: &Config,
+    pack: Arc<Pack>,
+    analyzers: Vec<AnalyzerId>,
+) -> anyhow::Result<Pipeline> {
+    let (library, options) = (config.onnxruntime.clone(), config.pipeline_options());
+    let load = move || {
+        init_runtime(library.as_deref())?;
+        Pipeline::load(&pack, &analyzers, &options)
+    };
+    Ok(tokio::task::spawn_blocking(load).await.context("load the models")??)
+}

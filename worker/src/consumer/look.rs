@@ -1,0 +1,84 @@
+//! Looking at one asset's bytes: fetch, decode, analyze. Never fails; what goes wrong is part of the analysis.
+
+use std::panic::catch_unwind;
+use std::time::Instant;
+
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::executor::panic_message;
+use docent_pipelines::image::DecodeLimits;
+use docent_pipelines::pipeline::decoder;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Pipeline};
+use tokio::runtime::Handle;
+
+use crate::assets::{AssetSource, FetchError};
+use crate::disposition;
+
+/// What is known of an asset after looking at its bytes.
+pub(crate) struct Seen {
+    /// Upright width and height, and the format, once decoded.
+    pub picture: Option<(u32, u32, &'static str)>,
+    pub analysis: Analysis,
+}
+
+impl Seen {
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self { picture: None, analysis: Analysis { failures: vec![failure], ..Analysis::default() } }
+    }
+}
+
+/// The bytes of `asset` from the first of `uris` that still has them.
+pub(super) async fn fetch(
+    source: &dyn AssetSource,
+    asset: &AssetId,
+    uris: &[String],
+) -> Result<Vec<u8>, Failure> {
+    let mut last = None;
+    for uri in uris {
+        match source.fetch(uri).await {
+            Ok(bytes) if ContentHash::of(&bytes).asset_id() == *asset => return Ok(bytes),
+            Ok(_) => {
+                last = Some(Failure {
+                    analyzer: AnalyzerId::Decode,
+                    kind: FailureKind::Permanent,
+                    reason: format!("fetch {uri}: changed since it was registered; ingest it again"),
+                });
+            }
+            Err(error @ FetchError::Unavailable { .. }) => return Err(disposition::of_fetch(&error)),
+            Err(error) => last = Some(disposition::of_fetch(&error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Failure {
+        analyzer: AnalyzerId::Decode,
+        kind: FailureKind::Permanent,
+        reason: "fetch: the asset has no place any more".to_owned(),
+    }))
+}
+
+/// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
+/// Keeps that thread busy; `runtime` only waits for the networks' answers.
+pub(crate) fn look_at(
+    runtime: &Handle,
+    pipeline: &Pipeline,
+    asset: &AssetId,
+    bytes: &[u8],
+    limits: &DecodeLimits,
+    wanted: &[AnalyzerId],
+) -> Seen {
+    let start = Instant::now();
+    let permanent = |reason| Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
+    let image = match catch_unwind(|| Image::decode(bytes, limits)) {
+        Ok(Ok(image)) => image,
+        Ok(Err(error)) => return Seen::failed(permanent(error.to_string())),
+        Err(panic) => {
+            return Seen::failed(permanent(format!(
+                "the decoder crashed: {}",
+                panic_message(panic.as_ref())
+            )));
+        }
+    };
+    let decoded = start.elapsed();
+    let mut analysis = runtime.block_on(pipeline.analyze(asset, &image, wanted));
+    analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
+    analysis.completed.insert(AnalyzerId::Decode, decoder());
+    Seen { picture: Some((image.width(), image.height(), image.format().as_str())), analysis }
+}
