@@ -61,8 +61,12 @@ impl Place {
     /// Leaves nothing on a broker that lives longer than the test.
     pub async fn clean(&self) {
         let other = self.other().await;
-        for name in ["interactive", "backfill", "dead"] {
-            let name = other.name(name).into();
+        let delays = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].map(|seconds| format!(".delay.{seconds}s"));
+        let suffixes = || delays.iter().map(String::as_str).chain([""]);
+        let lanes = ["interactive", "backfill"].into_iter();
+        let lanes = lanes.flat_map(|lane| suffixes().map(move |suffix| format!("{lane}{suffix}")));
+        for name in lanes.chain(["dead".to_owned()]) {
+            let name = other.name(&name).into();
             let _ = other.channel.queue_delete(name, QueueDeleteOptions::default()).await;
         }
         for name in ["dead", "events"] {

@@ -17,7 +17,7 @@ mod topology;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
@@ -356,7 +356,7 @@ impl RabbitQueue {
                 }
             }
         }
-        let queue = self.shared.names.delay(lane, delay, SystemTime::now());
+        let queue = self.shared.names.delay(lane, delay);
         session.declare_delay(&queue.name, queue.arguments).await?;
         // Before it is there, so that nobody sees it nowhere.
         self.shared.state().delayed(lane, queue.name.clone(), queue.waits);
