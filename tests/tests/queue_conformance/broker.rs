@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use docent::queue::{RabbitOptions, RabbitQueue};
+use docent::queue::{AnalyzeAsset, Job, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::LIMIT;
 use docent_tests::servers::{Lanes, RabbitServer};
 use lapin::message::BasicGetMessage;
@@ -12,6 +12,8 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+
+use crate::proxy::Proxy;
 
 /// Names of one's own on a broker.
 pub struct Place {
@@ -44,6 +46,20 @@ impl Place {
     pub fn options(&self) -> RabbitOptions {
         let prefix = self.lanes.prefix().to_owned();
         RabbitOptions { prefix, ..RabbitOptions::new(self.lanes.url(), 8, 100) }
+    }
+
+    /// Host and port of the broker.
+    pub fn server(&self) -> String {
+        let url = url::Url::parse(self.url()).expect("a URL");
+        format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672))
+    }
+
+    /// The same options, by way of a proxy.
+    pub fn options_through(&self, proxy: &Proxy) -> RabbitOptions {
+        let mut url = url::Url::parse(self.url()).expect("a URL");
+        url.set_host(Some("127.0.0.1")).expect("a host");
+        url.set_port(Some(proxy.port())).expect("a port");
+        RabbitOptions { url: url.into(), ..self.options() }
     }
 
     pub async fn queue(&self) -> RabbitQueue {
@@ -142,4 +158,23 @@ pub fn header(message: &BasicGetMessage, name: &str) -> String {
         Some(AMQPValue::LongString(text)) => text.to_string(),
         other => panic!("the header {name} is {other:?}"),
     }
+}
+
+/// The job of the ledger that a delivery carries.
+pub fn leased(job: Job) -> AnalyzeAsset {
+    match job {
+        Job::Analyze(job) => job,
+        Job::Submit(submission) => panic!("not a job of the ledger: {submission:?}"),
+    }
+}
+
+/// Everything that an error says.
+pub fn words(error: &QueueError) -> String {
+    let mut words = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push_str(&format!(" {cause}"));
+        source = cause.source();
+    }
+    words
 }
