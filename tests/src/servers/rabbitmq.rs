@@ -53,7 +53,7 @@ while read -r name group; do
     epmd) epmd=$group ;;
     esac
 done
-for group in $node $epmd; do [ "$group" = 0 ] || kill -KILL -- "-$group"; done 2>/dev/null
+for group in $node $epmd; do [ "$group" = 0 ] || kill -s KILL -- "-$group"; done 2>/dev/null
 rm -rf "$1"
 "#;
 
@@ -114,12 +114,10 @@ impl RabbitServer {
             path.join("rabbitmq.conf"),
             "vm_memory_high_watermark.relative = 0.3\ndisk_free_limit.absolute = 50MB\n",
         )?;
-        // A retry that was between two queues when the broker died is sent once more after this time; three minutes is
-        // the broker's own.
-        std::fs::write(
-            path.join("advanced.config"),
-            "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].\n",
-        )?;
+        // A node that has just started may not find the queue that a delayed message goes back to, and then tries again
+        // after this time; the usual one is three minutes.
+        let advanced = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 3000}]}].";
+        std::fs::write(path.join("advanced.config"), advanced)?;
         let ports = Ports { amqp: free_low_port()?, distribution: free_low_port()?, epmd: free_low_port()? };
         let mut epmd = Command::new("epmd");
         epmd.args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()]);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use docent::queue::{RabbitOptions, RabbitQueue};
+use docent::queue::{AnalyzeAsset, Job, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::LIMIT;
 use docent_tests::servers::{Lanes, RabbitServer};
 use lapin::message::BasicGetMessage;
@@ -12,6 +12,8 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+
+use crate::proxy::Proxy;
 
 /// Names of one's own on a broker.
 pub struct Place {
@@ -46,6 +48,20 @@ impl Place {
         RabbitOptions { prefix, ..RabbitOptions::new(self.lanes.url(), 8, 100) }
     }
 
+    /// Host and port of the broker.
+    pub fn server(&self) -> String {
+        let url = url::Url::parse(self.url()).expect("a URL");
+        format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672))
+    }
+
+    /// The same options, by way of a proxy.
+    pub fn options_through(&self, proxy: &Proxy) -> RabbitOptions {
+        let mut url = url::Url::parse(self.url()).expect("a URL");
+        url.set_host(Some("127.0.0.1")).expect("a host");
+        url.set_port(Some(proxy.port())).expect("a port");
+        RabbitOptions { url: url.into(), ..self.options() }
+    }
+
     pub async fn queue(&self) -> RabbitQueue {
         RabbitQueue::connect(self.options()).await.expect("connects")
     }
@@ -61,8 +77,12 @@ impl Place {
     /// Leaves nothing on a broker that lives longer than the test.
     pub async fn clean(&self) {
         let other = self.other().await;
-        for name in ["interactive", "backfill", "dead"] {
-            let name = other.name(name).into();
+        let delays = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].map(|seconds| format!(".delay.{seconds}s"));
+        let suffixes = || delays.iter().map(String::as_str).chain([""]);
+        let lanes = ["interactive", "backfill"].into_iter();
+        let lanes = lanes.flat_map(|lane| suffixes().map(move |suffix| format!("{lane}{suffix}")));
+        for name in lanes.chain(["dead".to_owned()]) {
+            let name = other.name(&name).into();
             let _ = other.channel.queue_delete(name, QueueDeleteOptions::default()).await;
         }
         for name in ["dead", "events"] {
@@ -138,4 +158,23 @@ pub fn header(message: &BasicGetMessage, name: &str) -> String {
         Some(AMQPValue::LongString(text)) => text.to_string(),
         other => panic!("the header {name} is {other:?}"),
     }
+}
+
+/// The job of the ledger that a delivery carries.
+pub fn leased(job: Job) -> AnalyzeAsset {
+    match job {
+        Job::Analyze(job) => job,
+        Job::Submit(submission) => panic!("not a job of the ledger: {submission:?}"),
+    }
+}
+
+/// Everything that an error says.
+pub fn words(error: &QueueError) -> String {
+    let mut words = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push_str(&format!(" {cause}"));
+        source = cause.source();
+    }
+    words
 }

@@ -2,6 +2,7 @@
 
 mod broker;
 mod messages;
+mod outages;
 mod proxy;
 mod rabbitmq;
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{Lane, QueueError};
 use super::address::Address;
 use super::session::{Fault, Published, Session, Subscription};
-use super::state::{Arrived, State, republished};
+use super::state::{Arrived, State, read, republished};
 use super::topology::{Names, lane_name};
 
 /// Callers wait so long for a lost connection to come back before they are told.
@@ -225,13 +225,12 @@ impl Shared {
             // The queue was deleted: a new connection makes it anew.
             None => return Err(Fault::Lost(anyhow!("the broker ended the subscription to a lane"))),
         };
-        match Arrived::read(message, lane) {
-            Ok(message) => {
-                self.state().arrive(message);
+        match read(&message, lane) {
+            Ok(job) => {
+                self.state().arrive(Arrived { job, lane, message });
                 self.changed.notify_waiters();
             }
-            Err(refused) => {
-                let (message, error) = *refused;
+            Err(error) => {
                 tracing::warn!(lane = lane_name(lane), %error, "a message is none of docent's; sent to the dead letters");
                 self.bury(session, &message, lane, &error.to_string()).await?;
                 // If this fails, it comes again, and once more to the dead letters.

@@ -11,37 +11,33 @@
 
 mod address;
 mod keeper;
+mod publishing;
 mod session;
+mod settling;
 mod state;
 mod topology;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
-use lapin::BasicProperties;
-use lapin::options::BasicAckOptions;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use self::address::Address;
 use self::keeper::{Shared, unavailable};
-use self::session::{Fault, Published, Session};
+use self::publishing::failed;
 use self::state::Arrived;
 use self::topology::Names;
 use super::message::encode;
 use super::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 
-/// A full lane is tried again after a pause between these.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(500));
 /// A closed queue is empty when it was seen empty so often in a row: a message between two queues is in neither.
 const SEEN_EMPTY: u32 = 3;
 /// Between two looks at a closed queue.
 const LOOK: Duration = Duration::from_millis(100);
-/// A connection that fails at the same message so often is not to blame.
-const ATTEMPTS: u32 = 3;
 /// The broker answers whether it is there within this time.
 const PING: Duration = Duration::from_secs(5);
 
@@ -132,102 +128,6 @@ impl EventPublisher {
     }
 }
 
-impl Shared {
-    /// Publishes and waits, while the queue is full or the connection is replaced, until the broker has the message.
-    async fn publish(
-        &self,
-        operation: &'static str,
-        exchange: &str,
-        key: &str,
-        must_arrive: bool,
-        body: &[u8],
-    ) -> Result<(), QueueError> {
-        let mut pause = PAUSES.0;
-        let mut failures = 0;
-        loop {
-            let session = self.session(operation).await?;
-            let fault = match session.publish(exchange, key, must_arrive, json(), body).await {
-                Ok(Published::Taken) => return Ok(()),
-                Ok(Published::Full) => {
-                    tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-                    pause = (pause * 2).min(PAUSES.1);
-                    continue;
-                }
-                Ok(Published::Nowhere) => Fault::Lost(anyhow!("the queue '{key}' is gone")),
-                Err(fault) => fault,
-            };
-            // Perhaps the broker has it all the same: then it is delivered twice, which is better than never.
-            failures += 1;
-            if session.is_blocked() {
-                return Err(unavailable(operation, anyhow!("the broker is short of memory or disk")));
-            }
-            session.give_up();
-            if failures == ATTEMPTS {
-                return Err(failed(operation, fault));
-            }
-        }
-    }
-
-    /// The message of a delivery and the connection it came over; in flight again when the guard is dropped unsettled.
-    fn begin_to_settle(&self, receipt: Receipt) -> Result<Settling<'_>, QueueError> {
-        let mut state = self.state();
-        let session = state.session.clone();
-        match (session, state.begin_to_settle(receipt)) {
-            (Some(session), Some(message)) => {
-                Ok(Settling { shared: self, receipt, message, session, settled: false })
-            }
-            _ => Err(QueueError::NotInFlight(receipt)),
-        }
-    }
-}
-
-/// A delivery that somebody settles.
-struct Settling<'a> {
-    shared: &'a Shared,
-    receipt: Receipt,
-    message: Arc<Arrived>,
-    session: Arc<Session>,
-    settled: bool,
-}
-
-impl Settling<'_> {
-    /// Tells the broker. If the connection is gone the broker never hears it, and the message comes again.
-    async fn ack(mut self) -> Result<(), QueueError> {
-        let told = self.message.message.acker.ack(BasicAckOptions::default()).await;
-        self.settled = true;
-        let was_in_flight = self.shared.state().settled(self.receipt);
-        self.shared.changed.notify_waiters();
-        match told {
-            Ok(true) if was_in_flight => Ok(()),
-            _ => Err(QueueError::NotInFlight(self.receipt)),
-        }
-    }
-
-    /// An error before the broker was told.
-    fn failed(self, operation: &'static str, fault: Fault) -> QueueError {
-        if self.session.is_open() { failed(operation, fault) } else { QueueError::NotInFlight(self.receipt) }
-    }
-}
-
-impl Drop for Settling<'_> {
-    fn drop(&mut self) {
-        if !self.settled {
-            self.shared.state().not_settled(self.receipt);
-        }
-    }
-}
-
-fn json() -> BasicProperties {
-    BasicProperties::default().with_content_type("application/json".into())
-}
-
-fn failed(operation: &'static str, fault: Fault) -> QueueError {
-    match fault {
-        Fault::Lost(source) => unavailable(operation, source),
-        Fault::Misfit(reason) => QueueError::Unusable { reason },
-    }
-}
-
 #[async_trait]
 impl Queue for RabbitQueue {
     async fn publish(&self, job: AnalyzeAsset) -> Result<(), QueueError> {
@@ -278,7 +178,7 @@ impl Queue for RabbitQueue {
     /// come back as a redelivery, and not alone if it was not alone before.
     async fn retry(&self, receipt: Receipt, delay: Duration) -> Result<(), QueueError> {
         let settling = self.shared.begin_to_settle(receipt)?;
-        match self.send_back(&settling, delay).await {
+        match settling.send_back(delay).await {
             Ok(()) => settling.ack().await,
             Err(fault) => Err(settling.failed("retry", fault)),
         }
@@ -340,35 +240,6 @@ impl Queue for RabbitQueue {
 }
 
 impl RabbitQueue {
-    /// Publishes a message again, to come back after `delay`.
-    async fn send_back(&self, settling: &Settling<'_>, delay: Duration) -> Result<(), Fault> {
-        let Settling { message, session, .. } = settling;
-        let (lane, body) = (message.lane, &message.message.data);
-        if delay.is_zero() {
-            let queue = self.shared.names.lane(lane);
-            match session.publish("", &queue, true, message.for_retry(), body).await? {
-                Published::Taken => return Ok(()),
-                // Nobody makes room while everybody waits for it: let it wait where there is room.
-                Published::Full => {}
-                Published::Nowhere => {
-                    session.give_up();
-                    return Err(Fault::Lost(anyhow!("the queue '{queue}' is gone")));
-                }
-            }
-        }
-        let queue = self.shared.names.delay(lane, delay, SystemTime::now());
-        session.declare_delay(&queue.name, queue.arguments).await?;
-        // Before it is there, so that nobody sees it nowhere.
-        self.shared.state().delayed(lane, queue.name.clone(), queue.waits);
-        match session.publish("", &queue.name, true, message.for_retry(), body).await? {
-            Published::Taken => Ok(()),
-            Published::Full | Published::Nowhere => {
-                session.give_up();
-                Err(Fault::Lost(anyhow!("the queue '{}' takes nothing", queue.name)))
-            }
-        }
-    }
-
     async fn is_empty(&self) -> Result<bool, QueueError> {
         if !self.shared.state().is_idle() {
             return Ok(false);

@@ -122,6 +122,9 @@ impl Session {
         bound.map_err(|error| self.lost(&error))?;
         for lane in [Lane::Interactive, Lane::Backfill] {
             self.declare(&names.lane(lane), names.lane_arguments(capacity)).await?;
+            for delay in names.usual_delays(lane) {
+                self.declare_delay(&delay.name, delay.arguments).await?;
+            }
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lapin::BasicProperties;
 use lapin::message::Delivery as Message;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, message};
 use tokio::time::Instant;
 
 use super::super::message::{Malformed, decode};
@@ -59,27 +59,24 @@ pub(super) struct Arrived {
     /// The queue it came from.
     pub(super) lane: Lane,
     /// The message as it came.
-    pub(super) message: message::Delivery,
+    pub(super) message: Message,
+}
+
+/// The job of a message from `lane`.
+pub(super) fn read(message: &Message, lane: Lane) -> Result<Job, Malformed> {
+    let mut job = decode(&message.data, lane)?;
+    let struck = message.redelivered || matches!(header(message, ALONE), Some(AMQPValue::Boolean(true)));
+    match &mut job {
+        Job::Analyze(job) => job.alone |= struck,
+        Job::Submit(submission) => {
+            submission.alone |= struck;
+            submission.attempts = attempts(message);
+        }
+    }
+    Ok(job)
 }
 
 impl Arrived {
-    /// Reads a message. One that cannot be read comes back with the reason.
-    pub(super) fn read(message: Message, lane: Lane) -> Result<Self, Box<(Message, Malformed)>> {
-        let mut job = match decode(&message.data, lane) {
-            Ok(job) => job,
-            Err(error) => return Err(Box::new((message, error))),
-        };
-        let struck = message.redelivered || matches!(header(&message, ALONE), Some(AMQPValue::Boolean(true)));
-        match &mut job {
-            Job::Analyze(job) => job.alone |= struck,
-            Job::Submit(submission) => {
-                submission.alone |= struck;
-                submission.attempts = attempts(&message);
-            }
-        }
-        Ok(Self { job, lane, message })
-    }
-
     /// The properties under which it is published once more to be tried again.
     pub(super) fn for_retry(&self) -> BasicProperties {
         let mut headers = FieldTable::default();

@@ -1,13 +1,15 @@
 //! The names of queues and exchanges, and what they are declared with.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable};
 
 use super::super::Lane;
 
-/// Seconds of a day.
-const DAY: u64 = 24 * 60 * 60;
+/// Delays of up to so many seconds have their queues beforehand.
+const USUAL: u64 = 64;
+/// No delay has more seconds; the broker takes no more than 2^32 ms.
+const LONGEST: u64 = 14 * 24 * 60 * 60;
 
 /// What everything is called.
 #[derive(Debug, Clone)]
@@ -83,24 +85,28 @@ impl Names {
         quorum()
     }
 
-    /// The queue in which a retry waits, with its arguments and the time it waits there.
-    pub(super) fn delay(&self, lane: Lane, delay: Duration, now: SystemTime) -> Delay {
+    /// The queue in which a retry waits at least as long as `delay`.
+    pub(super) fn delay(&self, lane: Lane, delay: Duration) -> Delay {
         let seconds = bucket(delay);
-        let day = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / DAY;
-        let name = format!("{}.{}.delay.{seconds}s.{day}", self.prefix, lane_name(lane));
         let mut arguments = quorum();
-        // Back into its lane when its time is over, and kept here as long as the lane is full. A message that is on its
-        // way when the broker dies is sent again after the broker's own time-out, three minutes if nobody changed it.
+        // Back into its lane when its time is over, and kept here as long as the lane is full.
         arguments.insert("x-message-ttl".into(), number(seconds * 1000));
         arguments.insert("x-dead-letter-exchange".into(), text(""));
         arguments.insert("x-dead-letter-routing-key".into(), text(&self.lane(lane)));
         arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
         arguments.insert("x-overflow".into(), text("reject-publish"));
-        // A quorum queue vanishes this long after its creation whether or not it was published to or declared again,
-        // with all that is in it. So no queue is used on another day than that of its name, and each outlives the last
-        // message of its day by a day.
-        arguments.insert("x-expires".into(), number((2 * DAY + seconds) * 1000));
+        let name = format!("{}.{}.delay.{seconds}s", self.prefix, lane_name(lane));
         Delay { name, arguments, waits: Duration::from_secs(seconds) }
+    }
+
+    /// The delay queues that are made beforehand, and stay. Not on demand, because RabbitMQ 3.10 with a single node loses
+    /// a quorum queue, and with it confirmed messages, that it made less than a second before it was killed. Without
+    /// `x-expires`, because a quorum queue vanishes that long after it was made, with all that is in it, however much it
+    /// is published to and declared again.
+    pub(super) fn usual_delays(&self, lane: Lane) -> Vec<Delay> {
+        let mut seconds: Vec<u64> = (1..=USUAL).map(|seconds| bucket(Duration::from_secs(seconds))).collect();
+        seconds.dedup();
+        seconds.into_iter().map(|seconds| self.delay(lane, Duration::from_secs(seconds))).collect()
     }
 }
 
@@ -114,13 +120,12 @@ pub(super) struct Delay {
     pub(super) waits: Duration,
 }
 
-/// The whole seconds that stand for `delay`: never less, and above eight seconds up to a quarter more, so that delays
-/// of all lengths share a few queues.
+/// The whole seconds that stand for `delay`: never less, and above four seconds up to a half more, so that delays of all
+/// lengths share a few queues.
 fn bucket(delay: Duration) -> u64 {
     let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
-    // Longer than any of ours, and the broker takes no more than 2^32 ms.
-    let seconds = seconds.clamp(1, 14 * DAY);
-    let step = (seconds.next_power_of_two() / 8).max(1);
+    let seconds = seconds.clamp(1, LONGEST);
+    let step = (seconds.next_power_of_two() / 4).max(1);
     seconds.div_ceil(step) * step
 }
 
@@ -135,14 +140,22 @@ mod tests {
             let delay = Duration::from_millis(millis);
             let seconds = bucket(delay);
             assert!(Duration::from_secs(seconds) >= delay, "{delay:?} became {seconds} s");
-            assert!(seconds as f64 <= delay.as_secs_f64() * 1.25 + 1.0, "{delay:?} became {seconds} s");
+            assert!(seconds as f64 <= delay.as_secs_f64() * 1.5 + 1.0, "{delay:?} became {seconds} s");
             buckets.insert(seconds);
         }
-        assert!(buckets.len() <= 40, "{buckets:?}");
+        assert!(buckets.len() <= 24, "{buckets:?}");
         assert_eq!(bucket(Duration::from_secs(1)), 1);
         assert_eq!(bucket(Duration::from_millis(1001)), 2);
-        assert_eq!(bucket(Duration::from_secs(5)), 5);
-        assert_eq!(bucket(Duration::MAX), bucket(Duration::from_secs(14 * DAY)));
+        assert_eq!(bucket(Duration::from_secs(5)), 6);
+        assert_eq!(bucket(Duration::MAX), bucket(Duration::from_secs(LONGEST)));
+    }
+
+    #[test]
+    fn the_usual_delays_are_few() {
+        let delays = Names::new("x").expect("plain").usual_delays(Lane::Backfill);
+        let names: Vec<_> = delays.iter().map(|delay| delay.name.as_str()).collect();
+        assert_eq!(names.len(), 12, "{names:?}");
+        assert_eq!((names[0], names[11]), ("x.backfill.delay.1s", "x.backfill.delay.64s"));
     }
 
     #[test]
