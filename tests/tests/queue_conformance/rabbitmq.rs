@@ -1,13 +1,12 @@
 //! What only a broker can do, and what can happen to one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docent::queue::message::encode_submission;
 use docent::queue::{AnalyzeAsset, Job, Lane, Queue, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::{LIMIT, Pace, depth_becomes, is_quiet, job, receive};
-use docent_tests::servers::RabbitServer;
 
 use crate::broker::{Place, header, leased, words};
 use crate::proxy::Proxy;
