@@ -263,3 +263,6 @@ fn empty(shape: &[usize]) -> Result<SessionInputValue<'static>, ort::Error> {
     let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
     Ok(ort::value::Tensor::<f32>::new(&ort::memory::Allocator::default(), shape)?.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,11 @@
 //! What docent's tests share.
 
+pub mod cluster;
 pub mod conformance;
 pub mod corpus;
 pub mod fixtures;
 pub mod program;
+pub mod proxy;
 pub mod qdrant;
 pub mod random;
 pub mod rows;

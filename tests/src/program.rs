@@ -246,13 +246,11 @@ impl Running {
         assert!(sent.is_ok_and(|status| status.success()), "cannot send SIG{name}");
     }
 
-    /// Ends it as a power cut would. Answers whether it was still running.
-    pub fn kill(mut self) -> bool {
+    /// Ends it as a power cut would. There is an exit code if it had ended by itself.
+    pub fn kill(mut self) -> Ended {
         // A process that has ended by itself is a zombie until it is waited for, and takes the signal silently.
-        let ended = self.child.try_wait().expect("the child is ours");
         self.child.kill().expect("the child is ours");
-        self.child.wait().expect("the child is ours");
-        ended.is_none()
+        self.wait()
     }
 
     /// Waits for the end.

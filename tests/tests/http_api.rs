@@ -2,13 +2,21 @@
 
 mod archive;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use archive::{Archive, BROKEN, PICTURES, TOKEN};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use docent::http::{AppState, document, router, serve};
+use docent::search::{Search, SearchOptions};
 use docent::store::{Reviewer, Reviews};
-use docent_pipelines::Status;
+use docent::vectors::{QdrantIndex, QdrantOptions};
+use docent_models::Pack;
+use docent_models::session::SessionOptions;
+use docent_pipelines::{DecodeLimits, Status};
+use docent_tests::qdrant::QdrantServer;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -393,6 +401,31 @@ async fn requests_are_counted_by_route() {
     assert!(
         metrics.contains("docent_http_request_seconds_count{method=\"GET\",route=\"/api/v1/assets/{id}\"} 1")
     );
+}
+
+#[tokio::test]
+async fn ready_is_when_ledger_and_index_answer() {
+    let archive = Archive::empty().await;
+    let server = QdrantServer::start();
+    let index = QdrantIndex::connect(QdrantOptions::new(server.url())).expect("is set up");
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let options = SearchOptions {
+        onnxruntime: None,
+        session: SessionOptions::default(),
+        decode: DecodeLimits::default(),
+    };
+    let pack = Arc::new(Pack::open(&models).expect("opens"));
+    let mut ports = archive.ports();
+    ports.search = Arc::new(Search::new(Arc::clone(&archive.store) as _, Arc::new(index), pack, options));
+    let router = router(AppState::new(ports, archive.options()));
+    assert_eq!(get(&router, "/readyz").await.status, StatusCode::OK);
+    server.stop().await;
+    let answer = get(&router, "/readyz").await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, json!("unavailable")));
+    assert!(!String::from_utf8_lossy(&answer.body).contains(&server.url()), "no address is told");
+    assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
+    server.resume();
+    assert_eq!(get(&router, "/readyz").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ fn fifty_kills_change_nothing() {
         let moment = if tries % 5 == 4 { start.mul_f64(random.share()) } else { start + moment };
         let mut run = torn.start(args);
         run.watch(moment, |_| false);
-        let alive = run.kill();
+        let alive = run.kill().code.is_none();
         eprintln!("kill {tries} after {moment:?}{}", if alive { "" } else { ": it had ended" });
         running += usize::from(alive);
         tries += 1;

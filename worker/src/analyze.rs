@@ -160,7 +160,7 @@ fn files(path: PathBuf, follow: bool) -> Box<dyn Iterator<Item = PathBuf> + Send
 }
 
 fn report(uri: String, hash: Option<ContentHash>, seen: Seen, with_vectors: bool) -> AnalyzedAsset {
-    let Seen { picture, analysis } = seen;
+    let Seen { picture, analysis, .. } = seen;
     AnalyzedAsset {
         uri,
         content_hash: hash.map(|hash| hash.to_hex()),

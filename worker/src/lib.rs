@@ -3,6 +3,7 @@
 pub mod analyze;
 pub mod app;
 pub mod assets;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod consumer;

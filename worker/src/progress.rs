@@ -31,6 +31,7 @@ pub struct Progress {
     /// Folders are still being walked.
     pub scanning: AtomicBool,
     finished: Mutex<VecDeque<Instant>>,
+    cpu: Mutex<Cpu>,
 }
 
 /// A reading of [`Progress`].
@@ -69,6 +70,15 @@ const WINDOW: usize = 512;
 /// … and of at most so long.
 const WINDOW_TIME: Duration = Duration::from_secs(60);
 
+/// Processor time of the threads that look at pictures.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cpu {
+    /// Decoding.
+    pub decode: Duration,
+    /// Preparing inputs and making sense of answers; the networks' own threads are not in it.
+    pub prepare: Duration,
+}
+
 impl Default for Progress {
     fn default() -> Self {
         Self {
@@ -84,11 +94,24 @@ impl Default for Progress {
             in_flight: AtomicU64::new(0),
             scanning: AtomicBool::new(false),
             finished: Mutex::new(VecDeque::with_capacity(WINDOW)),
+            cpu: Mutex::default(),
         }
     }
 }
 
 impl Progress {
+    /// An asset was looked at.
+    pub fn spent(&self, cpu: Cpu) {
+        let mut sum = self.cpu.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.decode += cpu.decode;
+        sum.prepare += cpu.prepare;
+    }
+
+    /// Processor time of all assets that were looked at.
+    pub fn cpu(&self) -> Cpu {
+        *self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts an asset whose run was recorded.
     pub fn finish(&self, failed: bool) {
         if failed { &self.failed } else { &self.done }.fetch_add(1, Relaxed);

@@ -155,6 +155,11 @@ impl Search {
         self.nearest(&query, k, filter, None).await
     }
 
+    /// Whether the index can be reached now.
+    pub async fn ping(&self) -> Result<(), SearchError> {
+        Ok(self.index.ping().await?)
+    }
+
     fn entry(&self) -> Result<&docent_models::manifest::ModelEntry, SearchError> {
         self.pack.model(Task::ImageEmbedding).map_err(|error| SearchError::NoModel(error.to_string()))
     }

@@ -67,6 +67,10 @@ impl Searcher for ByName {
         hits.truncate(k);
         Ok(hits)
     }
+
+    async fn ping(&self) -> Result<(), SearchError> {
+        Ok(())
+    }
 }
 
 async fn hits(store: &SqliteStore, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError> {

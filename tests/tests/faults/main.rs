@@ -63,6 +63,8 @@ struct Setting {
     pipeline: Arc<Pipeline>,
     wanted: Wanted,
     config: Config,
+    /// Of fetching, and of looking at one picture.
+    timeout: Duration,
 }
 
 /// What has to be the same in the end.
@@ -106,7 +108,7 @@ impl Setting {
         let options = config.pipeline_options();
         let pipeline = Arc::new(Pipeline::load(&pack, &analyzers, &options).expect("the networks load"));
         let wanted = models_of(&pack, &analyzers, &options).expect("the models");
-        Self { folder, pipeline, wanted, config }
+        Self { folder, pipeline, wanted, config, timeout: PATIENCE }
     }
 
     /// Ingests the folder, starting again after every death and every failed scan.
@@ -184,7 +186,7 @@ impl Setting {
                 in_flight: 2,
                 decode: self.config.decode_limits(),
                 retry,
-                timeout: PATIENCE,
+                timeout: self.timeout,
                 grace: Duration::ZERO,
                 patience: Duration::ZERO,
             },
@@ -290,7 +292,23 @@ async fn a_fault_at_every_arrow_ends_in_the_same_rows() {
     }
 }
 
-/// The test above can fail: rows that were not repaired are noticed.
+/// A drive that does not answer holds up its own asset only, and that only once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_place_that_never_answers_is_asked_again() {
+    let mut setting = Setting::new();
+    let (calm, torn) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let expected = setting.ingest(calm.path(), &Trigger::new(&[])).await;
+    setting.timeout = Duration::from_secs(5);
+    let trigger = Trigger::new(&[Plan { arrow: "fetch", call: 2, side: Side::Before, fault: Fault::Hang }]);
+    let found = tokio::time::timeout(PATIENCE, setting.ingest(torn.path(), &trigger)).await;
+    let mut found = found.expect("docent hangs");
+    assert_eq!(trigger.struck(), 1);
+    // The broken one may have been the one that hung: then this was its second attempt.
+    found.failures[0]["attempts"] = json!(1);
+    assert!(found == expected, "found {found:#?}\nexpected {expected:#?}");
+}
+
+/// The comparison of rows can fail: those that were not repaired are noticed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_that_is_not_taken_up_again_is_noticed() {
     let setting = Setting::new();

@@ -34,6 +34,8 @@ pub enum Fault {
     Error,
     /// The ledger claims not to know the asset.
     Unknown,
+    /// There is no answer, ever.
+    Hang,
     /// The process is gone.
     Death,
 }
@@ -90,6 +92,8 @@ impl Trigger {
         self.struck.fetch_add(1, SeqCst);
         if plan.fault == Fault::Death {
             self.death.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+        }
+        if matches!(plan.fault, Fault::Death | Fault::Hang) {
             std::future::pending::<()>().await;
         }
         Some(plan.fault)
@@ -230,6 +234,10 @@ impl Ledger for Faulty<dyn Ledger> {
 
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
         self.inner.prolong(assets, owner, duration).await
+    }
+
+    async fn upkeep(&self) -> Result<(), StoreError> {
+        self.inner.upkeep().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

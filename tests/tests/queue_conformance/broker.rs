@@ -13,8 +13,6 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 
-use crate::proxy::Proxy;
-
 /// Names of one's own on a broker.
 pub struct Place {
     lanes: Lanes,

@@ -3,7 +3,6 @@
 mod broker;
 mod messages;
 mod outages;
-mod proxy;
 mod rabbitmq;
 
 use std::time::Duration;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use docent::queue::{AnalyzeAsset, Lane, Queue, QueueError, RabbitQueue};
 use docent_tests::conformance::queue::{LIMIT, job, receive};
+use docent_tests::proxy::Proxy;
 use docent_tests::servers::RabbitServer;
 
 use crate::broker::{Place, leased, words};
-use crate::proxy::Proxy;
 
 /// Calls that may wait for a lost connection answer within this time.
 const PROMPT: Duration = Duration::from_secs(20);

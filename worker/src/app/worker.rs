@@ -1,7 +1,7 @@
 //! A worker: takes jobs from the queue until it is asked to stop, whatever happens to the servers it works with.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use docent_pipelines::AnalyzerId;
 use tokio::sync::Notify;
@@ -21,6 +21,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 const PROBE: Duration = Duration::from_secs(2);
 /// … and have this long to answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// The ledger is tidied so often.
+const UPKEEP: Duration = Duration::from_secs(60);
 
 /// Events wait this long at most, if their exchange is there …
 const TELL: Duration = Duration::from_millis(500);
@@ -109,7 +111,14 @@ async fn watch(
     health: &Health,
     done: &CancellationToken,
 ) {
+    let mut tidied = Instant::now();
     loop {
+        if tidied.elapsed() >= UPKEEP {
+            tidied = Instant::now();
+            if let Err(error) = app.store.upkeep().await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
+            }
+        }
         let (ledger, broker, index) =
             tokio::join!(answers(app.store.ping()), answers(queue.ping()), answers(app.index.ping()));
         health.set("store", ledger);

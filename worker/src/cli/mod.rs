@@ -1,6 +1,7 @@
 //! The `docent` command. Data goes to stdout, talk to stderr; the exit code tells the outcome.
 
 mod analyze;
+mod bench;
 mod completions;
 mod decide;
 mod doctor;
@@ -100,6 +101,7 @@ enum Command {
     Worker(worker::WorkerArgs),
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -210,6 +212,7 @@ async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Re
         Command::Serve(args) => serve::run(config, args, out).await,
         Command::Worker(args) => worker::run(config, args, out).await,
         Command::Models(command) => models::run(&config, command, out),
+        Command::Bench(args) => bench::run(config, args, out).await,
         Command::Doctor(args) => doctor::run(config, args, out).await,
         Command::Completions(args) => completions::run(&args),
     }

@@ -1,8 +1,10 @@
 //! Looking at one asset's bytes: fetch, decode, analyze. Never fails; what goes wrong is part of the analysis.
 
+use std::io;
 use std::panic::catch_unwind;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use cpu_time::ThreadTime;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
@@ -12,18 +14,36 @@ use tokio::runtime::Handle;
 
 use crate::assets::{AssetSource, FetchError};
 use crate::disposition;
+use crate::progress::Cpu;
 
 /// What is known of an asset after looking at its bytes.
 pub(crate) struct Seen {
     /// Upright width and height, and the format, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
     pub analysis: Analysis,
+    pub cpu: Cpu,
 }
 
 impl Seen {
     pub(crate) fn failed(failure: Failure) -> Self {
-        Self { picture: None, analysis: Analysis { failures: vec![failure], ..Analysis::default() } }
+        let analysis = Analysis { failures: vec![failure], ..Analysis::default() };
+        Self { picture: None, analysis, cpu: Cpu::default() }
     }
+}
+
+/// The bytes at `uri`. A network drive that is gone may never answer; that must not hold up anything else.
+pub(super) async fn fetch_within(
+    source: &dyn AssetSource,
+    uri: &str,
+    limit: Duration,
+) -> Result<Vec<u8>, FetchError> {
+    tokio::time::timeout(limit, source.fetch(uri)).await.unwrap_or_else(|_| {
+        let reason = format!("no answer after {} s (work.timeout_seconds)", limit.as_secs());
+        Err(FetchError::Unavailable {
+            uri: uri.to_owned(),
+            source: io::Error::new(io::ErrorKind::TimedOut, reason),
+        })
+    })
 }
 
 /// The bytes of `asset` from the first of `uris` that still has them.
@@ -31,10 +51,11 @@ pub(super) async fn fetch(
     source: &dyn AssetSource,
     asset: &AssetId,
     uris: &[String],
+    limit: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let mut last = None;
     for uri in uris {
-        match source.fetch(uri).await {
+        match fetch_within(source, uri, limit).await {
             Ok(bytes) if ContentHash::of(&bytes).asset_id() == *asset => return Ok(bytes),
             Ok(_) => {
                 last = Some(Failure {
@@ -64,7 +85,7 @@ pub(crate) fn look_at(
     limits: &DecodeLimits,
     wanted: &[AnalyzerId],
 ) -> Seen {
-    let start = Instant::now();
+    let (start, thread) = (Instant::now(), ThreadTime::now());
     let permanent = |reason| Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
     let image = match catch_unwind(|| Image::decode(bytes, limits)) {
         Ok(Ok(image)) => image,
@@ -77,8 +98,10 @@ pub(crate) fn look_at(
         }
     };
     let decoded = start.elapsed();
+    let decode = thread.elapsed();
     let mut analysis = runtime.block_on(pipeline.analyze(asset, &image, wanted));
     analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
     analysis.completed.insert(AnalyzerId::Decode, decoder());
-    Seen { picture: Some((image.width(), image.height(), image.format().as_str())), analysis }
+    let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
+    Seen { picture: Some((image.width(), image.height(), image.format().as_str())), analysis, cpu }
 }

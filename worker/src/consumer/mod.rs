@@ -17,8 +17,8 @@ use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::decoder;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
 use futures_util::FutureExt;
-use look::fetch;
 pub(crate) use look::{Seen, look_at};
+use look::{fetch, fetch_within};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -218,12 +218,13 @@ impl Walk {
     async fn register(&self, submission: &Submission) -> Result<(AnalyzeAsset, Vec<u8>), WalkError> {
         let Submission { uri, lane, alone, attempts } = submission;
         let attempts = attempts + 1;
-        let bytes = self.source.fetch(uri).await.map_err(|error| match error {
-            FetchError::Unavailable { .. } if attempts >= self.options.retry.max_attempts => {
-                WalkError::OutOfReach { attempts, source: error }
-            }
-            error => WalkError::Fetch(error),
-        })?;
+        let bytes =
+            fetch_within(&*self.source, uri, self.options.timeout).await.map_err(|error| match error {
+                FetchError::Unavailable { .. } if attempts >= self.options.retry.max_attempts => {
+                    WalkError::OutOfReach { attempts, source: error }
+                }
+                error => WalkError::Fetch(error),
+            })?;
         let hash = ContentHash::of(&bytes);
         // Not the time of the file's change, which is unknown here: a scan reads the file once more.
         let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
@@ -258,7 +259,8 @@ impl Walk {
         };
         let started = Instant::now();
         let wanted: Vec<AnalyzerId> = attempts.keys().copied().collect();
-        let Seen { picture, analysis } = self.look(job, bytes, wanted).await;
+        let Seen { picture, analysis, cpu } = self.look(job, bytes, wanted).await;
+        self.progress.spent(cpu);
         let outcomes = self.outcomes(&analysis, &attempts);
         let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
         let recorded = self.persist(&run, &analysis, &outcomes).await?;
@@ -341,7 +343,7 @@ impl Walk {
     async fn look(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>, wanted: Vec<AnalyzerId>) -> Seen {
         let fetched = match bytes {
             Some(bytes) => Ok(bytes),
-            None => fetch(&*self.source, &job.asset, &job.uris).await,
+            None => fetch(&*self.source, &job.asset, &job.uris, self.options.timeout).await,
         };
         let bytes = match fetched {
             Ok(bytes) => bytes,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::search::SearchError;
 use crate::store::StoreError;
+use crate::vectors::IndexError;
 
 /// An answer that is an error. `Display` is what the client reads.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +155,10 @@ impl From<SearchError> for ApiError {
             }
             SearchError::Picture(_) => Self::Unprocessable { code: "unreadable", message: error.to_string() },
             SearchError::Store(error) => error.into(),
+            SearchError::Index(IndexError::Unavailable { .. }) => Self::Unavailable {
+                message: "the vector index cannot be reached now".to_owned(),
+                source: Some(error.into()),
+            },
             SearchError::Index(_) | SearchError::Model(_) => Self::Internal(error.into()),
         }
     }

@@ -30,6 +30,8 @@ pub trait Searcher: Send + Sync {
         k: usize,
         filter: &AssetFilter,
     ) -> Result<Vec<Hit>, SearchError>;
+    /// Whether the index can be reached now.
+    async fn ping(&self) -> Result<(), SearchError>;
 }
 
 #[async_trait]
@@ -45,6 +47,10 @@ impl Searcher for Search {
         filter: &AssetFilter,
     ) -> Result<Vec<Hit>, SearchError> {
         Search::by_asset(self, asset, k, filter).await
+    }
+
+    async fn ping(&self) -> Result<(), SearchError> {
+        Search::ping(self).await
     }
 }
 

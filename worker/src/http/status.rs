@@ -1,6 +1,7 @@
 //! How things stand: counts, failures, and the probes of an operator.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -154,13 +155,22 @@ pub async fn alive() -> &'static str {
     "ok"
 }
 
-/// The ledger answers, too.
+/// A server that has not answered after this time is away.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The ledger and the index answer, too.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses(
-    (status = 200, description = "The ledger answers", body = String),
-    (status = 503, description = "It does not", body = ErrorBody),
+    (status = 200, description = "Ledger and index answer", body = String),
+    (status = 503, description = "One of them does not", body = ErrorBody),
 ))]
 pub async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiError> {
-    state.store.ping().await?;
+    let asked = async { tokio::join!(state.store.ping(), state.search.ping()) };
+    let (ledger, index) = tokio::time::timeout(ANSWER, asked).await.map_err(|_| ApiError::Unavailable {
+        message: format!("ledger or index have not answered for {} s", ANSWER.as_secs()),
+        source: None,
+    })?;
+    ledger?;
+    index?;
     Ok("ok")
 }
 

@@ -161,6 +161,9 @@ pub trait Ledger: Send + Sync {
     /// Prolongs leases of `owner` whose run has not begun: their jobs wait in the queue now.
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError>;
 
+    /// Small repairs that keep the store quick, for any process to make now and then while others write.
+    async fn upkeep(&self) -> Result<(), StoreError>;
+
     /// A cheap round trip, for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
 

@@ -369,6 +369,14 @@ impl Ledger for PostgresStore {
         .map_err(unavailable("prolong leases"))
     }
 
+    async fn upkeep(&self) -> Result<(), StoreError> {
+        sqlx::query("select docent_sum_up()")
+            .execute(&self.pool)
+            .await
+            .map(drop)
+            .map_err(unavailable("tidy the ledger"))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(unavailable("reach the ledger"))
     }

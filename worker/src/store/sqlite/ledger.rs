@@ -426,6 +426,14 @@ impl Ledger for SqliteStore {
         .map_err(unavailable("prolong leases"))
     }
 
+    async fn upkeep(&self) -> Result<(), StoreError> {
+        sqlx::query("pragma optimize")
+            .execute(&self.write)
+            .await
+            .map(drop)
+            .map_err(unavailable("tidy the ledger"))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(unavailable("reach the ledger"))
     }

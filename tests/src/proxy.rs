@@ -20,6 +20,8 @@ struct Line {
     server: String,
     /// Bytes that may pass towards the server before every connection is cut.
     budget: AtomicI64,
+    /// What a message contains in whose middle every connection is cut.
+    marker: std::sync::Mutex<Option<Vec<u8>>>,
     cuts: AtomicUsize,
     cut: std::sync::Mutex<CancellationToken>,
 }
@@ -32,6 +34,7 @@ impl Proxy {
         let line = Arc::new(Line {
             server,
             budget: AtomicI64::new(i64::MAX),
+            marker: std::sync::Mutex::default(),
             cuts: AtomicUsize::new(0),
             cut: std::sync::Mutex::default(),
         });
@@ -46,6 +49,7 @@ impl Proxy {
         Self { address, line, accepting }
     }
 
+    /// Where it listens on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -58,6 +62,11 @@ impl Proxy {
     /// Cuts every connection after so many more bytes towards the server, wherever that is in a message.
     pub fn cut_after(&self, bytes: i64) {
         self.line.budget.store(bytes, SeqCst);
+    }
+
+    /// Cuts every connection in the middle of the next `marker` that is sent towards the server in one piece.
+    pub fn cut_inside(&self, marker: &[u8]) {
+        *self.line.marker.lock().expect("nobody panics with it") = Some(marker.to_vec());
     }
 
     /// Cuts every connection now.
@@ -81,6 +90,15 @@ impl Line {
         *self.cut.lock().expect("nobody panics with it") = CancellationToken::new();
     }
 
+    /// Up to where `bytes` may pass, if the marker is in them; it is looked for once.
+    fn middle(&self, bytes: &[u8]) -> Option<usize> {
+        let mut marker = self.marker.lock().expect("nobody panics with it");
+        let length = marker.as_ref()?.len();
+        let place = bytes.windows(length).position(|window| Some(window) == marker.as_deref())?;
+        *marker = None;
+        Some(place + length / 2)
+    }
+
     fn current(&self) -> CancellationToken {
         self.cut.lock().expect("nobody panics with it").clone()
     }
@@ -95,7 +113,7 @@ async fn forward(line: Arc<Line>, client: TcpStream) {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
             let left = line.budget.fetch_sub(read as i64, SeqCst);
-            let passes = left.clamp(0, read as i64) as usize;
+            let passes = line.middle(&buffer[..read]).unwrap_or(left.clamp(0, read as i64) as usize);
             if to_server.write_all(&buffer[..passes]).await.is_err() {
                 return;
             }

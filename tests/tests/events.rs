@@ -1,0 +1,116 @@
+//! Another program hands in a picture and hears what becomes of it, through nothing but the broker.
+
+use std::time::Duration;
+
+use docent_tests::cluster::{Cluster, Worker};
+use docent_tests::corpus;
+use docent_tests::program::{Docent, uri};
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A program that knows the broker, and docent by its documentation alone.
+struct Archive {
+    _connection: Connection,
+    channel: Channel,
+    events: Consumer,
+}
+
+impl Archive {
+    async fn connect(url: &str) -> lapin::Result<Self> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare("".into(), own, FieldTable::default()).await?;
+        let name = queue.name().clone();
+        for pattern in ["suggestions.*", "suggestion.*"] {
+            channel
+                .queue_bind(
+                    name.clone(),
+                    "docent.events".into(),
+                    pattern.into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+        }
+        let events = channel
+            .basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default())
+            .await?;
+        Ok(Self { _connection: connection, channel, events })
+    }
+
+    async fn publish(&self, queue: &str, message: &Value) -> lapin::Result<()> {
+        let body = message.to_string().into_bytes();
+        self.channel
+            .basic_publish(
+                "".into(),
+                queue.into(),
+                BasicPublishOptions::default(),
+                &body,
+                BasicProperties::default(),
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The next event: its name and what it says.
+    async fn hear(&mut self) -> (String, Value) {
+        let next = tokio::time::timeout(PATIENCE, self.events.next()).await.expect("an event comes in time");
+        let delivery = next.expect("the broker is there").expect("is a delivery");
+        delivery.ack(BasicAckOptions::default()).await.expect("is acknowledged");
+        let event: Value = serde_json::from_slice(&delivery.data).expect("is JSON");
+        assert_eq!((&event["version"], &event["event"]), (&json!(1), &json!(delivery.routing_key.as_str())));
+        (delivery.routing_key.to_string(), event["data"].clone())
+    }
+}
+
+#[test]
+fn another_program_hands_in_a_picture_and_hears_what_becomes_of_it() {
+    let cluster = Cluster::start();
+    let docent = Docent::new(PROGRAM);
+    docent.configure(&format!("[analyzers]\nenabled = ['tags']\n{}", cluster.configuration()));
+    let pictures = corpus::copy_samples(&docent.folder().join("pictures"));
+    let picture = pictures.iter().find(|path| path.ends_with("chelsea.jpg")).expect("the cat");
+    let worker = Worker::start(&docent);
+    worker.until(true);
+
+    let mut archive = cluster.block_on(Archive::connect(&cluster.broker.url())).expect("connects");
+    let message = json!({ "version": 1, "uri": uri(picture), "our_reference": 4711 });
+    cluster.block_on(archive.publish("docent.interactive", &message)).expect("publishes");
+    let (name, created) = cluster.block_on(archive.hear());
+    assert_eq!(name, "suggestions.created");
+    let rows = docent.suggestions();
+    assert_eq!(created["raised"], rows.len(), "{created}");
+    assert_eq!(created["asset_id"], rows[0]["asset_id"], "{created}");
+    assert!(created["analyzers"]["tags"].is_string(), "{created}");
+
+    let (first, second) = (rows[0]["id"].as_str().expect("an id"), rows[1]["id"].as_str().expect("an id"));
+    for (action, id, after) in [("accept", first, "accepted"), ("reject", second, "rejected")] {
+        docent.run([action, id]).expect(0);
+        let (name, decided) = cluster.block_on(archive.hear());
+        assert_eq!(name, "suggestion.decided");
+        assert_eq!(
+            (&decided["suggestion_id"], &decided["after"], &decided["reviewer"]),
+            (&json!(id), &json!(after), &json!("tester")),
+            "{decided}"
+        );
+    }
+
+    // What cannot be understood, or is not there, is laid aside; the worker goes on.
+    let gone = json!({ "version": 1, "uri": uri(&docent.folder().join("gone.jpg")) });
+    for message in [json!({ "version": 9, "uri": uri(picture) }), json!("hello"), gone] {
+        cluster.block_on(archive.publish("docent.backfill", &message)).expect("publishes");
+    }
+    while cluster.waiting() != [0, 0, 3] {
+        assert!(worker.ready());
+    }
+    worker.end();
+}

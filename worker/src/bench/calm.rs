@@ -1,0 +1,88 @@
+//! What each stage costs by itself: one picture after the other, nothing else at work.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use docent_models::ModelRef;
+use docent_pipelines::{AnalyzerId, Pipeline};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::assets::file_uri;
+use crate::consumer::look_at;
+use crate::progress::Cpu;
+
+/// Processor time of the calm pass, per picture that could be decoded.
+pub(super) struct Calm {
+    /// Decoding, in seconds.
+    pub decode: f64,
+    /// Resizing, normalizing, the look for text, and what the analyzers make of the answers, in seconds.
+    pub prepare: f64,
+    /// Each network: inputs and seconds.
+    pub networks: BTreeMap<ModelRef, (f64, f64)>,
+    /// Wall time from bytes to answers, in seconds, of each picture.
+    pub latencies: Vec<f64>,
+}
+
+impl Calm {
+    /// All of it, in seconds.
+    pub fn sum(&self) -> f64 {
+        self.decode + self.prepare + self.networks.values().map(|(_, seconds)| seconds).sum::<f64>()
+    }
+}
+
+/// Looks at `files`, the first of them once more beforehand: a network's first call is slower.
+pub(super) async fn measure(
+    app: &App,
+    pipeline: &Arc<Pipeline>,
+    files: &[PathBuf],
+    stop: &CancellationToken,
+) -> anyhow::Result<Calm> {
+    let analyzers: Vec<AnalyzerId> = app.config().analyzers.enabled.clone();
+    let analyzers: Vec<AnalyzerId> = analyzers.into_iter().chain(pipeline.models().keys().copied()).collect();
+    let mut before = usage(pipeline);
+    let (mut sum, mut pictures, mut latencies) = (Cpu::default(), 0_u32, Vec::new());
+    for (number, file) in files.iter().take(1).chain(files).enumerate() {
+        anyhow::ensure!(!stop.is_cancelled(), "stopped before the end; nothing was measured");
+        if number == 1 {
+            before = usage(pipeline);
+            (sum, pictures) = (Cpu::default(), 0);
+            latencies.clear();
+        }
+        let Ok(bytes) = app.source().fetch(&file_uri(&std::path::absolute(file)?)).await else { continue };
+        let (runtime, pipeline) = (Handle::current(), Arc::clone(pipeline));
+        let (limits, analyzers) = (app.config().decode_limits(), analyzers.clone());
+        let start = std::time::Instant::now();
+        let seen = tokio::task::spawn_blocking(move || {
+            let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
+            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &analyzers)
+        })
+        .await?;
+        if seen.picture.is_some() {
+            latencies.push(start.elapsed().as_secs_f64());
+            sum.decode += seen.cpu.decode;
+            sum.prepare += seen.cpu.prepare;
+            pictures += 1;
+        }
+    }
+    anyhow::ensure!(pictures > 0, "none of the pictures could be decoded");
+    let each = f64::from(pictures);
+    let share = |total: Duration| total.as_secs_f64() / each;
+    let networks = usage(pipeline).into_iter().map(|(model, (inputs, cpu))| {
+        let (inputs_before, cpu_before) = before.get(&model).copied().unwrap_or_default();
+        (model, ((inputs - inputs_before) as f64 / each, share(cpu.saturating_sub(cpu_before))))
+    });
+    Ok(Calm {
+        decode: share(sum.decode),
+        prepare: share(sum.prepare),
+        networks: networks.collect(),
+        latencies,
+    })
+}
+
+fn usage(pipeline: &Pipeline) -> BTreeMap<ModelRef, (u64, Duration)> {
+    pipeline.usage().into_iter().map(|(model, usage)| (model, (usage.inputs, usage.cpu))).collect()
+}

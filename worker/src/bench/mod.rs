@@ -1,0 +1,83 @@
+//! How much of this machine the walk turns into answers, and where the rest goes.
+//!
+//! Two passes over the same pictures. The calm one looks at one picture after the other and adds up the processor time
+//! of every stage: what the work itself costs, `ideal`. The loaded one is the walk itself, into a fresh ledger in a
+//! temporary folder: `achieved`. Nothing is written to the user's archive.
+
+mod calm;
+mod clock;
+mod machine;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use docent_pipelines::AnalyzerId;
+pub use report::{BenchReport, Stage};
+use tempfile::TempDir;
+
+use crate::app::{Access, App, IngestRequest};
+use crate::config::{Config, Secret};
+use crate::progress::Progress;
+use crate::shutdown::Shutdown;
+
+/// What to measure with.
+#[derive(Debug, Clone)]
+pub struct BenchRequest {
+    /// Pictures.
+    pub files: Vec<PathBuf>,
+    /// Only these analyzers.
+    pub only: Option<Vec<AnalyzerId>>,
+}
+
+/// Pictures that the calm pass looks at, at most: it uses one core at a time.
+const CALM: usize = 40;
+/// Fewer pictures are all run-in and run-out.
+pub const FEWEST: usize = 8;
+
+/// Measures. `say` is told what goes on.
+pub async fn run(
+    config: &Config,
+    request: BenchRequest,
+    shutdown: &Shutdown,
+    say: impl Fn(&str),
+) -> anyhow::Result<BenchReport> {
+    let files = request.files.len();
+    anyhow::ensure!(files >= FEWEST, "{files} pictures are too few to measure with; {FEWEST} are needed");
+    let folder = tempfile::tempdir().context("make a temporary folder")?;
+    let config = alone(config, &folder);
+    let app = App::open(config, Access::Exclusive).await?;
+    let analyzers = request.only.clone().unwrap_or_else(|| app.config().analyzers.enabled.clone());
+
+    say("measuring what each stage costs by itself");
+    let pipeline = Arc::new(app.pipeline(analyzers).await?);
+    // Evenly over all pictures.
+    let step = files.div_ceil(CALM);
+    let sample: Vec<PathBuf> = request.files.iter().step_by(step).cloned().collect();
+    let calm = calm::measure(&app, &pipeline, &sample, shutdown.token()).await?;
+    drop(tokio::task::spawn_blocking(move || drop(pipeline)).await);
+
+    say("measuring the walk");
+    let progress = Arc::new(Progress::default());
+    let clock = tokio::spawn(clock::watch(Arc::clone(&progress), app.config().in_flight() as u64));
+    let ingest = IngestRequest { paths: request.files, only: request.only, wait: false };
+    let summary = app.ingest(ingest, Arc::clone(&progress), shutdown).await?;
+    clock.abort();
+    anyhow::ensure!(!summary.interrupted, "stopped before the end; nothing was measured");
+    let window = clock.await.ok().flatten().context("no two pictures were analyzed one after the other")?;
+    let report = report::of(&calm, &window, &summary, &progress, app.config());
+    app.close().await;
+    Ok(report)
+}
+
+/// The same configuration with nothing shared and nothing kept.
+fn alone(config: &Config, folder: &TempDir) -> Config {
+    let mut config = config.clone();
+    config.data_dir = folder.path().to_path_buf();
+    config.backends.queue = Secret::from("memory:");
+    config.backends.store = Secret::from("sqlite:");
+    config.backends.vectors = Secret::from("embedded:");
+    config.backends.events = false;
+    config
+}
