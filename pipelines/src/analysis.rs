@@ -1,12 +1,12 @@
 //! What one run over one asset gave.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use docent_models::ModelRef;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnalyzerId, Suggestion, VectorRecord};
+use crate::{AnalyzerId, Suggestion, VectorRecord, VectorSpace};
 
 /// The outcome of some analyzers on one asset. Every analyzer that was asked for is in exactly one of
 /// `completed` and `failures`.
@@ -16,6 +16,8 @@ pub struct Analysis {
     pub suggestions: Vec<Suggestion>,
     /// The embeddings they computed.
     pub vectors: Vec<VectorRecord>,
+    /// The spaces in which the completed analyzers answer; `vectors` is all that they have to say there.
+    pub spaces: BTreeSet<VectorSpace>,
     /// Analyzers that finished, and the model each used.
     pub completed: BTreeMap<AnalyzerId, ModelRef>,
     /// Analyzers that did not, and why.

@@ -237,6 +237,7 @@ impl Pipeline {
                 analysis.suggestions.push(suggestion);
             }
         }
+        analysis.spaces.extend(findings.spaces);
         for (space, region, values) in findings.vectors {
             analysis.vectors.push(VectorRecord::new(asset.clone(), space, region, values));
         }

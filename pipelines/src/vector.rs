@@ -40,6 +40,11 @@ impl VectorSpace {
         Self(format!("face/{model}"))
     }
 
+    /// Whether its vectors describe parts of pictures, of which a picture has any number.
+    pub fn is_of_parts(&self) -> bool {
+        !self.0.starts_with("picture/")
+    }
+
     /// A space by its stored name.
     pub fn from_name(name: impl Into<String>) -> Self {
         Self(name.into())

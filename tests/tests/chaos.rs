@@ -105,6 +105,9 @@ fn the_end_is_that_of_a_calm_run() {
     let failures = differences(&expected.failures, &found.failures);
     assert!(expected.failures == found.failures, "seed {SEED}\n{failures}");
     assert_eq!(expected.counts, found.counts, "seed {SEED}");
+    let counted = found.counts["suggestions"].as_object().expect("by status").values();
+    let counted: u64 = counted.map(|count| count.as_u64().expect("a number")).sum();
+    assert_eq!(found.suggestions.len() as u64, counted, "the listing is complete");
     let vectors = expected.counts["vectors"].as_object().expect("spaces").values();
     let vectors: u64 = vectors.map(|count| count.as_u64().expect("a number")).sum();
     assert_eq!(cluster.vectors(), vectors, "vectors in the index");

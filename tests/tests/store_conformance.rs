@@ -48,6 +48,7 @@ conformance!(
     failures_are_listed_and_requeued,
     stale_and_missing_work_is_found,
     vectors_are_kept_with_their_run,
+    spaces_stay_until_they_are_dropped,
     filters_select,
 );
 

@@ -140,6 +140,8 @@ conformance!(
     neighbors_are_what_was_written,
     odd_wishes_are_granted,
     deletes_an_asset,
+    pruning_keeps_what_is_named,
+    a_dropped_space_is_empty,
     spaces_are_apart,
     similar_names_are_apart,
 );

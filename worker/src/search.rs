@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use docent_models::embedding::{self, ImageEmbedding};
+use docent_models::manifest::ModelEntry;
 use docent_models::session::SessionOptions;
 use docent_models::{InputSpec, Pack, Task, Tensor};
 use docent_pipelines::executor::{DynNetwork, ExecutorError, ExecutorOptions, ModelHandle};
@@ -12,7 +13,7 @@ use docent_pipelines::{AssetId, Image, VectorSpace};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
-use crate::store::{AssetFilter, Catalog, StoreError};
+use crate::store::{AssetFilter, Catalog, StoreError, Wanted};
 use crate::vectors::{IndexError, Neighbor, VectorIndex};
 
 /// One asset that was found.
@@ -74,6 +75,14 @@ pub struct Search {
     index: Arc<dyn VectorIndex>,
     pack: Arc<Pack>,
     options: SearchOptions,
+    encoders: Vec<Encoder>,
+}
+
+/// An image encoder and the text encoder of the same space.
+struct Encoder {
+    space: VectorSpace,
+    image: ModelEntry,
+    text: Option<ModelEntry>,
     words: OnceCell<ModelHandle<String, Vec<f32>>>,
     pictures: OnceCell<(InputSpec, ModelHandle<Tensor, ImageEmbedding>)>,
 }
@@ -91,7 +100,39 @@ impl Search {
         pack: Arc<Pack>,
         options: SearchOptions,
     ) -> Self {
-        Self { catalog, index, pack, options, words: OnceCell::new(), pictures: OnceCell::new() }
+        let of = |task| pack.models().filter(move |entry| entry.task == task);
+        let mut texts = of(Task::TextEmbedding);
+        // They belong together in the order of the manifest.
+        let encoders = of(Task::ImageEmbedding).map(|image| Encoder {
+            space: VectorSpace::picture(&image.model_ref()),
+            image: image.clone(),
+            text: texts.next().cloned(),
+            words: OnceCell::new(),
+            pictures: OnceCell::new(),
+        });
+        let encoders = encoders.collect();
+        drop(texts);
+        Self { catalog, index, pack, options, encoders }
+    }
+
+    /// The space that is searched: the first of the manifest's, or an older one while that has more vectors.
+    pub async fn space(&self) -> Result<VectorSpace, SearchError> {
+        Ok(self.encoder().await?.space.clone())
+    }
+
+    async fn encoder(&self) -> Result<&Encoder, SearchError> {
+        let (first, older) = self.encoders.split_first().ok_or_else(|| {
+            let missing = self.pack.model(Task::ImageEmbedding);
+            SearchError::NoModel(missing.err().map_or_else(String::new, |error| error.to_string()))
+        })?;
+        if older.is_empty() {
+            return Ok(first);
+        }
+        let counts = self.catalog.counts(&Wanted::new()).await?.vectors;
+        let count = |encoder: &Encoder| counts.get(encoder.space.as_str()).copied().unwrap_or(0);
+        Ok(older
+            .iter()
+            .fold(first, |best, encoder| if count(encoder) > count(best) { encoder } else { best }))
     }
 
     /// The `k` assets nearest to `words`, best first.
@@ -101,15 +142,19 @@ impl Search {
         k: usize,
         filter: &AssetFilter,
     ) -> Result<Vec<Hit>, SearchError> {
-        let handle = self
+        let encoder = self.encoder().await?;
+        let handle = encoder
             .words
             .get_or_try_init(|| async {
+                let text = encoder.text.clone().ok_or_else(|| {
+                    SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
+                })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session);
-                self.load(move || embedding::load_text(&pack, &session)).await
+                self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
             })
             .await?;
         let query = handle.run(words.chars().take(MAX_WORDS).collect()).await?;
-        self.nearest(&query, k, filter, None).await
+        self.nearest(encoder, &query, k, filter, None).await
     }
 
     /// The `k` assets most like `asset`, which is itself left out.
@@ -119,12 +164,13 @@ impl Search {
         k: usize,
         filter: &AssetFilter,
     ) -> Result<Vec<Hit>, SearchError> {
+        let encoder = self.encoder().await?;
         let query = self
             .catalog
-            .vector(asset, &self.space()?)
+            .vector(asset, &encoder.space)
             .await?
             .ok_or_else(|| SearchError::NotAnalyzed { asset: asset.clone() })?;
-        self.nearest(&query, k, filter, Some(asset)).await
+        self.nearest(encoder, &query, k, filter, Some(asset)).await
     }
 
     /// The `k` assets most like the picture in `bytes`, which need not be in the archive.
@@ -134,14 +180,17 @@ impl Search {
         k: usize,
         filter: &AssetFilter,
     ) -> Result<Vec<Hit>, SearchError> {
-        let (spec, handle) = self
+        let encoder = self.encoder().await?;
+        let (spec, handle) = encoder
             .pictures
             .get_or_try_init(|| async {
-                let spec = self.entry()?.input.clone().ok_or_else(|| {
+                let image = encoder.image.clone();
+                let spec = image.input.clone().ok_or_else(|| {
                     SearchError::NoModel("the image encoder's manifest entry has no input".to_owned())
                 })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session);
-                Ok::<_, SearchError>((spec, self.load(move || embedding::load_image(&pack, &session)).await?))
+                let load = move || embedding::load_image_entry(&pack, &image, &session);
+                Ok::<_, SearchError>((spec, self.load(load).await?))
             })
             .await?;
         let (spec, limits) = (spec.clone(), self.options.decode.clone());
@@ -152,20 +201,12 @@ impl Search {
         .await
         .map_err(|e| SearchError::Picture(e.to_string()))??;
         let query = handle.run(prepared.tensor).await?.vector;
-        self.nearest(&query, k, filter, None).await
+        self.nearest(encoder, &query, k, filter, None).await
     }
 
     /// Whether the index can be reached now.
     pub async fn ping(&self) -> Result<(), SearchError> {
         Ok(self.index.ping().await?)
-    }
-
-    fn entry(&self) -> Result<&docent_models::manifest::ModelEntry, SearchError> {
-        self.pack.model(Task::ImageEmbedding).map_err(|error| SearchError::NoModel(error.to_string()))
-    }
-
-    fn space(&self) -> Result<VectorSpace, SearchError> {
-        Ok(VectorSpace::picture(&self.entry()?.model_ref()))
     }
 
     async fn load<I: Send + 'static, O: Send + 'static>(
@@ -184,6 +225,7 @@ impl Search {
 
     async fn nearest(
         &self,
+        encoder: &Encoder,
         query: &[f32],
         k: usize,
         filter: &AssetFilter,
@@ -193,7 +235,7 @@ impl Search {
             true => None,
             false => Some(self.catalog.matching(filter).await?),
         };
-        let neighbors = self.index.search(&self.space()?, query, k + SPARE, only.as_ref()).await?;
+        let neighbors = self.index.search(&encoder.space, query, k + SPARE, only.as_ref()).await?;
         let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
         let mut rows: std::collections::HashMap<AssetId, String> = self
             .catalog

@@ -4,6 +4,7 @@ mod clip;
 
 use std::sync::Arc;
 
+use crate::manifest::ModelEntry;
 use crate::session::SessionOptions;
 use crate::{Error, Network, Pack, Task, Tensor};
 
@@ -21,18 +22,34 @@ pub struct ImageEmbedding {
     pub tokens: Arc<Tensor>,
 }
 
-/// Loads the pack's image encoder.
+/// Loads the pack's image encoder: the first in the manifest.
 pub fn load_image(pack: &Pack, options: &SessionOptions) -> Result<Box<ImageEncoder>, Error> {
-    let entry = pack.model(Task::ImageEmbedding)?;
+    load_image_entry(pack, pack.model(Task::ImageEmbedding)?, options)
+}
+
+/// Loads one of the pack's image encoders.
+pub fn load_image_entry(
+    pack: &Pack,
+    entry: &ModelEntry,
+    options: &SessionOptions,
+) -> Result<Box<ImageEncoder>, Error> {
     match entry.architecture.as_str() {
         "clip" => Ok(Box::new(clip::ClipVision::load(pack, entry, options)?)),
         _ => Err(entry.unknown_architecture("clip")),
     }
 }
 
-/// Loads the pack's text encoder.
+/// Loads the pack's text encoder: the first in the manifest.
 pub fn load_text(pack: &Pack, options: &SessionOptions) -> Result<Box<TextEncoder>, Error> {
-    let entry = pack.model(Task::TextEmbedding)?;
+    load_text_entry(pack, pack.model(Task::TextEmbedding)?, options)
+}
+
+/// Loads one of the pack's text encoders.
+pub fn load_text_entry(
+    pack: &Pack,
+    entry: &ModelEntry,
+    options: &SessionOptions,
+) -> Result<Box<TextEncoder>, Error> {
     match entry.architecture.as_str() {
         "clip" => Ok(Box::new(clip::ClipText::load(pack, entry, options)?)),
         _ => Err(entry.unknown_architecture("clip")),

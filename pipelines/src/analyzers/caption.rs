@@ -45,7 +45,7 @@ impl Analyzer for CaptionAnalyzer {
             let model = self.captioner.model();
             Ok(Findings {
                 claims: claim.map(|claim| (claim, model.clone())).into_iter().collect(),
-                vectors: Vec::new(),
+                ..Findings::default()
             })
         }
         .boxed()

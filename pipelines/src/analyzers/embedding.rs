@@ -23,6 +23,7 @@ impl Analyzer for EmbeddingAnalyzer {
             let space = VectorSpace::picture(&self.model);
             Ok(Findings {
                 claims: Vec::new(),
+                spaces: vec![space.clone()],
                 vectors: vector.map(|v| (space, None, v)).into_iter().collect(),
             })
         }

@@ -57,7 +57,8 @@ impl Analyzer for FacesAnalyzer {
             let picture = &**subject.picture;
             let found = self.detect(picture).await?;
             let each = try_join_all(found.iter().map(|face| self.describe(picture, face))).await?;
-            let mut findings = Findings::default();
+            let mut findings =
+                Findings { spaces: vec![VectorSpace::face(self.embedder.1.model())], ..Findings::default() };
             for face in each {
                 findings.claims.extend(face.claims);
                 findings.vectors.extend(face.vectors);

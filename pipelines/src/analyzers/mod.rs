@@ -42,6 +42,8 @@ pub struct Findings {
     pub claims: Vec<(Claim, ModelRef)>,
     /// Embeddings: their space, the part of the picture they describe, the values.
     pub vectors: Vec<(VectorSpace, Option<Region>, Vec<f32>)>,
+    /// The spaces of its embeddings, whether or not there are any.
+    pub spaces: Vec<VectorSpace>,
 }
 
 /// Why an analyzer gave no findings.

@@ -36,7 +36,7 @@ impl Analyzer for ObjectsAnalyzer {
                     Some((claim, self.model.clone()))
                 })
                 .collect();
-            Ok(Findings { claims, vectors: Vec::new() })
+            Ok(Findings { claims, ..Findings::default() })
         }
         .boxed()
     }

@@ -43,7 +43,7 @@ impl Analyzer for TagsAnalyzer {
                     (claim, model.clone())
                 })
                 .collect();
-            Ok(Findings { claims, vectors: Vec::new() })
+            Ok(Findings { claims, ..Findings::default() })
         }
         .boxed()
     }

@@ -41,7 +41,7 @@ impl Analyzer for TextAnalyzer {
             let model = self.reader.model();
             let claims =
                 claims(&lines, subject.picture).into_iter().map(|claim| (claim, model.clone())).collect();
-            Ok(Findings { claims, vectors: Vec::new() })
+            Ok(Findings { claims, ..Findings::default() })
         }
         .boxed()
     }

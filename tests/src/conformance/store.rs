@@ -13,8 +13,11 @@ use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
     Analysis, AnalyzerId, AssetId, Confidence, Failure, FailureKind, Kind, Region, Status, Suggestion,
-    VectorRecord, VectorSpace,
 };
+
+mod vectors;
+
+pub use vectors::*;
 
 /// The wanted analyzers of these cases.
 pub fn wanted() -> Wanted {
@@ -443,33 +446,6 @@ pub async fn stale_and_missing_work_is_found(store: &dyn Store) {
     let request = LeaseRequest { owner: "x".to_owned(), limit: 9, duration: LONG, lane: None, wanted: newer };
     let job = store.lease(&request).await.expect("leases").remove(0);
     assert_eq!(BTreeSet::from_iter(job.analyzers), BTreeSet::from([AnalyzerId::Tags, AnalyzerId::Text]));
-}
-
-/// Vectors are overwritten, get a new sequence number, and go when the analyzer no longer finds them.
-pub async fn vectors_are_kept_with_their_run(store: &dyn Store) {
-    let mut wanted = wanted();
-    wanted.insert(AnalyzerId::Faces, ModelRef::new("faces", "1"));
-    store.register(&[file(1)], &wanted).await.expect("registers");
-    let asset = content(1).asset_id();
-    let (picture, face) = (VectorSpace::from_name("picture/p@1"), VectorSpace::from_name("face/f@1"));
-    let region = Region::from_corners(0.1, 0.1, 0.3, 0.3);
-    let record = async |vectors: Vec<VectorRecord>| {
-        let (mut analysis, outcomes) = analysis(&asset, &[]);
-        analysis.completed.insert(AnalyzerId::Faces, ModelRef::new("faces", "1"));
-        analysis.completed.insert(AnalyzerId::Embedding, ModelRef::new("p", "1"));
-        analysis.vectors = vectors;
-        store.record(&run(&asset), &analysis, &outcomes).await.expect("records");
-    };
-    let whole = VectorRecord::new(asset.clone(), picture.clone(), None, vec![0.5, -1.25]);
-    record(vec![whole.clone(), VectorRecord::new(asset.clone(), face.clone(), region, vec![1.0])]).await;
-    let (first, read) = store.vectors_after(&picture, 0, 10).await.expect("reads").remove(0);
-    assert_eq!(read, whole);
-    assert_eq!(store.vectors_after(&face, 0, 10).await.expect("reads").len(), 1);
-    record(vec![whole]).await;
-    assert!(store.vectors_after(&face, 0, 10).await.expect("reads").is_empty());
-    let again = store.vectors_after(&picture, first, 10).await.expect("reads");
-    assert_eq!(again.len(), 1);
-    assert_eq!(store.vector(&asset, &picture).await.expect("reads"), Some(vec![0.5, -1.25]));
 }
 
 /// Filters by tag, kind, status and folder.

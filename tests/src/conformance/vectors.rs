@@ -150,6 +150,44 @@ pub async fn deletes_an_asset(fixture: &dyn Fixture) {
     assert_eq!(nearest(fixture, 0.0, 9).await, [asset(2)]);
 }
 
+/// Pruning removes an asset's records that are not named, in that space.
+pub async fn pruning_keeps_what_is_named(fixture: &dyn Fixture) {
+    let other = VectorSpace::from_name("face/test@1");
+    let part = |left: f64, space: VectorSpace| {
+        let region = Region::from_corners(left, 0.1, left + 0.1, 0.4);
+        VectorRecord::new(asset(1), space, region, direction(left as f32))
+    };
+    let (kept, gone) = (part(0.1, space()), part(0.3, space()));
+    fixture.write(&[kept.clone(), gone, part(0.5, other.clone()), record(2, 0.6)]).await;
+    let left = async |space: &VectorSpace| {
+        let found = fixture.index().search(space, &direction(0.0), 9, None).await.expect("searches");
+        found.into_iter().map(|neighbor| neighbor.record).collect::<Vec<_>>()
+    };
+    assert_eq!((left(&space()).await.len(), left(&other).await.len()), (3, 1));
+    let id = kept.id.as_str();
+    fixture.index().prune(&space(), &asset(1), &[id]).await.expect("prunes");
+    assert_eq!(left(&space()).await, [id, record(2, 0.6).id.as_str()]);
+    fixture.index().prune(&space(), &asset(1), &[]).await.expect("prunes");
+    fixture.index().prune(&space(), &asset(1), &[]).await.expect("prunes what is not there");
+    assert_eq!(left(&space()).await, [record(2, 0.6).id]);
+    assert_eq!(left(&other).await.len(), 1);
+    let nowhere = VectorSpace::from_name("face/none@1");
+    fixture.index().prune(&nowhere, &asset(1), &[]).await.expect("there is nothing to prune");
+}
+
+/// A space that is dropped is empty, the others are not, and it can be filled again.
+pub async fn a_dropped_space_is_empty(fixture: &dyn Fixture) {
+    let other = VectorSpace::from_name("picture/test@2");
+    fixture.write(&[record(1, 0.0), VectorRecord::new(asset(1), other.clone(), None, vec![1.0, 0.0])]).await;
+    assert_eq!(nearest(fixture, 0.0, 9).await.len(), 1);
+    fixture.index().drop_space(&space()).await.expect("drops");
+    fixture.index().drop_space(&space()).await.expect("is gone already");
+    assert_eq!(nearest(fixture, 0.0, 9).await.len(), 0);
+    assert_eq!(fixture.index().count(&other).await.expect("counts"), 1);
+    fixture.write(&[record(3, 0.0)]).await;
+    assert_eq!(nearest(fixture, 0.0, 9).await, [asset(3)]);
+}
+
 /// Spaces do not mix, and a vector that does not fit is refused.
 pub async fn spaces_are_apart(fixture: &dyn Fixture) {
     fixture.write(&[record(1, 0.0)]).await;

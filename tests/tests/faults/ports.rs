@@ -236,6 +236,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.prolong(assets, owner, duration).await
     }
 
+    async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
+        self.inner.drop_space(space).await
+    }
+
     async fn upkeep(&self) -> Result<(), StoreError> {
         self.inner.upkeep().await
     }
@@ -281,6 +285,14 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
         only: Option<&HashSet<AssetId>>,
     ) -> Result<Vec<Neighbor>, IndexError> {
         self.inner.search(space, query, k, only).await
+    }
+
+    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
+        self.inner.prune(space, asset, keep).await
+    }
+
+    async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
+        self.inner.drop_space(space).await
     }
 
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use docent::queue::{AnalyzeAsset, Job, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::LIMIT;
+use docent_tests::proxy::Proxy;
 use docent_tests::servers::{Lanes, RabbitServer};
 use lapin::message::BasicGetMessage;
 use lapin::options::{

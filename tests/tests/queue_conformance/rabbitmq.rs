@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use docent::queue::message::encode_submission;
 use docent::queue::{AnalyzeAsset, Job, Lane, Queue, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::{LIMIT, Pace, depth_becomes, is_quiet, job, receive};
+use docent_tests::proxy::Proxy;
 
 use crate::broker::{Place, header, leased, words};
-use crate::proxy::Proxy;
 
 const PACE: Pace = Pace { delay: Duration::from_secs(1), quiet: Duration::from_millis(300) };
 

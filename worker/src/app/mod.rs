@@ -2,6 +2,7 @@
 
 mod backends;
 mod ingest;
+mod spaces;
 pub mod worker;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use docent_models::session::init_runtime;
 use docent_pipelines::pipeline::models_of;
 use docent_pipelines::{AnalyzerId, Pipeline};
 pub use ingest::{IngestRequest, IngestSummary, NetworkUsage};
+pub use spaces::SpaceRow;
 use tokio::sync::Notify;
 
 use crate::assets::{AssetSource, FileSource};

@@ -19,6 +19,7 @@ mod similar;
 mod status;
 mod suggestions;
 mod table;
+mod vectors;
 mod watch;
 mod words;
 mod worker;
@@ -101,6 +102,8 @@ enum Command {
     Worker(worker::WorkerArgs),
     #[command(subcommand)]
     Models(models::ModelsCommand),
+    #[command(subcommand)]
+    Vectors(vectors::VectorsCommand),
     Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -212,6 +215,7 @@ async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Re
         Command::Serve(args) => serve::run(config, args, out).await,
         Command::Worker(args) => worker::run(config, args, out).await,
         Command::Models(command) => models::run(&config, command, out),
+        Command::Vectors(command) => vectors::run(config, command, out).await,
         Command::Bench(args) => bench::run(config, args, out).await,
         Command::Doctor(args) => doctor::run(config, args, out).await,
         Command::Completions(args) => completions::run(&args),

@@ -284,6 +284,12 @@ impl Walk {
                 if !analysis.vectors.is_empty() {
                     self.index.upsert(&analysis.vectors).await?;
                 }
+                // A face that is not found any more. A picture as a whole is overwritten.
+                for space in analysis.spaces.iter().filter(|space| space.is_of_parts()) {
+                    let here = analysis.vectors.iter().filter(|vector| vector.space == *space);
+                    let keep: Vec<&str> = here.map(|vector| vector.id.as_str()).collect();
+                    self.index.prune(space, &run.asset, &keep).await?;
+                }
                 Ok(self.ledger.record(run, analysis, outcomes).await?)
             };
             let error = match written.await {

@@ -90,14 +90,8 @@ pub(super) fn analyzer(name: &str) -> Result<AnalyzerId, StoreError> {
     name.parse().map_err(corrupt("analyzer"))
 }
 
-/// The name that the spaces of an analyzer's vectors begin with.
-pub(super) fn space_prefix(analyzer: AnalyzerId) -> Option<&'static str> {
-    match analyzer {
-        AnalyzerId::Faces => Some("face/"),
-        AnalyzerId::Embedding => Some("picture/"),
-        _ => None,
-    }
-}
+/// Vectors deleted by one statement when a space is dropped.
+pub(super) const DROPPED_AT_ONCE: i64 = 5000;
 
 /// A vector's values as little-endian 32-bit floats.
 pub(super) fn vector_bytes(values: &[f32]) -> Vec<u8> {

@@ -161,6 +161,9 @@ pub trait Ledger: Send + Sync {
     /// Prolongs leases of `owner` whose run has not begun: their jobs wait in the queue now.
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError>;
 
+    /// Removes every vector of a space, as many at a time as others can wait for. Answers how many there were.
+    async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError>;
+
     /// Small repairs that keep the store quick, for any process to make now and then while others write.
     async fn upkeep(&self) -> Result<(), StoreError>;
 

@@ -59,6 +59,11 @@ impl EmbeddedIndex {
         Self { source, spaces: Mutex::default() }
     }
 
+    /// The spaces that were searched so far.
+    fn opened(&self) -> HashMap<VectorSpace, Arc<AsyncMutex<Arc<Space>>>> {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The space as it is in the ledger now.
     async fn current(&self, name: &VectorSpace) -> Result<Arc<Space>, IndexError> {
         let space = {
@@ -111,6 +116,22 @@ impl Space {
             }
         }
         Ok(())
+    }
+
+    /// Keeps some rows, in their order.
+    fn retain(&mut self, keep: impl Fn(&Row) -> bool) {
+        if self.rows.iter().all(&keep) {
+            return;
+        }
+        let former = std::mem::take(self);
+        (self.dimensions, self.sequence) = (former.dimensions, former.sequence);
+        for (values, row) in former.values.chunks_exact(former.dimensions).zip(former.rows) {
+            if keep(&row) {
+                self.places.insert(row.record.clone(), self.rows.len());
+                self.values.extend_from_slice(values);
+                self.rows.push(row);
+            }
+        }
     }
 
     fn search(&self, query: &[f32], k: usize, only: Option<&HashSet<AssetId>>) -> Vec<Neighbor> {
@@ -202,27 +223,24 @@ impl VectorIndex for EmbeddedIndex {
             .map_err(|error| IndexError::Unavailable { operation: "search vectors", source: error.into() })
     }
 
+    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
+        if let Some(space) = self.opened().remove(space) {
+            Arc::make_mut(&mut *space.lock().await)
+                .retain(|row| row.asset != *asset || keep.contains(&row.record.as_str()));
+        }
+        Ok(())
+    }
+
+    async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
+        if let Some(space) = self.opened().remove(space) {
+            Arc::make_mut(&mut *space.lock().await).retain(|_| false);
+        }
+        Ok(())
+    }
+
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
-        let spaces: Vec<_> = {
-            let spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
-            spaces.values().map(Arc::clone).collect()
-        };
-        for space in spaces {
-            let mut space = space.lock().await;
-            if !space.rows.iter().any(|row| row.asset == *asset) {
-                continue;
-            }
-            let former = Arc::clone(&space);
-            let mut kept =
-                Space { dimensions: former.dimensions, sequence: former.sequence, ..Space::default() };
-            for (values, row) in former.values.chunks_exact(former.dimensions).zip(&former.rows) {
-                if row.asset != *asset {
-                    kept.places.insert(row.record.clone(), kept.rows.len());
-                    kept.values.extend_from_slice(values);
-                    kept.rows.push(row.clone());
-                }
-            }
-            *space = Arc::new(kept);
+        for space in self.opened().into_values() {
+            Arc::make_mut(&mut *space.lock().await).retain(|row| row.asset != *asset);
         }
         Ok(())
     }

@@ -66,6 +66,10 @@ pub trait VectorIndex: Send + Sync {
         k: usize,
         only: Option<&HashSet<AssetId>>,
     ) -> Result<Vec<Neighbor>, IndexError>;
+    /// Removes the records of an asset in `space`, except those in `keep`.
+    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError>;
+    /// Removes a space with all its records. One that does not exist is removed already.
+    async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError>;
     /// Removes every record of an asset.
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError>;
     /// Records in `space`.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, VectorSpace};
 use sqlx::types::Json;
 
 use super::leases::{end_lease, end_leases, give_up};
@@ -13,7 +13,7 @@ use super::record::{Place, announce, run_row, settle, suggest, write_vectors};
 use super::requeue::{add_missing, refresh_ready};
 use super::{PostgresStore, get, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{LONGEST_RUN, analyzer, lane_number, lane_of, millis};
+use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, lane_of, millis};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, EventSink, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded,
@@ -367,6 +367,25 @@ impl Ledger for PostgresStore {
         .await
         .map(drop)
         .map_err(unavailable("prolong leases"))
+    }
+
+    async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            let gone = sqlx::query(
+                "delete from vector where id in (select id from vector where space = $1 order by id limit $2)",
+            )
+            .bind(space.as_str())
+            .bind(DROPPED_AT_ONCE)
+            .execute(&self.pool)
+            .await
+            .map_err(unavailable("drop a vector space"))?
+            .rows_affected();
+            all += gone;
+            if gone == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     async fn upkeep(&self) -> Result<(), StoreError> {

@@ -1,14 +1,14 @@
 //! What a recorded run writes, inside its transaction.
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, Confidence, Suggestion, VectorRecord};
+use docent_pipelines::{Analysis, AnalyzerId, Confidence, Suggestion, VectorRecord, VectorSpace};
 use serde_json::json;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
 use super::ledger::models;
 use super::{get, region, text, unavailable};
-use crate::store::codec::{corrupt, kind_order, millis, space_prefix, vector_bytes};
+use crate::store::codec::{corrupt, kind_order, millis, vector_bytes};
 use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
 
 pub(super) async fn run_row(
@@ -194,7 +194,8 @@ pub(super) async fn suggest(
     Ok(Recorded { raised: count, answered: answered.len() as u64, superseded })
 }
 
-/// Overwrites the vectors of the completed analyzers; each gets a new sequence number.
+/// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other
+/// models stay until their space is dropped.
 pub(super) async fn write_vectors(
     tx: &mut Transaction<'_, Postgres>,
     asset: &str,
@@ -204,17 +205,16 @@ pub(super) async fn write_vectors(
     vectors.sort_by(|a, b| a.id.cmp(&b.id));
     vectors.dedup_by(|a, b| a.id == b.id);
     let ids: Vec<&str> = vectors.iter().map(|vector| vector.id.as_str()).collect();
-    let prefixes: Vec<&str> =
-        analysis.completed.keys().filter_map(|&analyzer| space_prefix(analyzer)).collect();
-    if prefixes.is_empty() && vectors.is_empty() {
+    let spaces: Vec<&str> = analysis.spaces.iter().map(VectorSpace::as_str).collect();
+    if spaces.is_empty() && vectors.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "delete from vector where asset_id = $1
-         and (id = any($3::text[]) or exists (select 1 from unnest($2::text[]) p where starts_with(space, p)))",
+         and (id = any($3::text[]) or space = any($2::text[]))",
     )
     .bind(asset)
-    .bind(&prefixes)
+    .bind(&spaces)
     .bind(&ids)
     .execute(&mut **tx)
     .await?;

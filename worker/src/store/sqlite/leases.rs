@@ -3,8 +3,8 @@
 use docent_pipelines::AssetId;
 use sqlx::{Sqlite, Transaction};
 
-use super::ledger::refresh_ready;
 use super::now;
+use super::requeue::refresh_ready;
 use crate::store::codec::json_array;
 use crate::store::lease::given_up;
 

@@ -1,19 +1,19 @@
 //! Registering, leasing, recording.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{Analysis, AssetId};
+use docent_pipelines::{Analysis, AssetId, VectorSpace};
 use serde_json::json;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::leases::{end_lease, end_leases, give_up};
 use super::record::{Place, run_row, settle, suggest, write_vectors};
+use super::requeue::{add_missing, refresh_ready};
 use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis, wanted_json};
+use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, EventSink, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded,
@@ -308,81 +308,7 @@ impl Ledger for SqliteStore {
         wanted: &Wanted,
         assets: Option<&[AssetId]>,
     ) -> Result<u64, StoreError> {
-        const OPERATION: &str = "queue work again";
-        let failed = unavailable(OPERATION);
-        let now = now();
-        let ids = assets.map(json_array);
-        let models = wanted_json(wanted);
-        let mut tx = self.begin(OPERATION).await?;
-        let mut touched: HashSet<String> = HashSet::new();
-        if matches!(what, Requeue::Missing | Requeue::All) {
-            let every: String;
-            let ids = match &ids {
-                Some(ids) => ids,
-                None => {
-                    let all: Vec<String> = sqlx::query_scalar("select id from asset")
-                        .fetch_all(&mut *tx)
-                        .await
-                        .map_err(failed)?;
-                    every = json_array(all);
-                    &every
-                }
-            };
-            touched.extend(add_missing(&mut tx, ids, wanted, now).await.map_err(failed)?);
-        }
-        let condition = match what {
-            Requeue::Missing => None,
-            Requeue::Failed => Some("w.state = 'failed'"),
-            Requeue::Stale => Some("w.state = 'done' and w.model <> m.value"),
-            Requeue::All => Some("w.state in ('done', 'failed')"),
-        };
-        if let Some(condition) = condition {
-            let sql = format!(
-                "update work as w set state = 'pending', attempts = 0, not_before = 0, failure_kind = null,
-                     reason = null, updated_at = $3
-                 from json_each($1) m
-                 where m.key = w.analyzer and {condition}
-                   and ($2 is null or w.asset_id in (select value from json_each($2)))
-                 returning asset_id"
-            );
-            touched.extend(
-                sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
-                    .bind(&models)
-                    .bind(&ids)
-                    .bind(now)
-                    .fetch_all(&mut *tx)
-                    .await
-                    .map_err(failed)?,
-            );
-        }
-        let touched = json_array(touched);
-        sqlx::query(
-            "update work as w set state = 'pending', not_before = 0
-             where state = 'blocked' and asset_id in (select value from json_each($1))
-               and not exists (select 1 from work d where d.asset_id = w.asset_id and d.analyzer = 'decode'
-                               and d.state = 'failed')",
-        )
-        .bind(&touched)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        sqlx::query(
-            "update asset set suspect = 0, lost_alone = 0 where id in (select value from json_each($1))",
-        )
-        .bind(&touched)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        refresh_ready(&mut tx, &touched).await.map_err(failed)?;
-        let ready: i64 = sqlx::query_scalar(
-            "select count(*) from asset where ready_at is not null and id in (select value from json_each($1))",
-        )
-        .bind(&touched)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        Ok(ready.unsigned_abs())
+        self.queue_again(what, wanted, assets).await
     }
 
     async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
@@ -426,6 +352,25 @@ impl Ledger for SqliteStore {
         .map_err(unavailable("prolong leases"))
     }
 
+    async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            let gone = sqlx::query(
+                "delete from vector where sequence in (select sequence from vector where space = $1 limit $2)",
+            )
+            .bind(space.as_str())
+            .bind(DROPPED_AT_ONCE)
+            .execute(&self.write)
+            .await
+            .map_err(unavailable("drop a vector space"))?
+            .rows_affected();
+            all += gone;
+            if gone == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
     async fn upkeep(&self) -> Result<(), StoreError> {
         sqlx::query("pragma optimize")
             .execute(&self.write)
@@ -442,40 +387,4 @@ impl Ledger for SqliteStore {
         self.read.close().await;
         self.write.close().await;
     }
-}
-
-/// Adds the wanted work rows that the assets `ids` lack. Answers the assets that lacked some.
-async fn add_missing(
-    tx: &mut Transaction<'_, Sqlite>,
-    ids: &str,
-    wanted: &Wanted,
-    now: i64,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "insert into work (asset_id, analyzer, state, model, updated_at)
-         select distinct a.id, m.key,
-                case when exists (select 1 from work d where d.asset_id = a.id and d.analyzer = 'decode'
-                                  and d.state = 'failed') then 'blocked' else 'pending' end,
-                m.value, $3
-         from json_each($1) i join asset a on a.id = i.value join json_each($2) m where true
-         on conflict do nothing returning asset_id",
-    )
-    .bind(ids)
-    .bind(wanted_json(wanted))
-    .bind(now)
-    .fetch_all(&mut **tx)
-    .await
-}
-
-/// Brings `asset.ready_at` in line with the work rows.
-pub(super) async fn refresh_ready(tx: &mut SqliteConnection, ids: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update asset set ready_at =
-             (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
-         where id in (select value from json_each($1))",
-    )
-    .bind(ids)
-    .execute(tx)
-    .await
-    .map(drop)
 }

@@ -7,6 +7,7 @@ mod catalog;
 mod leases;
 mod ledger;
 mod record;
+mod requeue;
 mod reviews;
 
 use std::io::Read;

@@ -5,7 +5,7 @@ use docent_pipelines::{Analysis, AnalyzerId, Confidence, Suggestion, VectorRecor
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::{get, region, unavailable};
-use crate::store::codec::{corrupt, json_array, kind_order, millis, space_prefix, vector_bytes};
+use crate::store::codec::{corrupt, json_array, kind_order, millis, vector_bytes};
 use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
 
 pub(super) async fn run_row(
@@ -165,19 +165,18 @@ pub(super) async fn suggest(
     Ok(Recorded { raised: raised.len() as u64, answered: answered.len() as u64, superseded })
 }
 
-/// Overwrites the vectors of the completed analyzers; each gets a new sequence number.
+/// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other
+/// models stay until their space is dropped.
 pub(super) async fn write_vectors(
     tx: &mut Transaction<'_, Sqlite>,
     asset: &str,
     analysis: &Analysis,
 ) -> Result<(), sqlx::Error> {
-    for prefix in analysis.completed.keys().filter_map(|&analyzer| space_prefix(analyzer)) {
-        sqlx::query("delete from vector where asset_id = $1 and substr(space, 1, length($2)) = $2")
-            .bind(asset)
-            .bind(prefix)
-            .execute(&mut **tx)
-            .await?;
-    }
+    sqlx::query("delete from vector where asset_id = $1 and space in (select value from json_each($2))")
+        .bind(asset)
+        .bind(json_array(&analysis.spaces))
+        .execute(&mut **tx)
+        .await?;
     for VectorRecord { id, space, region, values, .. } in &analysis.vectors {
         sqlx::query(
             "insert or replace into vector (id, asset_id, space, region_x, region_y, region_width, region_height, data)

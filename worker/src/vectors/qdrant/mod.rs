@@ -55,16 +55,6 @@ impl QdrantIndex {
         self.list().await.map_err(|failure| failure.during("list vector spaces"))
     }
 
-    /// Removes a space with all its records. One that does not exist is removed already.
-    pub async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
-        self.forget(space);
-        let name = self.collection(space);
-        match self.connection.call(|client| async move { client.delete_collection(name).await }).await {
-            Err(failure) if !failure.is_missing() => Err(failure.during("remove a vector space")),
-            _ => Ok(()),
-        }
-    }
-
     /// Writes to a collection that exists.
     async fn write(&self, space: &VectorSpace, records: &[&VectorRecord]) -> Result<(), Failure> {
         for batch in records.chunks(BATCH) {
@@ -78,10 +68,10 @@ impl QdrantIndex {
         Ok(())
     }
 
-    /// Removes an asset's points from one space.
-    async fn clear(&self, space: &VectorSpace, asset: &AssetId) -> Result<(), Failure> {
+    /// Removes an asset's points from one space, except some.
+    async fn clear(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), Failure> {
         let delete = DeletePointsBuilder::new(self.collection(space))
-            .points(points::of_assets([asset]))
+            .points(points::of_asset_except(asset, keep))
             .wait(true)
             .build();
         match self.connection.call(|client| async move { client.delete_points(delete).await }).await {
@@ -173,9 +163,22 @@ impl VectorIndex for QdrantIndex {
         }
     }
 
+    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
+        self.clear(space, asset, keep).await.map_err(|failure| failure.during("delete vectors"))
+    }
+
+    async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
+        self.forget(space);
+        let name = self.collection(space);
+        match self.connection.call(|client| async move { client.delete_collection(name).await }).await {
+            Err(failure) if !failure.is_missing() => Err(failure.during("remove a vector space")),
+            _ => Ok(()),
+        }
+    }
+
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
         for space in self.spaces().await? {
-            self.clear(&space, asset).await.map_err(|failure| failure.during("delete vectors"))?;
+            self.clear(&space, asset, &[]).await.map_err(|failure| failure.during("delete vectors"))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use docent_pipelines::{AssetId, Region, VectorRecord};
 use qdrant_client::qdrant::point_id::PointIdOptions;
-use qdrant_client::qdrant::{Condition, Filter, PointStruct, ScoredPoint};
+use qdrant_client::qdrant::{Condition, Filter, PointId, PointStruct, ScoredPoint};
 use qdrant_client::{Payload, QdrantError};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,16 @@ pub(super) fn neighbor(point: ScoredPoint) -> Result<Neighbor, Failure> {
 pub(super) fn of_assets<'a>(assets: impl IntoIterator<Item = &'a AssetId>) -> Filter {
     let assets: Vec<String> = assets.into_iter().map(|asset| asset.as_str().to_owned()).collect();
     Filter::must([Condition::matches(ASSET, assets)])
+}
+
+/// Points of an asset whose record is not in `keep`. An id that is none cannot be a point's.
+pub(super) fn of_asset_except(asset: &AssetId, keep: &[&str]) -> Filter {
+    let keep: Vec<PointId> = keep.iter().filter_map(|id| uuid(id)).map(PointId::from).collect();
+    let mut filter = of_assets([asset]);
+    if !keep.is_empty() {
+        filter.must_not.push(Condition::has_id(keep));
+    }
+    filter
 }
 
 /// 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.

@@ -1,0 +1,60 @@
+//! Cases for the vectors that a store keeps.
+
+use std::collections::BTreeMap;
+
+use docent::store::Store;
+use docent_models::ModelRef;
+use docent_pipelines::{AnalyzerId, Region, VectorRecord, VectorSpace};
+
+use super::{analysis, content, file, register, run, wanted};
+
+/// Vectors are overwritten, get a new sequence number, and go when the analyzer no longer finds them.
+pub async fn vectors_are_kept_with_their_run(store: &dyn Store) {
+    let mut wanted = wanted();
+    wanted.insert(AnalyzerId::Faces, ModelRef::new("faces", "1"));
+    store.register(&[file(1)], &wanted).await.expect("registers");
+    let asset = content(1).asset_id();
+    let (picture, face) = (VectorSpace::from_name("picture/p@1"), VectorSpace::from_name("face/f@1"));
+    let region = Region::from_corners(0.1, 0.1, 0.3, 0.3);
+    let record = async |vectors: Vec<VectorRecord>| {
+        let (mut analysis, outcomes) = analysis(&asset, &[]);
+        analysis.completed.insert(AnalyzerId::Faces, ModelRef::new("faces", "1"));
+        analysis.completed.insert(AnalyzerId::Embedding, ModelRef::new("p", "1"));
+        analysis.spaces = [picture.clone(), face.clone()].into();
+        analysis.vectors = vectors;
+        store.record(&run(&asset), &analysis, &outcomes).await.expect("records");
+    };
+    let whole = VectorRecord::new(asset.clone(), picture.clone(), None, vec![0.5, -1.25]);
+    record(vec![whole.clone(), VectorRecord::new(asset.clone(), face.clone(), region, vec![1.0])]).await;
+    let (first, read) = store.vectors_after(&picture, 0, 10).await.expect("reads").remove(0);
+    assert_eq!(read, whole);
+    assert_eq!(store.vectors_after(&face, 0, 10).await.expect("reads").len(), 1);
+    record(vec![whole]).await;
+    assert!(store.vectors_after(&face, 0, 10).await.expect("reads").is_empty());
+    let again = store.vectors_after(&picture, first, 10).await.expect("reads");
+    assert_eq!(again.len(), 1);
+    assert_eq!(store.vector(&asset, &picture).await.expect("reads"), Some(vec![0.5, -1.25]));
+}
+
+/// The vectors of another model stay beside the new ones until their space is dropped.
+pub async fn spaces_stay_until_they_are_dropped(store: &dyn Store) {
+    register(store, 0..2).await;
+    let spaces = ["picture/p@1", "picture/p@2"].map(VectorSpace::from_name);
+    for number in 0..2 {
+        let asset = content(number).asset_id();
+        for space in &spaces {
+            let (mut analysis, outcomes) = analysis(&asset, &[]);
+            analysis.spaces.insert(space.clone());
+            analysis.vectors = vec![VectorRecord::new(asset.clone(), space.clone(), None, vec![0.5])];
+            store.record(&run(&asset), &analysis, &outcomes).await.expect("records");
+        }
+    }
+    let counts = async || store.counts(&wanted()).await.expect("counts").vectors;
+    assert_eq!(counts().await, BTreeMap::from(spaces.clone().map(|space| (space.to_string(), 2))));
+    assert_eq!(store.drop_space(&spaces[0]).await.expect("drops"), 2);
+    assert_eq!(store.drop_space(&spaces[0]).await.expect("is gone already"), 0);
+    assert_eq!(counts().await, BTreeMap::from([(spaces[1].to_string(), 2)]));
+    assert!(store.vectors_after(&spaces[0], 0, 10).await.expect("reads").is_empty());
+    store.upkeep().await.expect("tidies");
+    assert_eq!(counts().await, BTreeMap::from([(spaces[1].to_string(), 2)]));
+}

@@ -1,0 +1,132 @@
+//! Vectors of two models side by side, and an index that is made anew from the ledger.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use docent::queue::Lane;
+use docent::search::{Search, SearchOptions};
+use docent::store::{
+    AssetFilter, Catalog, FileStamp, FoundFile, Ledger, Outcome, OutcomeState, Run, SqliteStore, Wanted,
+};
+use docent::vectors::{QdrantIndex, QdrantOptions, VectorIndex};
+use docent_models::session::SessionOptions;
+use docent_models::{ModelRef, Pack};
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, DecodeLimits, VectorRecord, VectorSpace};
+use docent_tests::corpus;
+use docent_tests::program::Docent;
+use docent_tests::qdrant::QdrantServer;
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
+
+fn asset(number: u8) -> AssetId {
+    ContentHash::of(&[number]).asset_id()
+}
+
+/// Registers a picture and records its vector by one version of a model.
+async fn record(store: &SqliteStore, index: &dyn VectorIndex, number: u8, version: &str, values: Vec<f32>) {
+    let model = ModelRef::new("joint-vision", version);
+    let wanted = Wanted::from([
+        (AnalyzerId::Decode, ModelRef::new("decoder", "1")),
+        (AnalyzerId::Embedding, model.clone()),
+    ]);
+    let file = FoundFile {
+        uri: format!("file:///{number}.jpg"),
+        stamp: FileStamp { bytes: 1, modified_ns: 1 },
+        hash: ContentHash::of(&[number]),
+        lane: Lane::Backfill,
+    };
+    store.register(&[file], &wanted).await.expect("registers");
+    let space = VectorSpace::picture(&model);
+    let analysis = Analysis {
+        spaces: [space.clone()].into(),
+        vectors: vec![VectorRecord::new(asset(number), space, None, values)],
+        completed: BTreeMap::from([(AnalyzerId::Embedding, model.clone())]),
+        ..Analysis::default()
+    };
+    index.upsert(&analysis.vectors).await.expect("upserts");
+    let run = Run { asset: asset(number), owner: "test".to_owned(), picture: None };
+    let outcome = Outcome { analyzer: AnalyzerId::Embedding, model, state: OutcomeState::Done };
+    store.record(&run, &analysis, &[outcome]).await.expect("records");
+}
+
+#[tokio::test]
+async fn searches_ask_the_older_space_until_the_newer_is_complete() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The same networks under a newer version, before the older one.
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    let manifest = std::fs::read_to_string(models.join("manifest.toml")).expect("is there");
+    let newer: String = manifest
+        .split("[[model]]")
+        .filter(|entry| entry.contains("-embedding\"") && entry.contains("joint-"))
+        .map(|entry| format!("[[model]]{}", entry.replace("version = \"1\"", "version = \"2\"")))
+        .collect();
+    std::fs::write(folder.path().join("manifest.toml"), newer + &manifest).expect("is written");
+    let pack = Arc::new(Pack::open(folder.path()).expect("opens"));
+
+    let store = Arc::new(SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens"));
+    let server = QdrantServer::start();
+    let index =
+        Arc::new(QdrantIndex::connect(QdrantOptions::new(server.url())).expect("the options are right"));
+    let options = SearchOptions {
+        onnxruntime: None,
+        session: SessionOptions::default(),
+        decode: DecodeLimits::default(),
+    };
+    let catalog: Arc<dyn Catalog> = Arc::clone(&store) as _;
+    let search = Search::new(catalog, Arc::clone(&index) as _, pack, options);
+    let nearest = async || {
+        let hits = search.by_asset(&asset(0), 1, &AssetFilter::default()).await.expect("searches");
+        (search.space().await.expect("there is one").to_string(), hits[0].asset_id.clone())
+    };
+
+    // For the older model 1 lies beside 0, for the newer one 2 does.
+    for (number, values) in [(0, [1.0, 0.0]), (1, [1.0, 0.1]), (2, [0.0, 1.0])] {
+        record(&store, &*index, number, "1", values.to_vec()).await;
+    }
+    assert_eq!(nearest().await, ("picture/joint-vision@1".to_owned(), asset(1)));
+    for (number, values) in [(0, [1.0, 0.0, 0.0]), (2, [1.0, 0.1, 0.0])] {
+        record(&store, &*index, number, "2", values.to_vec()).await;
+        assert_eq!(nearest().await, ("picture/joint-vision@1".to_owned(), asset(1)), "is not complete");
+    }
+    record(&store, &*index, 1, "2", vec![0.0, 0.0, 1.0]).await;
+    assert_eq!(nearest().await, ("picture/joint-vision@2".to_owned(), asset(2)), "is complete");
+}
+
+#[test]
+fn a_lost_index_is_made_anew_from_the_ledger() {
+    let server = QdrantServer::start();
+    let docent = Docent::new(PROGRAM);
+    docent.configure(&format!(
+        "[analyzers]\nenabled = ['embedding']\n[backends]\nvectors = '{}'\n",
+        server.url()
+    ));
+    let pictures = docent.folder().join("pictures");
+    let count = corpus::copy_samples(&pictures).len() as u64;
+    docent.ingest(&pictures);
+    let listed = || -> Vec<Value> { docent.json(["vectors", "list", "--format=json"]) };
+    let find = |rows: Vec<Value>| rows.into_iter().find(|row| row["searched"] == true).expect("is searched");
+    let row = find(listed());
+    assert_eq!((row["ledger"].as_u64(), row["index"].as_u64()), (Some(count), Some(count)), "{row}");
+    let before = docent.json(["search", "a cat", "-k", "3", "--format=json"]);
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let index = QdrantIndex::connect(QdrantOptions::new(server.url())).expect("is set up");
+        for space in index.spaces().await.expect("lists") {
+            index.drop_space(&space).await.expect("drops");
+        }
+    });
+    assert_eq!(find(listed())["index"], 0);
+    let rebuilt = docent.run(["vectors", "rebuild"]).expect(0);
+    assert!(rebuilt.stderr.contains(&format!("{count} vectors written")), "{}", rebuilt.stderr);
+    assert_eq!(find(listed())["index"], count);
+    assert_eq!(docent.json(["search", "a cat", "-k", "3", "--format=json"]), before);
+
+    let used = docent.run(["vectors", "drop", "picture/joint-vision@1"]).expect(2);
+    assert!(used.stderr.contains("is in use") && used.stderr.contains("hint:"), "{}", used.stderr);
+    let unknown = docent.run(["vectors", "drop", "picture/none@1"]).expect(2);
+    assert!(unknown.stderr.contains("picture/joint-vision@1"), "{}", unknown.stderr);
+}
