@@ -4,6 +4,7 @@
 //! A [`Network`] is one loaded model that answers batches; everything around it (threads, inboxes, which answer
 //! becomes a suggestion) lives in `docent-pipelines`.
 
+mod buffer;
 pub mod captioning;
 pub mod embedding;
 pub mod emotion;

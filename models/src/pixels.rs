@@ -6,6 +6,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::Deserialize;
 
+use crate::buffer::Buffer;
 use crate::{BoundingBox, Error};
 
 /// An upright 8-bit sRGB picture: interleaved RGB rows without padding.
@@ -22,7 +23,7 @@ pub struct Tensor {
     /// Dimensions without the batch, for instance `[3, 224, 224]`.
     pub shape: Vec<usize>,
     /// `shape` product many values.
-    pub data: Vec<f32>,
+    pub data: Buffer,
 }
 
 /// A tensor and the way back: `x_picture = (x_model - offset_x) / scale_x`.
@@ -219,40 +220,66 @@ impl InputSpec {
 
     /// `fitted` on a canvas of `fill`, normalized, as `[C, H, W]`.
     fn tensor(&self, fitted: &Picture, corner: (u32, u32), fill: u8) -> Tensor {
-        let (canvas_w, canvas_h) = (self.width as usize, self.height as usize);
-        let (x0, y0) = (corner.0 as usize, corner.1 as usize);
-        let (w, h) =
-            ((fitted.width as usize).min(canvas_w - x0), (fitted.height as usize).min(canvas_h - y0));
-        let rows = fitted.rgb.chunks_exact(fitted.width as usize * 3).take(h);
+        let canvas = Canvas::new(self, fitted, corner);
         let normalize = |value: f32, channel: usize| (value - self.mean[channel]) / self.std[channel];
         if self.channels == Channels::Gray {
-            let mut data = vec![normalize(f32::from(fill), 0); canvas_w * canvas_h];
-            for (y, row) in rows.enumerate() {
-                for (x, p) in row.chunks_exact(3).take(w).enumerate() {
-                    let gray = 0.2989 * f32::from(p[0]) + 0.5870 * f32::from(p[1]) + 0.1140 * f32::from(p[2]);
-                    data[(y0 + y) * canvas_w + x0 + x] = normalize(gray, 0);
-                }
+            let mut data = Buffer::stale(canvas.plane());
+            canvas.fill(&mut data, normalize(f32::from(fill), 0), |value, p| {
+                let gray = 0.2989 * f32::from(p[0]) + 0.5870 * f32::from(p[1]) + 0.1140 * f32::from(p[2]);
+                *value = normalize(gray, 0);
+            });
+            return Tensor { shape: vec![1, canvas.height, canvas.width], data };
+        }
+        let mut data = Buffer::stale(3 * canvas.plane());
+        for (c, plane) in data.chunks_exact_mut(canvas.plane()).enumerate() {
+            let table: [f32; 256] = std::array::from_fn(|value| normalize(value as f32, c));
+            let from = if self.channels == Channels::Bgr { 2 - c } else { c };
+            canvas.fill(plane, table[usize::from(fill)], |value, pixel| {
+                *value = table[usize::from(pixel[from])];
+            });
+        }
+        Tensor { shape: vec![3, canvas.height, canvas.width], data }
+    }
+}
+
+/// Where a fitted picture lies on a model's canvas.
+struct Canvas<'a> {
+    width: usize,
+    height: usize,
+    /// The fitted picture's rows …
+    rgb: &'a [u8],
+    row: usize,
+    /// … and the part of the canvas that they cover: left, top, width, height.
+    covered: [usize; 4],
+}
+
+impl<'a> Canvas<'a> {
+    fn new(spec: &InputSpec, fitted: &'a Picture, corner: (u32, u32)) -> Self {
+        let (width, height) = (spec.width as usize, spec.height as usize);
+        let (x, y) = (corner.0 as usize, corner.1 as usize);
+        let covered =
+            [x, y, (fitted.width as usize).min(width - x), (fitted.height as usize).min(height - y)];
+        Self { width, height, rgb: &fitted.rgb, row: fitted.width as usize * 3, covered }
+    }
+
+    fn plane(&self) -> usize {
+        self.width * self.height
+    }
+
+    /// Writes every value of a plane once: those of the picture by `value`, all others as `outside`.
+    fn fill(&self, plane: &mut [f32], outside: f32, value: impl Fn(&mut f32, &[u8])) {
+        let [x, y, w, h] = self.covered;
+        let (above, rest) = plane.split_at_mut(y * self.width);
+        let (beside, below) = rest.split_at_mut(h * self.width);
+        above.fill(outside);
+        below.fill(outside);
+        for (target, row) in beside.chunks_exact_mut(self.width).zip(self.rgb.chunks_exact(self.row)) {
+            target[..x].fill(outside);
+            target[x + w..].fill(outside);
+            for (target, pixel) in target[x..x + w].iter_mut().zip(row.chunks_exact(3)) {
+                value(target, pixel);
             }
-            return Tensor { shape: vec![1, canvas_h, canvas_w], data };
         }
-        let tables: [[f32; 256]; 3] =
-            std::array::from_fn(|c| std::array::from_fn(|value| normalize(value as f32, c)));
-        let plane = canvas_w * canvas_h;
-        let mut data = Vec::with_capacity(3 * plane);
-        for table in &tables {
-            data.resize(data.len() + plane, table[usize::from(fill)]);
-        }
-        for (y, row) in rows.enumerate() {
-            let start = (y0 + y) * canvas_w + x0;
-            for (c, table) in tables.iter().enumerate() {
-                let from = if self.channels == Channels::Bgr { 2 - c } else { c };
-                let target = &mut data[c * plane + start..c * plane + start + w];
-                for (value, pixel) in target.iter_mut().zip(row.chunks_exact(3)) {
-                    *value = table[usize::from(pixel[from])];
-                }
-            }
-        }
-        Tensor { shape: vec![3, canvas_h, canvas_w], data }
     }
 }
 

@@ -258,10 +258,10 @@ impl Config {
         }
     }
 
-    /// Sessions of each network: as configured, else one for every two cores.
+    /// Sessions of each network: as configured, else one for each core, at most 8.
     pub fn sessions(&self) -> usize {
         match self.work.sessions {
-            0 => cores().div_ceil(2),
+            0 => cores().clamp(1, 8),
             count => count,
         }
     }

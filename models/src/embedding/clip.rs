@@ -38,7 +38,10 @@ impl Network for ClipVision {
         let [vectors, tokens] = &outputs[..] else { return Ok(Vec::new()) };
         let decode = |i| ImageEmbedding {
             vector: unit(vectors.row(i)),
-            tokens: Arc::new(Tensor { shape: tokens.shape[1..].to_vec(), data: tokens.row(i).to_vec() }),
+            tokens: Arc::new(Tensor {
+                shape: tokens.shape[1..].to_vec(),
+                data: tokens.row(i).to_vec().into(),
+            }),
         };
         Ok((0..batch.len()).map(decode).collect())
     }

@@ -109,7 +109,7 @@ mod tests {
         let a = align(&spec, &straight, &points).expect("is aligned");
         let b = align(&spec, &turned, &turned_points).expect("is aligned");
         let mean: f32 =
-            a.data.iter().zip(&b.data).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.data.len() as f32;
+            a.data.iter().zip(b.data.iter()).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.data.len() as f32;
         assert!(mean < 2.0, "the chips differ by {mean} on average");
     }
 }

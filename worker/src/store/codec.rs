@@ -90,6 +90,11 @@ pub(super) fn analyzer(name: &str) -> Result<AnalyzerId, StoreError> {
     name.parse().map_err(corrupt("analyzer"))
 }
 
+/// A text as every backend can hold it: without NUL, which PostgreSQL has no place for and JSON's functions end at.
+pub(super) fn text(value: &str) -> String {
+    value.replace('\0', "\u{fffd}")
+}
+
 /// Vectors deleted by one statement when a space is dropped.
 pub(super) const DROPPED_AT_ONCE: i64 = 5000;
 

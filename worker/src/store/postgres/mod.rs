@@ -20,7 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, Row, Transaction};
 
 use super::StoreError;
-use super::codec::{MAX_LOST, corrupt};
+use super::codec::{MAX_LOST, corrupt, text};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -99,11 +99,6 @@ async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
 
 fn unavailable(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
     move |error| StoreError::Unavailable { operation, source: error.into() }
-}
-
-/// A text as PostgreSQL can hold it: without NUL, which it has no place for.
-fn text(value: &str) -> String {
-    value.replace('\0', "\u{fffd}")
 }
 
 /// A column of a row, in its stored form.

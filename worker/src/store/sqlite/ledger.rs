@@ -255,30 +255,27 @@ impl Ledger for SqliteStore {
         let asset_at: i64 = get(&row, "created_at")?;
         // A run that is recorded a second time, its first answer having been lost, is still one run.
         let repeated = get::<i64>(&row, "run_began")? == 0;
-        if let Some((width, height, format)) = run.picture {
-            sqlx::query("update asset set width = $2, height = $3, format = $4 where id = $1")
-                .bind(asset)
-                .bind(width)
-                .bind(height)
-                .bind(format)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
         let run_id = run_row(&mut tx, run, analysis, repeated, now).await.map_err(failed)?;
-        for outcome in outcomes {
-            settle(&mut tx, asset, outcome, !repeated, now).await.map_err(failed)?;
-        }
+        settle(&mut tx, asset, outcomes, !repeated, now).await.map_err(failed)?;
         let place = Place { run_id, asset_at, now };
         let recorded = suggest(&mut tx, run, analysis, &place).await?;
         write_vectors(&mut tx, asset, analysis).await.map_err(failed)?;
-        end_lease(&mut tx, &run.asset).await.map_err(failed)?;
-        sqlx::query("update asset set suspect = 0, lost_alone = 0 where id = $1")
-            .bind(asset)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        refresh_ready(&mut tx, &json_array([asset])).await.map_err(failed)?;
+        let (width, height, format) =
+            run.picture.map_or((None, None, None), |(w, h, f)| (Some(w), Some(h), Some(f)));
+        sqlx::query(
+            "update asset set width = coalesce($2, width), height = coalesce($3, height),
+                 format = coalesce($4, format), lease_owner = null, lease_until = null, run_began = 0,
+                 run_alone = 0, suspect = 0, lost_alone = 0,
+                 ready_at = (select min(not_before) from work w where w.asset_id = $1 and w.state = 'pending')
+             where id = $1",
+        )
+        .bind(asset)
+        .bind(width)
+        .bind(height)
+        .bind(format)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(recorded)
     }

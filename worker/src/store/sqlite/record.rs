@@ -1,11 +1,12 @@
 //! What a recorded run writes, inside its transaction.
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, Confidence, Suggestion, VectorRecord};
+use docent_pipelines::{Analysis, AnalyzerId, Confidence, Failure, Suggestion, VectorRecord};
+use serde_json::{Value, json};
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::{get, region, unavailable};
-use crate::store::codec::{corrupt, json_array, kind_order, millis, vector_bytes};
+use crate::store::codec::{corrupt, json_array, kind_order, millis, text, vector_bytes};
 use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
 
 pub(super) async fn run_row(
@@ -37,50 +38,59 @@ pub(super) async fn run_row(
     row.try_get("id")
 }
 
+/// Settles all work rows of a run in one statement: each one is a round trip to the database's thread.
 pub(super) async fn settle(
     tx: &mut Transaction<'_, Sqlite>,
     asset: &str,
-    outcome: &Outcome,
+    outcomes: &[Outcome],
     count: bool,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let (state, not_before, failure) = match &outcome.state {
-        OutcomeState::Done => ("done", 0, None),
-        OutcomeState::Retry { after, failure } => {
-            ("pending", now.saturating_add(millis(*after)), Some(failure))
-        }
-        OutcomeState::Failed { failure } => ("failed", 0, Some(failure)),
-    };
+    let settled: Vec<(&Outcome, &str, i64, Option<&Failure>)> = outcomes
+        .iter()
+        .map(|outcome| match &outcome.state {
+            OutcomeState::Done => (outcome, "done", 0, None),
+            OutcomeState::Retry { after, failure } => {
+                (outcome, "pending", now.saturating_add(millis(*after)), Some(failure))
+            }
+            OutcomeState::Failed { failure } => (outcome, "failed", 0, Some(failure)),
+        })
+        .collect();
+    let rows = settled.iter().map(|(outcome, state, not_before, failure)| {
+        json!({
+            "analyzer": outcome.analyzer.as_str(), "state": state, "model": outcome.model.to_string(),
+            "not_before": not_before, "kind": failure.map(|f| f.kind.as_str()),
+            "reason": failure.map(|f| text(&f.reason)),
+        })
+    });
     sqlx::query(
         "insert into work (asset_id, analyzer, state, model, attempts, not_before, failure_kind, reason, updated_at)
-         values ($1, $2, $3, $4, 1, $5, $6, $7, $8)
-         on conflict do update set state = excluded.state, model = excluded.model, attempts = attempts + $9,
+         select $1, value ->> 'analyzer', value ->> 'state', value ->> 'model', 1, value ->> 'not_before',
+                value ->> 'kind', value ->> 'reason', $3
+         from json_each($2) where true
+         on conflict do update set state = excluded.state, model = excluded.model, attempts = attempts + $4,
              not_before = excluded.not_before, failure_kind = excluded.failure_kind, reason = excluded.reason,
              updated_at = excluded.updated_at",
     )
     .bind(asset)
-    .bind(outcome.analyzer.as_str())
-    .bind(state)
-    .bind(outcome.model.to_string())
-    .bind(not_before)
-    .bind(failure.map(|f| f.kind.as_str()))
-    .bind(failure.map(|f| f.reason.as_str()))
+    .bind(Value::from_iter(rows).to_string())
     .bind(now)
     .bind(count)
     .execute(&mut **tx)
     .await?;
     // Without pixels nothing else can be done: it waits with the decoder, or is set aside with it.
-    if outcome.analyzer == AnalyzerId::Decode {
-        let others = match state {
-            "pending" => "update work set not_before = $2 where asset_id = $1 and state = 'pending'",
-            "failed" => {
-                "update work set state = 'blocked', not_before = 0 * $2 where asset_id = $1 and state = 'pending'"
-            }
-            _ => return Ok(()),
-        };
-        sqlx::query(others).bind(asset).bind(not_before).execute(&mut **tx).await?;
-    }
-    Ok(())
+    let decode = settled.iter().find(|(outcome, ..)| outcome.analyzer == AnalyzerId::Decode);
+    let (others, not_before) = match decode {
+        Some((_, "pending", at, _)) => {
+            ("update work set not_before = $2 where asset_id = $1 and state = 'pending'", *at)
+        }
+        Some((_, "failed", ..)) => (
+            "update work set state = 'blocked', not_before = $2 where asset_id = $1 and state = 'pending'",
+            0,
+        ),
+        _ => return Ok(()),
+    };
+    sqlx::query(others).bind(asset).bind(not_before).execute(&mut **tx).await.map(drop)
 }
 
 /// Where suggestions belong: their run, their asset's time, the present.
@@ -121,35 +131,35 @@ pub(super) async fn suggest(
         .suggestions
         .iter()
         .partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
-    for suggestion in &raised {
+    let rows = raised.iter().map(|suggestion| {
         let region = suggestion.region;
-        sqlx::query(
-            "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
-                 region_height, status, model, run_id, created_at, asset_at, kind_order)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11, $12, $13, $14, $15)
-             on conflict do update set confidence = excluded.confidence, model = excluded.model,
-                 analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
-             where status in ('pending', 'superseded')",
-        )
-        .bind(suggestion.id.as_str())
-        .bind(asset)
-        .bind(suggestion.analyzer.as_str())
-        .bind(suggestion.kind.as_str())
-        .bind(&suggestion.value)
-        .bind(suggestion.confidence.value())
-        .bind(region.map(|r| r.x))
-        .bind(region.map(|r| r.y))
-        .bind(region.map(|r| r.width))
-        .bind(region.map(|r| r.height))
-        .bind(suggestion.model.to_string())
-        .bind(place.run_id)
-        .bind(place.now)
-        .bind(place.asset_at)
-        .bind(kind_order(suggestion.kind))
-        .execute(&mut **tx)
-        .await
-        .map_err(failed)?;
-    }
+        json!({
+            "id": suggestion.id, "analyzer": suggestion.analyzer.as_str(), "kind": suggestion.kind.as_str(),
+            "value": text(&suggestion.value), "confidence": suggestion.confidence.value(),
+            "x": region.map(|r| r.x), "y": region.map(|r| r.y),
+            "width": region.map(|r| r.width), "height": region.map(|r| r.height),
+            "model": suggestion.model.to_string(), "order": kind_order(suggestion.kind),
+        })
+    });
+    sqlx::query(
+        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
+             region_height, status, model, run_id, created_at, asset_at, kind_order)
+         select value ->> 'id', $1, value ->> 'analyzer', value ->> 'kind', value ->> 'value',
+                value ->> 'confidence', value ->> 'x', value ->> 'y', value ->> 'width', value ->> 'height',
+                'pending', value ->> 'model', $3, $4, $5, value ->> 'order'
+         from json_each($2) where true
+         on conflict do update set confidence = excluded.confidence, model = excluded.model,
+             analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
+         where status in ('pending', 'superseded')",
+    )
+    .bind(asset)
+    .bind(Value::from_iter(rows).to_string())
+    .bind(place.run_id)
+    .bind(place.now)
+    .bind(place.asset_at)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed)?;
     let superseded = sqlx::query(
         "update suggestion set status = 'superseded'
          where asset_id = $1 and status = 'pending' and analyzer in (select value from json_each($2))
