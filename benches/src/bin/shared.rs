@@ -70,6 +70,9 @@ fn upload(backfill: usize) -> anyhow::Result<()> {
         println!("{what:<34} {median:>9.0} {p95:>9.0} {worst:>9.0}");
     }
     println!("ratio of the p95: {:.2}", quantile(&mut loaded, 0.95) / quantile(&mut alone, 0.95));
+    for line in worker.get("/metrics").lines().filter(|line| line.starts_with("docent_queue_depth")) {
+        println!("{line}");
+    }
     println!(
         "backfill of {backfill}: {rate:.1} pictures/s beside {UPLOADS} uploads, {pending} left at the end"
     );
