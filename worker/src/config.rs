@@ -250,10 +250,10 @@ impl fmt::Debug for Secret {
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// Pictures in work at once: as configured, else two for each core, at most 64.
+    /// Pictures in work at once: as configured, else one more than there are cores, at most 64.
     pub fn in_flight(&self) -> usize {
         match self.work.in_flight {
-            0 => (2 * cores()).clamp(2, 64),
+            0 => (cores() + 1).clamp(2, 64),
             count => count,
         }
     }

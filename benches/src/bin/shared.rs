@@ -54,6 +54,8 @@ fn upload(backfill: usize) -> anyhow::Result<()> {
     let mut alone = hand_in(&cluster, idle)?;
     let archive = docent.folder().join("archive");
     corpus::write(&archive, backfill, 2);
+    // Else the servers' own writes wait behind these pictures.
+    std::process::Command::new("sync").status()?;
     docent.ingest(&archive);
     let begun: i64 = cluster.until("select count(*) from run", |runs: &i64| *runs > 5 + 50 + UPLOADS as i64);
     let since: i64 = cluster.until(NOW, |_| true);
@@ -176,7 +178,9 @@ fn pinned(core: usize, cluster: &Cluster) -> Docent {
 }
 
 fn configuration(cluster: &Cluster) -> String {
-    cluster.configuration().replace("level = 'debug,sqlx::query=info'", "level = 'info'")
+    let servers = cluster.configuration().replace("level = 'debug,sqlx::query=info'", "level = 'info'");
+    let in_flight = std::env::var("DOCENT_WORK_IN_FLIGHT").unwrap_or_else(|_| "0".to_owned());
+    format!("{servers}[work]\nin_flight = {in_flight}\n")
 }
 
 fn program() -> String {
