@@ -1,6 +1,5 @@
 //! From measurements to sentences.
 
-use docent_models::ModelRef;
 use serde::Serialize;
 
 use super::calm::Calm;
@@ -158,30 +157,22 @@ fn judge(idle: f64, others: f64, stages: &[Stage], config: &Config) -> (String, 
     (bottleneck, advice)
 }
 
+/// What could be done about an expensive stage, where there is something.
 fn hint(stage: &str) -> Option<&'static str> {
+    // Networks are named `id@version`.
     let id = stage.split('@').next().unwrap_or(stage);
-    Some(match id {
-        "decode" => {
-            "large pictures that are not JPEG cost most; smaller renditions of them are analyzed as well"
-        }
-        "everything else" | "prepare" => return None,
-        id if id.contains("tesseract") => "leave text out of analyzers.enabled where nobody searches for it",
-        id if id.contains("face") => {
-            "leave faces out of analyzers.enabled where nobody asks who is in a picture"
-        }
-        id if id.contains("caption") => {
-            "leave caption out of analyzers.enabled, or set caption.beam_width = 1, which is faster and a little worse"
-        }
-        id if id.contains("centernet") => "leave objects out of analyzers.enabled where tags are enough",
-        _ => "more cores or more workers make it faster; the work itself is as cheap as it gets",
-    })
-}
-
-/// Networks by name, for callers that look one up.
-impl BenchReport {
-    /// The stage of a network.
-    pub fn network(&self, model: &ModelRef) -> Option<&Stage> {
-        let name = model.to_string();
-        self.stages.iter().find(|stage| stage.name == name)
+    let holds = |part: &str| id.contains(part);
+    if stage == "decode" {
+        Some("large pictures that are not JPEG cost most; smaller renditions of them are analyzed as well")
+    } else if holds("tesseract") {
+        Some("leave text out of analyzers.enabled where nobody searches for it")
+    } else if holds("face") {
+        Some("leave faces out of analyzers.enabled where nobody asks who is in a picture")
+    } else if holds("caption") {
+        Some("leave caption out of analyzers.enabled; caption.beam_width = 1 is faster and a little worse")
+    } else if holds("centernet") {
+        Some("leave objects out of analyzers.enabled where tags are enough")
+    } else {
+        None
     }
 }
