@@ -9,7 +9,7 @@ import argparse
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from networks import Faces, ObjectDetector, Vocabulary
+from networks import LABELS, Faces, ObjectDetector, Vocabulary
 
 NEAR = 0.03
 KINDS = ("tag", "object", "face")
-LABELS = Path(__file__).parents[2] / "models" / "labels"
+VOCABULARY = LABELS / "tag_vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -104,39 +104,70 @@ def percent(part: int, whole: int) -> str:
     return f"{part} of {whole} ({100 * part / whole:.1f} %)" if whole else "none"
 
 
+@dataclass
+class Agreement:
+    """Of two runs; `summary` is what a program reads, `lines` what people do."""
+
+    summary: dict[str, Any]
+    lines: list[str]
+
+
+def agreement(
+    docent_file: Path, peer_file: Path, kinds: Sequence[str] = KINDS, vocabulary: Path = VOCABULARY, every: bool = True
+) -> Agreement:
+    """Without `every` differences are counted, not listed."""
+    rules = Rules(vocabulary)
+    docent, peer = load(docent_file), load(peer_file)
+    usable = [name for name in docent if name in peer and not docent[name]["failures"] and not peer[name]["failures"]]
+    summary: dict[str, Any] = {"pictures": len(usable)}
+    lines = []
+    for side, ours, theirs in (("docent", docent, peer), ("peer", peer, docent)):
+        if only := len(ours.keys() - theirs.keys()):
+            lines.append(f"{only} pictures are in {side}'s file only")
+        for name in sorted(name for name in ours if ours[name]["failures"]):
+            lines.append(f"{name}: {side} failed: {ours[name]['failures'][0]['reason']}")
+    lines.append(f"{len(usable)} pictures were analyzed by both")
+    for kind in kinds:
+        found = {name: list(differences(name, docent[name], peer[name], kind, rules)) for name in usable}
+        differ = [difference for several in found.values() for difference in several]
+        if every:
+            lines += [f"  {difference}" for difference in differ]
+        pictures = sum(not several for several in found.values())
+        things = sum(len(said(docent[name], kind)) for name in usable)
+        sides = Counter(difference.side for difference in differ)
+        close = sum(bool(difference.why) for difference in differ)
+        summary[kind] = {
+            "pictures_equal": pictures,
+            "equal": things - sides["docent"],
+            "docent_only": sides["docent"],
+            "peer_only": sides["peer"],
+            "explained": close,
+        }
+        equal = percent(pictures, len(usable))
+        lines.append(f"{kind}: pictures with equal results: {equal}; docent says {things} in all;")
+        lines.append(f"    differences: {len(differ)}; explained by a threshold: {percent(close, len(differ))}")
+    for kind in ("caption", "text"):
+        values = [[Counter(value for value, _ in said(side[name], kind)) for side in (docent, peer)] for name in usable]
+        if any(a or b for a, b in values):
+            summary[kind] = {"pictures_equal": sum(a == b for a, b in values)}
+            equal = percent(summary[kind]["pictures_equal"], len(usable))
+            lines.append(f"{kind}: pictures with equal results: {equal}")
+    cosines = {name: c for name in usable if (c := cosine(docent[name], peer[name])) is not None}
+    if cosines:
+        lowest, median = min(cosines, key=lambda name: cosines[name]), statistics.median(cosines.values())
+        summary["embedding"] = {"lowest": cosines[lowest], "median": median, "picture": lowest}
+        lines.append(f"embedding: cosine: lowest {cosines[lowest]:.5f} ({lowest}), median {median:.5f}")
+    return Agreement(summary, lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("docent", type=Path, metavar="DOCENT_JSONL")
     parser.add_argument("peer", type=Path, metavar="PEER_JSONL")
     parser.add_argument("--kinds", type=lambda text: text.split(","), default=KINDS, help="default: tag,object,face")
-    parser.add_argument("--vocabulary", type=Path, default=LABELS / "tag_vocabulary.json")
+    parser.add_argument("--vocabulary", type=Path, default=VOCABULARY)
     options = parser.parse_args()
-    rules = Rules(options.vocabulary)
-    docent, peer = load(options.docent), load(options.peer)
-    usable = [name for name in docent if name in peer and not docent[name]["failures"] and not peer[name]["failures"]]
-    for side, ours, theirs in (("docent", docent, peer), ("peer", peer, docent)):
-        if only := len(ours.keys() - theirs.keys()):
-            print(f"{only} pictures are in {side}'s file only")
-        for name in sorted(name for name in ours if ours[name]["failures"]):
-            print(f"{name}: {side} failed: {ours[name]['failures'][0]['reason']}")
-    print(f"{len(usable)} pictures were analyzed by both")
-    for kind in options.kinds:
-        found = {name: list(differences(name, docent[name], peer[name], kind, rules)) for name in usable}
-        every = [difference for several in found.values() for difference in several]
-        for difference in every:
-            print(f"  {difference}")
-        equal = sum(not several for several in found.values())
-        things = sum(len(said(docent[name], kind)) for name in usable)
-        close = sum(bool(difference.why) for difference in every)
-        print(f"{kind}: pictures with equal results: {percent(equal, len(usable))}; docent says {things} in all;")
-        print(f"    differences: {len(every)}; explained by a threshold: {percent(close, len(every))}")
-    for kind in ("caption", "text"):
-        values = [[Counter(value for value, _ in said(side[name], kind)) for side in (docent, peer)] for name in usable]
-        if any(a or b for a, b in values):
-            print(f"{kind}: pictures with equal results: {percent(sum(a == b for a, b in values), len(usable))}")
-    cosines = [c for name in usable if (c := cosine(docent[name], peer[name])) is not None]
-    if cosines:
-        print(f"embedding: cosine: lowest {min(cosines):.5f}, median {statistics.median(cosines):.5f}")
+    print("\n".join(agreement(options.docent, options.peer, options.kinds, options.vocabulary).lines))
 
 
 if __name__ == "__main__":

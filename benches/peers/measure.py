@@ -23,7 +23,7 @@ Record: TypeAlias = dict[str, Any]
 def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("folder", type=Path, help="pictures, at any depth")
-    parser.add_argument("--models", type=Path, required=True, help="docent's models/starter")
+    parser.add_argument("--models", type=Path, required=True, help="folder laid out as models/starter")
     parser.add_argument("--only", type=analyzers, default=ANALYZERS, metavar="ANALYZER,...", help="default: all")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="skilled.py only; default: one for each core"
@@ -109,6 +109,28 @@ def peak_rss_mb() -> float:
     return sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
 
 
+class Steady:
+    """The part in which everything is at work: from the first finished picture until the last ones are in work, as
+    `docent bench` takes it."""
+
+    def __init__(self, pictures: int, threads: int) -> None:
+        self.last = pictures - threads
+        self.done = 0
+        self.at: list[tuple[int, float, float]] = []
+
+    def finished(self) -> None:
+        self.done += 1
+        if self.done in (1, self.last):
+            self.at.append((self.done, time.perf_counter(), cpu_seconds()))
+
+    def figures(self) -> dict[str, float]:
+        """None for a handful of pictures."""
+        if len(self.at) < 2:
+            return {}
+        pictures, seconds, cpu = (late - early for early, late in zip(*self.at, strict=True))
+        return {"images_per_second": round(pictures / seconds, 3), "cpu_seconds_per_picture": round(cpu / pictures, 5)}
+
+
 def measure(options: argparse.Namespace, start: Callable[[], Callable[[list[Path]], Iterable[Record]]]) -> None:
     """Loads and warms up with `start`, then measures what it gives on all pictures, and prints one line."""
     paths = files(options.folder)
@@ -122,8 +144,10 @@ def measure(options: argparse.Namespace, start: Callable[[], Callable[[list[Path
     loaded = time.perf_counter()
     cpu = cpu_seconds()
     failed = 0
+    steady = Steady(len(paths), options.threads)
     out = options.json.open("w") if options.json else None
     for record in analyze(paths):
+        steady.finished()
         failed += bool(record["failures"])
         if out:
             print(json.dumps(record), file=out)
@@ -137,5 +161,6 @@ def measure(options: argparse.Namespace, start: Callable[[], Callable[[list[Path
         "cpu_seconds": round(cpu, 3),
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "warm_up_seconds": round(loaded - began, 3),
+        **steady.figures(),
     }
     print(json.dumps(line))

@@ -22,6 +22,9 @@ from pixels import Box, Picture, Tensor, center_crop, fit, squash, tensor, whole
 
 Floats = NDArray[np.float32]
 
+# Words for classes. They stay where they are, whatever folder the networks come from.
+LABELS = Path(__file__).parents[2] / "models" / "labels"
+
 
 def session(path: Path, threads: int | None = None) -> onnxruntime.InferenceSession:
     """A loaded graph with so many threads inside of a call and memory that all graphs share.
@@ -133,7 +136,7 @@ class Tagger:
 
     def __init__(self, models: Path, **options: Any) -> None:
         self.session = session(models / "tagger_efficientnet_lite0.onnx", **options)
-        self.vocabulary = Vocabulary(models.parent / "labels" / "tag_vocabulary.json")
+        self.vocabulary = Vocabulary(LABELS / "tag_vocabulary.json")
 
     def probabilities(self, picture: Picture) -> Floats:
         pixels = tensor(center_crop(picture, 256, 224), [127] * 3, 128)
@@ -157,7 +160,7 @@ class ObjectDetector:
 
     def __init__(self, models: Path, **options: Any) -> None:
         self.session = session(models / "object_detector_centernet.onnx", **options)
-        self.labels = (models.parent / "labels" / "coco80_labels.txt").read_text().splitlines()
+        self.labels = (LABELS / "coco80_labels.txt").read_text().splitlines()
 
     def __call__(self, picture: Picture) -> list[Found]:
         scale, size = fit(picture.width, picture.height, self.SIDE)

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use docent::queue::Lane;
 use docent::store::{
-    Begun, Catalog, Counts, Decision, EventSink, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome,
-    OutcomeState, Page, PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run, StoreError,
+    Begun, Catalog, Counts, Decision, EventSink, FileStamp, Finished, FoundFile, LeaseRequest, Ledger,
+    Outcome, OutcomeState, Page, PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run, StoreError,
     SuggestionFilter, Wanted,
 };
 use docent_models::ModelRef;
@@ -81,7 +81,14 @@ async fn work(store: &PostgresStore, owner: &str) -> Vec<AssetId> {
             let (analysis, outcomes) = analysis(&job.asset);
             let run =
                 Run { asset: job.asset.clone(), owner: owner.to_owned(), picture: Some((3, 2, "jpeg")) };
-            store.record(&run, &analysis, &outcomes).await.expect("records");
+            store
+                .record(&[Finished {
+                    run: run.clone(),
+                    analysis: analysis.clone(),
+                    outcomes: outcomes.clone(),
+                }])
+                .await
+                .expect("records");
             worked.push(job.asset);
         }
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use docent::queue::Lane;
 use docent::search::{Search, SearchOptions};
 use docent::store::{
-    AssetFilter, Catalog, FileStamp, FoundFile, Ledger, Outcome, OutcomeState, Run, SqliteStore, Wanted,
+    AssetFilter, Catalog, FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, Run, SqliteStore,
+    Wanted,
 };
 use docent::vectors::{QdrantIndex, QdrantOptions, VectorIndex};
 use docent_models::session::SessionOptions;
@@ -49,7 +50,10 @@ async fn record(store: &SqliteStore, index: &dyn VectorIndex, number: u8, versio
     index.upsert(&analysis.vectors).await.expect("upserts");
     let run = Run { asset: asset(number), owner: "test".to_owned(), picture: None };
     let outcome = Outcome { analyzer: AnalyzerId::Embedding, model, state: OutcomeState::Done };
-    store.record(&run, &analysis, &[outcome]).await.expect("records");
+    store
+        .record(&[Finished { run: run.clone(), analysis: analysis.clone(), outcomes: vec![outcome] }])
+        .await
+        .expect("records");
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ conformance!(
     lost_runs_are_counted,
     redelivered_runs_are_counted,
     recording_is_idempotent,
+    runs_are_recorded_together_or_not_at_all,
     decisions_are_permanent,
     deciding_is_guarded_and_logged,
     ids_may_be_abbreviated,

@@ -63,6 +63,9 @@ pub enum WalkError {
         #[source]
         source: FetchError,
     },
+    /// The process ends; what was not recorded comes back.
+    #[error("docent ends")]
+    Ended,
     /// The asset ended too many processes.
     #[error("docent was stopped {lost} times while it analyzed this picture alone")]
     GivenUp {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
-    AssetFilter, Begun, Decision, FileStamp, FoundFile, LeaseRequest, Outcome, OutcomeState, Page, Requeue,
-    Reviewer, Run, Store, StoreError, SuggestionFilter, SuggestionRow, Wanted,
+    AssetFilter, Begun, Decision, FileStamp, Finished, FoundFile, LeaseRequest, Outcome, OutcomeState, Page,
+    Requeue, Reviewer, Run, Store, StoreError, SuggestionFilter, SuggestionRow, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
@@ -15,8 +15,10 @@ use docent_pipelines::{
     Analysis, AnalyzerId, AssetId, Confidence, Failure, FailureKind, Kind, Region, Status, Suggestion,
 };
 
+mod together;
 mod vectors;
 
+pub use together::*;
 pub use vectors::*;
 
 /// The wanted analyzers of these cases.
@@ -85,7 +87,7 @@ async fn analyze(store: &dyn Store, number: u32, claims: &[Claim]) -> docent::st
     let job = jobs.into_iter().find(|job| job.asset == asset).expect("it is pending");
     store.begin_run(&job, "test").await.expect("begins");
     let (analysis, outcomes) = analysis(&asset, claims);
-    store.record(&run(&asset), &analysis, &outcomes).await.expect("records")
+    store.record(&[Finished { run: run(&asset), analysis, outcomes }]).await.expect("records").remove(0)
 }
 
 async fn listed(store: &dyn Store, filter: SuggestionFilter) -> Vec<SuggestionRow> {
@@ -220,7 +222,10 @@ pub async fn recording_is_idempotent(store: &dyn Store) {
     let once =
         (listed(store, SuggestionFilter::default()).await, store.counts(&wanted()).await.expect("counts"));
     let (analysis, outcomes) = analysis(&asset, &claims);
-    store.record(&run(&asset), &analysis, &outcomes).await.expect("records");
+    store
+        .record(&[Finished { run: run(&asset), analysis: analysis.clone(), outcomes: outcomes.clone() }])
+        .await
+        .expect("records");
     let twice =
         (listed(store, SuggestionFilter::default()).await, store.counts(&wanted()).await.expect("counts"));
     assert_eq!(once, twice);
@@ -392,7 +397,10 @@ pub async fn failures_are_listed_and_requeued(store: &dyn Store) {
         state: OutcomeState::Failed { failure: undecodable },
     };
     let run_of = |job: &AnalyzeAsset| Run { picture: None, ..run(&job.asset) };
-    store.record(&run_of(&jobs[0]), &Analysis::default(), &[outcome]).await.expect("records");
+    store
+        .record(&[Finished { run: run_of(&jobs[0]), analysis: Analysis::default(), outcomes: vec![outcome] }])
+        .await
+        .expect("records");
 
     store.begin_run(&jobs[1], "test").await.expect("begins");
     let (mut partial, mut outcomes) = analysis(&jobs[1].asset, &[claim(Kind::Tag, "cat", 0.9, None)]);
@@ -406,7 +414,14 @@ pub async fn failures_are_listed_and_requeued(store: &dyn Store) {
             failure: failure(AnalyzerId::Objects, FailureKind::Transient),
         },
     });
-    store.record(&run(&jobs[1].asset), &partial, &outcomes).await.expect("records");
+    store
+        .record(&[Finished {
+            run: run(&jobs[1].asset),
+            analysis: partial.clone(),
+            outcomes: outcomes.clone(),
+        }])
+        .await
+        .expect("records");
 
     let failures = store.failures(&Page { limit: 9, after: None }).await.expect("lists").rows;
     assert_eq!(failures.len(), 1);

@@ -14,8 +14,8 @@ use docent::http::{AppState, Options, Ports, Searcher, serve};
 use docent::queue::Lane;
 use docent::search::{Hit, SearchError};
 use docent::store::{
-    AssetFilter, Catalog, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Page, Reviews,
-    Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
+    AssetFilter, Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Page,
+    Reviews, Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
@@ -213,7 +213,10 @@ impl Archive {
             owner: "test".to_owned(),
             picture: size.map(|(width, height)| (width, height, "jpeg")),
         };
-        self.store.record(&run, &analysis, &outcomes).await.expect("is recorded");
+        self.store
+            .record(&[Finished { run: run.clone(), analysis: analysis.clone(), outcomes: outcomes.clone() }])
+            .await
+            .expect("is recorded");
     }
 
     /// The API over the archive.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent::assets::{AssetSource, FileSource};
 use docent::config::{Config, Overrides};
-use docent::consumer::{Walk, WalkOptions};
+use docent::consumer::{Gather, Walk, WalkOptions};
 use docent::disposition::RetryPolicy;
 use docent::feeder::Feeder;
 use docent::progress::Progress;
@@ -65,6 +65,7 @@ struct Setting {
     config: Config,
     /// Of fetching, and of looking at one picture.
     timeout: Duration,
+    gather: Gather,
 }
 
 /// What has to be the same in the end.
@@ -108,7 +109,7 @@ impl Setting {
         let options = config.pipeline_options();
         let pipeline = Arc::new(Pipeline::load(&pack, &analyzers, &options).expect("the networks load"));
         let wanted = models_of(&pack, &analyzers, &options).expect("the models");
-        Self { folder, pipeline, wanted, config, timeout: PATIENCE }
+        Self { folder, pipeline, wanted, config, timeout: PATIENCE, gather: Gather::SINGLY }
     }
 
     /// Ingests the folder, starting again after every death and every failed scan.
@@ -189,6 +190,7 @@ impl Setting {
                 timeout: self.timeout,
                 grace: Duration::ZERO,
                 patience: Duration::ZERO,
+                gather: self.gather,
             },
         };
         let scan = async {

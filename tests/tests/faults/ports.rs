@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    Begun, EventSink, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded, Registered,
-    Requeue, Run, StoreError, Wanted,
+    Begun, EventSink, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
+    Registered, Requeue, StoreError, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
-use docent_pipelines::{Analysis, AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use tokio_util::sync::CancellationToken;
 
 /// On which side of a call something happens.
@@ -211,13 +211,8 @@ impl Ledger for Faulty<dyn Ledger> {
         self.trigger.around("begin_run", self.inner.begin_run(job, owner), store_error).await
     }
 
-    async fn record(
-        &self,
-        run: &Run,
-        analysis: &Analysis,
-        outcomes: &[Outcome],
-    ) -> Result<Recorded, StoreError> {
-        self.trigger.around("record", self.inner.record(run, analysis, outcomes), store_error).await
+    async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
+        self.trigger.around("record", self.inner.record(runs), store_error).await
     }
 
     fn give_up_after(&self, max_lost: u32) {

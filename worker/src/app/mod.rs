@@ -20,8 +20,8 @@ pub use spaces::SpaceRow;
 use tokio::sync::Notify;
 
 use crate::assets::{AssetSource, FileSource};
-use crate::config::{Config, QueueBackend, StoreBackend};
-use crate::consumer::{Walk, WalkOptions};
+use crate::config::{Config, IndexBackend, QueueBackend, StoreBackend};
+use crate::consumer::{Gather, Walk, WalkOptions};
 use crate::feeder::Feeder;
 use crate::progress::Progress;
 use crate::queue::{Queue, QueueError};
@@ -68,6 +68,10 @@ const UNPUBLISHED: Duration = Duration::from_secs(60);
 /// A finished analysis waits this long for a ledger or an index that is away. Restarting a server takes less, and a run
 /// keeps its lease longer.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Finished analyses that are written together at most: enough that a call costs little for each, and few enough that
+/// one transaction holds nobody up.
+const GATHERED: usize = 64;
 
 impl App {
     /// Opens the data directory and connects to the servers there are; loads no model.
@@ -150,6 +154,7 @@ impl App {
                 timeout: Duration::from_secs(self.config.work.timeout_seconds),
                 grace: Duration::from_secs(self.config.work.grace_seconds),
                 patience: PATIENCE,
+                gather: gather(&self.config),
             },
         }
     }
@@ -195,6 +200,15 @@ impl App {
     pub async fn pipeline(&self, analyzers: Vec<AnalyzerId>) -> anyhow::Result<Pipeline> {
         load_pipeline(&self.config, Arc::clone(&self.pack), analyzers).await
     }
+}
+
+/// What is written together. A backfill does not mind the delay, and a server far away is asked less often.
+fn gather(config: &Config) -> Gather {
+    let delay = match config.backends.vectors() {
+        IndexBackend::Embedded => Duration::from_millis(500),
+        IndexBackend::Qdrant(_) => Duration::from_secs(4),
+    };
+    Gather { runs: GATHERED, vectors: GATHERED, delay }
 }
 
 /// Which server is away, if that is why something failed.

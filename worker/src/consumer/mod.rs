@@ -4,6 +4,7 @@
 //! the ack) makes a crash at any point end in a repeated walk with the same writes.
 
 mod look;
+mod recorder;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -19,6 +20,8 @@ use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipe
 use futures_util::FutureExt;
 pub(crate) use look::{Seen, look_at};
 use look::{fetch, fetch_within};
+use recorder::LONGEST_WAIT;
+pub use recorder::{Gather, Looking, Recorder, RecorderOptions, Scribe};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -27,11 +30,11 @@ use tokio_util::sync::CancellationToken;
 use crate::assets::{AssetSource, FetchError};
 use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
 use crate::progress::Progress;
-use crate::queue::{AnalyzeAsset, Delivery, Job, Queue, QueueError, Submission};
+use crate::queue::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError, Submission};
 use crate::store::{
-    Begun, FileStamp, FoundFile, Ledger, Outcome, OutcomeState, Recorded, Run, StoreError, Wanted,
+    Begun, FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, Run, StoreError, Wanted,
 };
-use crate::vectors::{IndexError, VectorIndex};
+use crate::vectors::VectorIndex;
 
 /// The parts of the walk.
 #[derive(Clone)]
@@ -70,6 +73,8 @@ pub struct WalkOptions {
     /// How long a finished analysis waits for a ledger or an index that is away, before its delivery is brought back
     /// and the work is done again.
     pub patience: Duration,
+    /// Finished analyses that are written together.
+    pub gather: Gather,
 }
 
 /// How a walk ended.
@@ -80,14 +85,30 @@ enum Walked {
     WithoutLedger,
 }
 
-/// A server that is away is asked at least this often whether it is back.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// What a walk holds while it looks at its picture, and lets go of when the answer is on its way to the ledger.
+struct Place {
+    _permits: Vec<OwnedSemaphorePermit>,
+    _looking: Looking,
+}
 
 impl Walk {
     /// Works until the queue is closed and empty, or until `stop` and then at most the grace period. What is still in
     /// work after that is handed back.
     pub async fn run(&self, stop: &CancellationToken) {
         let room = Arc::new(Semaphore::new(self.options.in_flight.max(1)));
+        let (recorder, scribe) = Recorder::new(
+            Arc::clone(&self.ledger),
+            Arc::clone(&self.index),
+            RecorderOptions {
+                gather: self.options.gather,
+                retry: self.options.retry,
+                patience: self.options.patience,
+                stop: stop.clone(),
+            },
+        );
+        // Ends with the walks it answers, or with this call.
+        let mut writing = JoinSet::new();
+        writing.spawn(scribe.write());
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -101,13 +122,10 @@ impl Walk {
                 received = self.next(&room) => received,
             };
             match received {
-                Ok(Some((delivery, permit))) => {
-                    let walk = self.clone();
-                    walks.spawn(async move {
-                        let walked = walk.settle(delivery).await;
-                        drop(permit);
-                        walked
-                    });
+                Ok(Some((delivery, permits))) => {
+                    let (walk, recorder) = (self.clone(), recorder.clone());
+                    let place = Place { _permits: permits, _looking: recorder.looking() };
+                    walks.spawn(async move { walk.settle(delivery, place, &recorder).await });
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -165,10 +183,14 @@ impl Walk {
     }
 
     /// Walks one asset and settles its delivery, whatever happens.
-    async fn settle(&self, delivery: Delivery) -> Walked {
+    async fn settle(&self, delivery: Delivery, place: Place, recorder: &Recorder) -> Walked {
         let Delivery { job, receipt } = delivery;
         self.progress.in_flight.fetch_add(1, Relaxed);
-        let walked = AssertUnwindSafe(self.perform(&job)).catch_unwind().await;
+        if job.alone() {
+            // Nothing that is finished shall be lost with it.
+            recorder.flush().await;
+        }
+        let walked = AssertUnwindSafe(self.perform(&job, place, recorder)).catch_unwind().await;
         let mut outcome = Walked::Settled;
         let disposition = match walked {
             Ok(Ok(())) => Disposition::Ack,
@@ -204,14 +226,24 @@ impl Walk {
         outcome
     }
 
-    async fn perform(&self, job: &Job) -> Result<(), WalkError> {
-        match job {
-            Job::Analyze(job) => self.walk(job, None).await,
+    async fn perform(&self, job: &Job, place: Place, recorder: &Recorder) -> Result<(), WalkError> {
+        let (registered, bytes);
+        let (job, bytes) = match job {
+            Job::Analyze(job) => (job, None),
             Job::Submit(submission) => {
-                let (job, bytes) = self.register(submission).await?;
-                self.walk(&job, Some(bytes)).await
+                (registered, bytes) = self.register(submission).await?;
+                (&registered, Some(bytes))
             }
-        }
+        };
+        let started = Instant::now();
+        let Some(finished) = self.walk(job, bytes).await? else { return Ok(()) };
+        let (timings, outcomes) = (finished.analysis.timings.clone(), finished.outcomes.clone());
+        let recorded = recorder.take(finished, job.lane == Lane::Interactive).await;
+        drop(place);
+        let recorded = recorded.await.map_err(|_| WalkError::Ended)??;
+        self.observe(&job.asset, &timings, &outcomes, started.elapsed());
+        tracing::debug!(asset = %job.asset, ?recorded, "recorded");
+        Ok(())
     }
 
     /// Enters in the ledger what lies at a place it may not know.
@@ -247,77 +279,38 @@ impl Walk {
         wanted
     }
 
-    /// Walks one asset. Its bytes are fetched unless they are at hand.
-    async fn walk(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>) -> Result<(), WalkError> {
+    /// Walks one asset up to what has to be recorded, if there is anything to do. Its bytes are fetched unless they are
+    /// at hand.
+    async fn walk(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>) -> Result<Option<Finished>, WalkError> {
         let attempts = match self.ledger.begin_run(job, &self.options.owner).await? {
             Begun::Run(attempts) => attempts,
-            Begun::Done | Begun::Elsewhere => return Ok(()),
+            Begun::Done | Begun::Elsewhere => return Ok(None),
             Begun::GivenUp { lost } => {
                 self.progress.finish(true);
                 return Err(WalkError::GivenUp { lost });
             }
         };
-        let started = Instant::now();
         let wanted: Vec<AnalyzerId> = attempts.keys().copied().collect();
         let Seen { picture, analysis, cpu } = self.look(job, bytes, wanted).await;
         self.progress.spent(cpu);
         let outcomes = self.outcomes(&analysis, &attempts);
         let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
-        let recorded = self.persist(&run, &analysis, &outcomes).await?;
-        self.observe(&job.asset, &analysis, &outcomes, started.elapsed());
-        tracing::debug!(asset = %job.asset, ?recorded, "recorded");
-        Ok(())
-    }
-
-    /// Vectors, then the row. Both can be repeated, so what a server that is away has not answered is asked again:
-    /// analyzing is what costs.
-    async fn persist(
-        &self,
-        run: &Run,
-        analysis: &Analysis,
-        outcomes: &[Outcome],
-    ) -> Result<Recorded, WalkError> {
-        let deadline = tokio::time::Instant::now() + self.options.patience;
-        let mut attempt = 0;
-        loop {
-            let written = async {
-                if !analysis.vectors.is_empty() {
-                    self.index.upsert(&analysis.vectors).await?;
-                }
-                // A face that is not found any more. A picture as a whole is overwritten.
-                for space in analysis.spaces.iter().filter(|space| space.is_of_parts()) {
-                    let here = analysis.vectors.iter().filter(|vector| vector.space == *space);
-                    let keep: Vec<&str> = here.map(|vector| vector.id.as_str()).collect();
-                    self.index.prune(space, &run.asset, &keep).await?;
-                }
-                Ok(self.ledger.record(run, analysis, outcomes).await?)
-            };
-            let error = match written.await {
-                Ok(recorded) => return Ok(recorded),
-                Err(error) => error,
-            };
-            let away = matches!(
-                error,
-                WalkError::Store(StoreError::Unavailable { .. })
-                    | WalkError::Index(IndexError::Unavailable { .. })
-            );
-            attempt += 1;
-            let wait = self.options.retry.delay(attempt, jitter()).min(LONGEST_WAIT);
-            if !away || tokio::time::Instant::now() + wait > deadline {
-                return Err(error);
-            }
-            tracing::warn!(asset = %run.asset, error = &error as &dyn std::error::Error, attempt, "cannot record; waiting");
-            tokio::time::sleep(wait).await;
-        }
+        Ok(Some(Finished { run, analysis, outcomes }))
     }
 
     fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {
         disposition::outcomes(analysis, &self.wanted(), attempts, &self.options.retry, jitter())
     }
 
-    fn observe(&self, asset: &AssetId, analysis: &Analysis, outcomes: &[Outcome], took: Duration) {
+    fn observe(
+        &self,
+        asset: &AssetId,
+        timings: &BTreeMap<&'static str, Duration>,
+        outcomes: &[Outcome],
+        took: Duration,
+    ) {
         metrics::histogram!("docent_asset_seconds").record(took.as_secs_f64());
-        for (stage, time) in &analysis.timings {
+        for (stage, time) in timings {
             metrics::histogram!("docent_stage_seconds", "stage" => *stage).record(time.as_secs_f64());
         }
         let mut failed = false;

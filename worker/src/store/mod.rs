@@ -10,6 +10,7 @@
 mod codec;
 mod lease;
 mod postgres;
+mod recording;
 mod rows;
 mod sqlite;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_models::ModelRef;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
@@ -126,15 +127,11 @@ pub trait Ledger: Send + Sync {
     /// another owner is under way counts that run as lost; one that is not `alone` leaves the other run to its end.
     async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError>;
 
-    /// Records a run in one transaction, the point of truth: for every completed analyzer its pending suggestions are
+    /// Records runs in one transaction, the point of truth: for every completed analyzer its pending suggestions are
     /// replaced and its vectors overwritten, decided suggestions stay; for every outcome the work row is settled and
     /// its attempts counted; the lease ends. A failed `decode` sets the asset's other pending work aside until `requeue`.
-    async fn record(
-        &self,
-        run: &Run,
-        analysis: &Analysis,
-        outcomes: &[Outcome],
-    ) -> Result<Recorded, StoreError>;
+    /// Answers in the order of `runs`. If one cannot be recorded, none is.
+    async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError>;
 
     /// Ends a lease without a result: the work is pending again, and not counted as lost.
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError>;

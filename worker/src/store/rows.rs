@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{AnalyzerId, AssetId, Failure, Kind, Region, Status, SuggestionId};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Region, Status, SuggestionId};
 use serde::Serialize;
 
 use super::Wanted;
@@ -91,6 +91,17 @@ pub struct Run {
     pub owner: String,
     /// Width and height of the upright picture and its format's name, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
+}
+
+/// A run and all that it has to say.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The run.
+    pub run: Run,
+    /// What was found.
+    pub analysis: Analysis,
+    /// How the work rows are settled.
+    pub outcomes: Vec<Outcome>,
 }
 
 /// How one analyzer's work row is settled.

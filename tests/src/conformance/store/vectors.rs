@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use docent::store::Store;
+use docent::store::{Finished, Store};
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, Region, VectorRecord, VectorSpace};
 
@@ -22,7 +22,10 @@ pub async fn vectors_are_kept_with_their_run(store: &dyn Store) {
         analysis.completed.insert(AnalyzerId::Embedding, ModelRef::new("p", "1"));
         analysis.spaces = [picture.clone(), face.clone()].into();
         analysis.vectors = vectors;
-        store.record(&run(&asset), &analysis, &outcomes).await.expect("records");
+        store
+            .record(&[Finished { run: run(&asset), analysis: analysis.clone(), outcomes: outcomes.clone() }])
+            .await
+            .expect("records");
     };
     let whole = VectorRecord::new(asset.clone(), picture.clone(), None, vec![0.5, -1.25]);
     record(vec![whole.clone(), VectorRecord::new(asset.clone(), face.clone(), region, vec![1.0])]).await;
@@ -46,7 +49,14 @@ pub async fn spaces_stay_until_they_are_dropped(store: &dyn Store) {
             let (mut analysis, outcomes) = analysis(&asset, &[]);
             analysis.spaces.insert(space.clone());
             analysis.vectors = vec![VectorRecord::new(asset.clone(), space.clone(), None, vec![0.5])];
-            store.record(&run(&asset), &analysis, &outcomes).await.expect("records");
+            store
+                .record(&[Finished {
+                    run: run(&asset),
+                    analysis: analysis.clone(),
+                    outcomes: outcomes.clone(),
+                }])
+                .await
+                .expect("records");
         }
     }
     let counts = async || store.counts(&wanted()).await.expect("counts").vectors;

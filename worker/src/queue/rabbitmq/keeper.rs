@@ -41,7 +41,8 @@ pub(super) struct Shared {
     /// What everything is called.
     pub(super) names: Names,
     capacity: u64,
-    prefetch: u16,
+    /// Of the interactive lane, and of the backfill.
+    prefetch: [u16; 2],
     state: Mutex<State>,
     /// Something in the state is different.
     pub(super) changed: Notify,
@@ -53,7 +54,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(address: Address, names: Names, capacity: u64, prefetch: u16) -> Self {
+    pub(super) fn new(address: Address, names: Names, capacity: u64, prefetch: [u16; 2]) -> Self {
         Self {
             address,
             names,
@@ -193,14 +194,14 @@ impl Shared {
         self.receiving.cancelled().await;
         let interactive = self.names.lane(Lane::Interactive);
         let somebody_waits = session.count(&interactive).await?.is_some_and(|waiting| waiting > 0);
-        subscriptions.push(session.subscribe(&interactive, self.prefetch).await?);
+        subscriptions.push(session.subscribe(&interactive, self.prefetch[0]).await?);
         if somebody_waits {
             let first = subscriptions[0].deliveries.next();
             if let Ok(first) = tokio::time::timeout(HEAD_START, first).await {
                 self.arrived(session, Lane::Interactive, first).await?;
             }
         }
-        subscriptions.push(session.subscribe(&self.names.lane(Lane::Backfill), self.prefetch).await?);
+        subscriptions.push(session.subscribe(&self.names.lane(Lane::Backfill), self.prefetch[1]).await?);
         let [interactive, backfill] = subscriptions.as_mut_slice() else {
             return Err(Fault::Lost(anyhow!("there are two lanes")));
         };

@@ -46,8 +46,10 @@ const PING: Duration = Duration::from_secs(5);
 pub struct RabbitOptions {
     /// `amqp://` or `amqps://`, with user and password. Never shown.
     pub url: String,
-    /// Work in flight: so many messages of each lane are in the hands of this process at most.
+    /// Work in flight: so many messages of the interactive lane are in the hands of this process at most …
     pub prefetch: u16,
+    /// … and so many of the backfill, whose finished work is recorded in larger portions.
+    pub backfill_prefetch: u16,
     /// Messages that may wait in each lane. The same for all processes: it is a property of the queues.
     pub capacity: u32,
     /// Names of queues and exchanges begin with this.
@@ -57,7 +59,13 @@ pub struct RabbitOptions {
 impl RabbitOptions {
     /// The options with the usual names, `docent.interactive` and so on.
     pub fn new(url: &str, prefetch: u16, capacity: u32) -> Self {
-        Self { url: url.to_owned(), prefetch, capacity, prefix: "docent".to_owned() }
+        Self {
+            url: url.to_owned(),
+            prefetch,
+            backfill_prefetch: prefetch,
+            capacity,
+            prefix: "docent".to_owned(),
+        }
     }
 }
 
@@ -65,6 +73,7 @@ impl fmt::Debug for RabbitOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitOptions")
             .field("prefetch", &self.prefetch)
+            .field("backfill_prefetch", &self.backfill_prefetch)
             .field("capacity", &self.capacity)
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
@@ -96,8 +105,8 @@ impl RabbitQueue {
         let unusable = |reason| QueueError::Unusable { reason };
         let address = Address::parse(&options.url).map_err(unusable)?;
         let names = Names::new(&options.prefix).map_err(unusable)?;
-        let (capacity, prefetch) = (options.capacity.max(1), options.prefetch.max(1));
-        let shared = Arc::new(Shared::new(address, names, u64::from(capacity), prefetch));
+        let prefetch = [options.prefetch.max(1), options.backfill_prefetch.max(1)];
+        let shared = Arc::new(Shared::new(address, names, u64::from(options.capacity.max(1)), prefetch));
         let session = shared.open().await.map_err(|fault| failed("connect", fault))?;
         let session = Arc::new(session);
         shared.state().session = Some(Arc::clone(&session));

@@ -1,274 +1,404 @@
-//! What a recorded run writes, inside its transaction.
+//! Recorded runs, written together: a statement for each table, however many runs there are.
+
+use std::collections::{BTreeMap, HashMap};
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, Confidence, Suggestion, VectorRecord, VectorSpace};
-use serde_json::json;
+use docent_pipelines::{Analysis, AnalyzerId, Confidence, Region, Suggestion, VectorRecord};
+use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
-use super::ledger::models;
-use super::{get, region, text, unavailable};
-use crate::store::codec::{corrupt, kind_order, millis, vector_bytes};
-use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
+use super::{PostgresStore, get, region, text, unavailable};
+use crate::store::codec::{corrupt, kind_order, vector_bytes};
+use crate::store::recording::{Settled, blind, rounds, settled, unanswered};
+use crate::store::{Finished, Recorded, StoreError};
 
-pub(super) async fn run_row(
-    tx: &mut Transaction<'_, Postgres>,
-    run: &Run,
-    analysis: &Analysis,
+const OPERATION: &str = "record runs";
+
+/// What the ledger knows of the asset of a run, and the run's number.
+struct Place {
+    asset_at: i64,
+    /// Its first answer was lost, and it is still one run.
     repeated: bool,
-    now: i64,
-) -> Result<i64, sqlx::Error> {
-    if repeated {
-        let former: Option<i64> = sqlx::query_scalar("select max(id) from run where asset_id = $1")
-            .bind(run.asset.as_str())
-            .fetch_one(&mut **tx)
-            .await?;
-        if let Some(former) = former {
-            return Ok(former);
-        }
-    }
-    sqlx::query_scalar(
-        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
-    )
-    .bind(run.asset.as_str())
-    .bind(&run.owner)
-    .bind(now)
-    .bind(models(analysis))
-    .fetch_one(&mut **tx)
-    .await
+    run_id: i64,
 }
 
-/// Settles all work rows of a run in one statement.
-pub(super) async fn settle(
-    tx: &mut Transaction<'_, Postgres>,
-    asset: &str,
-    outcomes: &[Outcome],
-    count: bool,
+type Places = HashMap<String, Place>;
+type Tx<'t> = Transaction<'t, Postgres>;
+
+impl PostgresStore {
+    pub(super) async fn record_runs(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
+        let mut recorded = Vec::with_capacity(runs.len());
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        // All at once and in order, whoever else records some of them.
+        sqlx::query("select 1 from asset where id = any($1::text[]) order by id for update")
+            .bind(assets(runs))
+            .execute(&mut *tx)
+            .await
+            .map_err(unavailable(OPERATION))?;
+        for runs in rounds(runs) {
+            recorded.extend(record(&mut tx, runs, now, self.events).await?);
+        }
+        tx.commit().await.map_err(unavailable(OPERATION))?;
+        Ok(recorded)
+    }
+}
+
+async fn record(
+    tx: &mut Tx<'_>,
+    runs: &[Finished],
     now: i64,
-) -> Result<(), sqlx::Error> {
-    let settled: Vec<(&str, i64, Option<&docent_pipelines::Failure>)> = outcomes
-        .iter()
-        .map(|outcome| match &outcome.state {
-            OutcomeState::Done => ("done", 0, None),
-            OutcomeState::Retry { after, failure } => {
-                ("pending", now.saturating_add(millis(*after)), Some(failure))
+    events: bool,
+) -> Result<Vec<Recorded>, StoreError> {
+    let failed = unavailable(OPERATION);
+    let places = places(tx, runs, now).await?;
+    settle(tx, runs, &places, now).await.map_err(failed)?;
+    let recorded = suggest(tx, runs, &places, now).await?;
+    write_vectors(tx, runs).await.map_err(failed)?;
+    end(tx, runs).await.map_err(failed)?;
+    if events {
+        announce(tx, runs, &places, &recorded, now).await.map_err(failed)?;
+    }
+    Ok(recorded)
+}
+
+fn assets(runs: &[Finished]) -> Vec<&str> {
+    runs.iter().map(|finished| finished.run.asset.as_str()).collect()
+}
+
+/// Enters the runs.
+async fn places(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Places, StoreError> {
+    let failed = unavailable(OPERATION);
+    let rows = sqlx::query(
+        "select id, created_at, run_began,
+             case when not run_began then (select max(r.id) from run r where r.asset_id = asset.id) end as former
+         from asset where id = any($1::text[])",
+    )
+    .bind(assets(runs))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(failed)?;
+    let mut places = Places::with_capacity(runs.len());
+    for row in &rows {
+        let place = Place {
+            asset_at: get(row, "created_at")?,
+            repeated: !get::<bool>(row, "run_began")?,
+            run_id: get::<Option<i64>>(row, "former")?.unwrap_or(0),
+        };
+        places.insert(get(row, "id")?, place);
+    }
+    let (mut of, mut owners, mut by) = (Vec::new(), Vec::new(), Vec::new());
+    for Finished { run, analysis, .. } in runs {
+        let asset = run.asset.as_str();
+        let place =
+            places.get(asset).ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
+        if place.run_id == 0 {
+            of.push(asset);
+            owners.push(run.owner.as_str());
+            by.push(Json(models(analysis)));
+        }
+    }
+    if !of.is_empty() {
+        let entered: Vec<PgRow> = sqlx::query(
+            "insert into run (asset_id, owner, finished_at, models)
+             select r.asset, r.owner, $4, r.models
+             from unnest($1::text[], $2::text[], $3::jsonb[]) r (asset, owner, models)
+             returning id, asset_id",
+        )
+        .bind(&of)
+        .bind(&owners)
+        .bind(&by)
+        .bind(now)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed)?;
+        for row in &entered {
+            if let Some(place) = places.get_mut(&get::<String>(row, "asset_id")?) {
+                place.run_id = get(row, "id")?;
             }
-            OutcomeState::Failed { failure } => ("failed", 0, Some(failure)),
+        }
+    }
+    Ok(places)
+}
+
+/// Settles the work rows.
+async fn settle(tx: &mut Tx<'_>, runs: &[Finished], places: &Places, now: i64) -> Result<(), sqlx::Error> {
+    let rows: Vec<(&str, i64, Settled<'_>)> = runs
+        .iter()
+        .flat_map(|Finished { run, outcomes, .. }| {
+            let asset = run.asset.as_str();
+            let counted = places.get(asset).is_none_or(|place| !place.repeated);
+            settled(outcomes, now).map(move |settled| (asset, i64::from(counted), settled))
         })
         .collect();
-    let analyzers: Vec<&str> = outcomes.iter().map(|outcome| outcome.analyzer.as_str()).collect();
-    let model: Vec<String> = outcomes.iter().map(|outcome| outcome.model.to_string()).collect();
-    let states: Vec<&str> = settled.iter().map(|(state, ..)| *state).collect();
-    let not_before: Vec<i64> = settled.iter().map(|(_, at, _)| *at).collect();
-    let kinds: Vec<Option<&str>> = settled.iter().map(|(.., f)| f.map(|f| f.kind.as_str())).collect();
-    let reasons: Vec<Option<String>> = settled.iter().map(|(.., f)| f.map(|f| text(&f.reason))).collect();
+    let column = |of: fn(&Settled<'_>) -> String| rows.iter().map(|row| of(&row.2)).collect::<Vec<String>>();
     sqlx::query(
         "insert into work as w (asset_id, analyzer, state, model, attempts, not_before, failure_kind, reason,
              updated_at)
-         select $1, o.analyzer, o.state, o.model, 1, o.not_before, o.kind, o.reason, $8
-         from unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
-             o (analyzer, state, model, not_before, kind, reason)
+         select o.asset, o.analyzer, o.state, o.model, o.counted, o.not_before, o.kind, o.reason, $9
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+                     $8::text[])
+             o (asset, analyzer, state, model, counted, not_before, kind, reason)
          on conflict (asset_id, analyzer) do update set state = excluded.state, model = excluded.model,
-             attempts = w.attempts + $9, not_before = excluded.not_before, failure_kind = excluded.failure_kind,
-             reason = excluded.reason, updated_at = excluded.updated_at",
+             attempts = w.attempts + excluded.attempts, not_before = excluded.not_before,
+             failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
     )
-    .bind(asset)
-    .bind(&analyzers)
-    .bind(&states)
-    .bind(&model)
-    .bind(&not_before)
-    .bind(&kinds)
-    .bind(&reasons)
+    .bind(rows.iter().map(|row| row.0).collect::<Vec<&str>>())
+    .bind(column(|s| s.outcome.analyzer.as_str().to_owned()))
+    .bind(column(|s| s.state.to_owned()))
+    .bind(column(|s| s.outcome.model.to_string()))
+    .bind(rows.iter().map(|row| row.1).collect::<Vec<i64>>())
+    .bind(rows.iter().map(|row| row.2.not_before).collect::<Vec<i64>>())
+    .bind(rows.iter().map(|row| row.2.failure.map(|f| f.kind.as_str())).collect::<Vec<Option<&str>>>())
+    .bind(rows.iter().map(|row| row.2.failure.map(|f| text(&f.reason))).collect::<Vec<Option<String>>>())
     .bind(now)
-    .bind(i64::from(count))
     .execute(&mut **tx)
     .await?;
-    // Without pixels nothing else can be done: it waits with the decoder, or is set aside with it.
-    let decode = outcomes.iter().position(|outcome| outcome.analyzer == AnalyzerId::Decode);
-    let others = match decode.map(|index| (states[index], not_before[index])) {
-        Some(("pending", at)) => {
-            sqlx::query("update work set not_before = $2 where asset_id = $1 and state = 'pending'")
-                .bind(asset)
-                .bind(at)
-        }
-        Some(("failed", _)) => sqlx::query(
-            "update work set state = 'blocked', not_before = 0 where asset_id = $1 and state = 'pending'",
+    let blind = blind(runs, now);
+    if !blind.waiting.is_empty() {
+        let (assets, at): (Vec<&str>, Vec<i64>) = blind.waiting.into_iter().unzip();
+        sqlx::query(
+            "update work set not_before = w.at from unnest($1::text[], $2::bigint[]) w (asset, at)
+             where work.asset_id = w.asset and work.state = 'pending'",
         )
-        .bind(asset),
-        _ => return Ok(()),
-    };
-    others.execute(&mut **tx).await.map(drop)
+        .bind(assets)
+        .bind(at)
+        .execute(&mut **tx)
+        .await?;
+    }
+    if !blind.failed.is_empty() {
+        sqlx::query(
+            "update work set state = 'blocked', not_before = 0
+             where asset_id = any($1::text[]) and state = 'pending'",
+        )
+        .bind(blind.failed)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
 }
 
-/// Where suggestions belong: their run, their asset's time, the present.
-pub(super) struct Place {
-    pub run_id: i64,
-    pub asset_at: i64,
-    pub now: i64,
-}
+/// A suggestion that is raised, with its asset and its place.
+type Raised<'a> = (&'a str, &'a Suggestion);
 
 /// Replaces the pending suggestions of the completed analyzers; decided ones stay and answer what repeats them.
-pub(super) async fn suggest(
-    tx: &mut Transaction<'_, Postgres>,
-    run: &Run,
-    analysis: &Analysis,
-    place: &Place,
-) -> Result<Recorded, StoreError> {
-    let failed = unavailable("record suggestions");
-    let asset = run.asset.as_str();
-    let decided = sqlx::query(
-        "select kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
-         where asset_id = $1 and status in ('accepted', 'rejected')",
-    )
-    .bind(asset)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed)?
-    .iter()
-    .map(|row| {
-        Ok(Claim {
-            kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
-            value: get(row, "value")?,
-            confidence: Confidence::new(get(row, "confidence")?),
-            region: region(row)?,
-        })
-    })
-    .collect::<Result<Vec<Claim>, StoreError>>()?;
-    let (answered, mut raised): (Vec<&Suggestion>, Vec<&Suggestion>) = analysis
-        .suggestions
-        .iter()
-        .partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
-    let count = raised.len() as u64;
-    // One statement may touch a row once. The same claim twice is the same row; the later one counts, as if they had
-    // been written one after the other.
-    raised.reverse();
-    raised.sort_by(|a, b| a.id.cmp(&b.id));
-    raised.dedup_by(|a, b| a.id == b.id);
-    let all = |of: fn(&Suggestion) -> String| raised.iter().map(|s| of(s)).collect::<Vec<String>>();
-    let side = |of: fn(docent_pipelines::Region) -> f64| {
-        raised.iter().map(|s| s.region.map(of)).collect::<Vec<Option<f64>>>()
-    };
+async fn suggest(
+    tx: &mut Tx<'_>,
+    runs: &[Finished],
+    places: &Places,
+    now: i64,
+) -> Result<Vec<Recorded>, StoreError> {
+    let failed = unavailable(OPERATION);
+    let decided = decided(tx, runs).await?;
+    let mut raised: Vec<Raised<'_>> = Vec::new();
+    let mut recorded = Vec::with_capacity(runs.len());
+    for Finished { run, analysis, .. } in runs {
+        let asset = run.asset.as_str();
+        let (counts, of_run) = unanswered(analysis, decided.get(asset).map_or(&[], Vec::as_slice));
+        recorded.push(counts);
+        raised.extend(of_run.into_iter().map(|suggestion| (asset, suggestion)));
+    }
+    let all = |of: fn(&Suggestion) -> String| raised.iter().map(|r| of(r.1)).collect::<Vec<String>>();
+    let side =
+        |of: fn(Region) -> f64| raised.iter().map(|r| r.1.region.map(of)).collect::<Vec<Option<f64>>>();
+    let place =
+        |of: fn(&Place) -> i64| raised.iter().map(|r| places.get(r.0).map_or(0, of)).collect::<Vec<i64>>();
     let ids = all(|s| s.id.to_string());
     sqlx::query(
         "insert into suggestion as s (id, asset_id, analyzer, kind, value, confidence, region_x, region_y,
              region_width, region_height, model, kind_order, status, run_id, created_at, asset_at)
-         select n.id, $1, n.analyzer, n.kind, n.value, n.confidence, n.x, n.y, n.width, n.height, n.model,
-             n.kind_order, 'pending', $13, $14, $15
-         from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[], $8::float8[],
-             $9::float8[], $10::float8[], $11::text[], $12::bigint[])
-             n (id, analyzer, kind, value, confidence, x, y, width, height, model, kind_order)
+         select n.id, n.asset, n.analyzer, n.kind, n.value, n.confidence, n.x, n.y, n.width, n.height, n.model,
+             n.kind_order, 'pending', n.run, $15, n.asset_at
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[],
+             $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
+             n (id, asset, analyzer, kind, value, confidence, x, y, width, height, model, kind_order, run, asset_at)
          on conflict (id) do update set confidence = excluded.confidence, model = excluded.model,
              analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
          where s.status in ('pending', 'superseded')",
     )
-    .bind(asset)
     .bind(&ids)
+    .bind(raised.iter().map(|r| r.0).collect::<Vec<&str>>())
     .bind(all(|s| s.analyzer.as_str().to_owned()))
     .bind(all(|s| s.kind.as_str().to_owned()))
     .bind(all(|s| text(&s.value)))
-    .bind(raised.iter().map(|s| s.confidence.value()).collect::<Vec<f64>>())
+    .bind(raised.iter().map(|r| r.1.confidence.value()).collect::<Vec<f64>>())
     .bind(side(|r| r.x))
     .bind(side(|r| r.y))
     .bind(side(|r| r.width))
     .bind(side(|r| r.height))
     .bind(all(|s| s.model.to_string()))
-    .bind(raised.iter().map(|s| kind_order(s.kind)).collect::<Vec<i64>>())
-    .bind(place.run_id)
-    .bind(place.now)
-    .bind(place.asset_at)
+    .bind(raised.iter().map(|r| kind_order(r.1.kind)).collect::<Vec<i64>>())
+    .bind(place(|place| place.run_id))
+    .bind(place(|place| place.asset_at))
+    .bind(now)
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
-    let completed: Vec<&str> = analysis.completed.keys().map(|analyzer| analyzer.as_str()).collect();
-    let superseded = sqlx::query(
-        "update suggestion set status = 'superseded'
-         where asset_id = $1 and status = 'pending' and analyzer = any($2::text[]) and id <> all($3::text[])",
+    let (of, by): (Vec<&str>, Vec<&str>) = runs
+        .iter()
+        .flat_map(|Finished { run, analysis, .. }| {
+            analysis.completed.keys().map(|analyzer| (run.asset.as_str(), analyzer.as_str()))
+        })
+        .unzip();
+    let superseded: Vec<String> = sqlx::query_scalar(
+        "update suggestion s set status = 'superseded' from unnest($1::text[], $2::text[]) c (asset, analyzer)
+         where s.asset_id = c.asset and s.analyzer = c.analyzer and s.status = 'pending' and s.id <> all($3::text[])
+         returning s.asset_id",
     )
-    .bind(asset)
-    .bind(&completed)
+    .bind(of)
+    .bind(by)
     .bind(&ids)
-    .execute(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
-    .map_err(failed)?
-    .rows_affected();
-    Ok(Recorded { raised: count, answered: answered.len() as u64, superseded })
+    .map_err(failed)?;
+    for (finished, counts) in runs.iter().zip(&mut recorded) {
+        let own = superseded.iter().filter(|asset| *asset == finished.run.asset.as_str());
+        counts.superseded = own.count() as u64;
+    }
+    Ok(recorded)
+}
+
+/// What was decided of the assets of `runs`.
+async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
+    let rows = sqlx::query(
+        "select asset_id, kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
+         where asset_id = any($1::text[]) and status in ('accepted', 'rejected')",
+    )
+    .bind(assets(runs))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(unavailable(OPERATION))?;
+    let mut decided: HashMap<String, Vec<Claim>> = HashMap::new();
+    for row in &rows {
+        let claim = Claim {
+            kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
+            value: get(row, "value")?,
+            confidence: Confidence::new(get(row, "confidence")?),
+            region: region(row)?,
+        };
+        decided.entry(get(row, "asset_id")?).or_default().push(claim);
+    }
+    Ok(decided)
 }
 
 /// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other
 /// models stay until their space is dropped.
-pub(super) async fn write_vectors(
-    tx: &mut Transaction<'_, Postgres>,
-    asset: &str,
-    analysis: &Analysis,
-) -> Result<(), sqlx::Error> {
-    let mut vectors: Vec<&VectorRecord> = analysis.vectors.iter().collect();
-    vectors.sort_by(|a, b| a.id.cmp(&b.id));
-    vectors.dedup_by(|a, b| a.id == b.id);
-    let ids: Vec<&str> = vectors.iter().map(|vector| vector.id.as_str()).collect();
-    let spaces: Vec<&str> = analysis.spaces.iter().map(VectorSpace::as_str).collect();
+async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::Error> {
+    let (of, spaces): (Vec<&str>, Vec<&str>) = runs
+        .iter()
+        .flat_map(|Finished { run, analysis, .. }| {
+            analysis.spaces.iter().map(|space| (run.asset.as_str(), space.as_str()))
+        })
+        .unzip();
+    let mut vectors: Vec<(&str, &VectorRecord)> = runs
+        .iter()
+        .flat_map(|Finished { run, analysis, .. }| {
+            analysis.vectors.iter().map(|vector| (run.asset.as_str(), vector))
+        })
+        .collect();
+    vectors.sort_by(|a, b| a.1.id.cmp(&b.1.id));
+    vectors.dedup_by(|a, b| a.1.id == b.1.id);
     if spaces.is_empty() && vectors.is_empty() {
         return Ok(());
     }
+    let ids: Vec<&str> = vectors.iter().map(|(_, vector)| vector.id.as_str()).collect();
     sqlx::query(
-        "delete from vector where asset_id = $1
-         and (id = any($3::text[]) or space = any($2::text[]))",
+        "delete from vector v using unnest($1::text[], $2::text[]) s (asset, space)
+                 where v.asset_id = s.asset and v.space = s.space",
     )
-    .bind(asset)
-    .bind(&spaces)
-    .bind(&ids)
+    .bind(of)
+    .bind(spaces)
     .execute(&mut **tx)
     .await?;
+    sqlx::query("delete from vector where id = any($1::text[])").bind(&ids).execute(&mut **tx).await?;
     // Shared by all writers; `vectors_after` takes the other side.
     sqlx::query("select pg_advisory_xact_lock_shared(hashtext('docent vector'))").execute(&mut **tx).await?;
-    let side = |of: fn(docent_pipelines::Region) -> f64| {
-        vectors.iter().map(|v| v.region.map(of)).collect::<Vec<Option<f64>>>()
-    };
+    let side =
+        |of: fn(Region) -> f64| vectors.iter().map(|v| v.1.region.map(of)).collect::<Vec<Option<f64>>>();
     sqlx::query(
         "insert into vector (id, asset_id, space, region_x, region_y, region_width, region_height, data)
-         select n.id, $1, n.space, n.x, n.y, n.width, n.height, n.data
-         from unnest($2::text[], $3::text[], $4::float8[], $5::float8[], $6::float8[], $7::float8[], $8::bytea[])
-             n (id, space, x, y, width, height, data)",
+         select n.id, n.asset, n.space, n.x, n.y, n.width, n.height, n.data
+         from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::float8[], $6::float8[], $7::float8[],
+                     $8::bytea[])
+             n (id, asset, space, x, y, width, height, data)",
     )
-    .bind(asset)
     .bind(&ids)
-    .bind(vectors.iter().map(|vector| vector.space.as_str()).collect::<Vec<&str>>())
+    .bind(vectors.iter().map(|v| v.0).collect::<Vec<&str>>())
+    .bind(vectors.iter().map(|v| v.1.space.as_str()).collect::<Vec<&str>>())
     .bind(side(|r| r.x))
     .bind(side(|r| r.y))
     .bind(side(|r| r.width))
     .bind(side(|r| r.height))
-    .bind(vectors.iter().map(|vector| vector_bytes(&vector.values)).collect::<Vec<Vec<u8>>>())
+    .bind(vectors.iter().map(|v| vector_bytes(&v.1.values)).collect::<Vec<Vec<u8>>>())
     .execute(&mut **tx)
     .await
     .map(drop)
 }
 
-/// Says in the outbox that a run was recorded.
-pub(super) async fn announce(
-    tx: &mut Transaction<'_, Postgres>,
-    run: &Run,
-    analysis: &Analysis,
-    recorded: Recorded,
+/// Notes the pictures' sizes and ends the leases.
+async fn end(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::Error> {
+    let pictures = || runs.iter().map(|finished| finished.run.picture);
+    sqlx::query(
+        "update asset set width = coalesce(r.width, asset.width), height = coalesce(r.height, asset.height),
+             format = coalesce(r.format, asset.format), lease_owner = null, lease_until = null, run_began = false,
+             run_alone = false, suspect = 0, lost_alone = 0,
+             ready_at = (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) r (asset, width, height, format)
+         where asset.id = r.asset",
+    )
+    .bind(assets(runs))
+    .bind(pictures().map(|p| p.map(|p| i64::from(p.0))).collect::<Vec<Option<i64>>>())
+    .bind(pictures().map(|p| p.map(|p| i64::from(p.1))).collect::<Vec<Option<i64>>>())
+    .bind(pictures().map(|p| p.map(|p| p.2)).collect::<Vec<Option<&str>>>())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// The analyzers and models of a run, for its row.
+fn models(analysis: &Analysis) -> BTreeMap<AnalyzerId, String> {
+    analysis.completed.iter().map(|(&analyzer, model)| (analyzer, model.to_string())).collect()
+}
+
+/// Says in the outbox that runs were recorded.
+async fn announce(
+    tx: &mut Tx<'_>,
+    runs: &[Finished],
+    places: &Places,
+    recorded: &[Recorded],
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let body = json!({
-        "asset_id": run.asset,
-        "analyzers": models(analysis).0,
-        "raised": recorded.raised,
-        "superseded": recorded.superseded,
-        "failures": analysis.failures.iter().map(|failure| json!({
-            "analyzer": failure.analyzer, "kind": failure.kind, "reason": text(&failure.reason),
-        })).collect::<Vec<_>>(),
-    });
-    publish(tx, "suggestions.created", body, now).await
+    let bodies: Vec<Json<Value>> = runs
+        .iter()
+        .zip(recorded)
+        .filter(|(finished, _)| places.get(finished.run.asset.as_str()).is_none_or(|place| !place.repeated))
+        .map(|(Finished { run, analysis, .. }, recorded)| {
+            Json(json!({
+                "asset_id": run.asset,
+                "analyzers": models(analysis),
+                "raised": recorded.raised,
+                "superseded": recorded.superseded,
+                "failures": analysis.failures.iter().map(|failure| json!({
+                    "analyzer": failure.analyzer, "kind": failure.kind, "reason": text(&failure.reason),
+                })).collect::<Vec<_>>(),
+            }))
+        })
+        .collect();
+    sqlx::query(
+        "insert into outbox (event, body, created_at)
+         select 'suggestions.created', b.body, $2 from unnest($1::jsonb[]) with ordinality b (body, place)
+         order by b.place",
+    )
+    .bind(bodies)
+    .bind(now)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }
 
 /// Puts an event into the outbox.
-pub(super) async fn publish(
-    tx: &mut Transaction<'_, Postgres>,
-    event: &str,
-    body: serde_json::Value,
-    now: i64,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn publish(tx: &mut Tx<'_>, event: &str, body: Value, now: i64) -> Result<(), sqlx::Error> {
     sqlx::query("insert into outbox (event, body, created_at) values ($1, $2, $3)")
         .bind(event)
         .bind(Json(body))

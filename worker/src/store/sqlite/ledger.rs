@@ -5,19 +5,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{Analysis, AssetId, VectorSpace};
+use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
 use super::leases::{end_lease, end_leases, give_up};
-use super::record::{Place, run_row, settle, suggest, write_vectors};
 use super::requeue::{add_missing, refresh_ready};
 use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, EventSink, FileStamp, FoundFile, KnownFile, LeaseRequest, Ledger, Outcome, Outstanding, Recorded,
-    Registered, Requeue, Run, StoreError, Wanted,
+    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
+    Registered, Requeue, StoreError, Wanted,
 };
 
 #[async_trait]
@@ -235,49 +234,8 @@ impl Ledger for SqliteStore {
         pending.into_iter().map(attempt).collect::<Result<_, _>>().map(Begun::Run)
     }
 
-    async fn record(
-        &self,
-        run: &Run,
-        analysis: &Analysis,
-        outcomes: &[Outcome],
-    ) -> Result<Recorded, StoreError> {
-        const OPERATION: &str = "record a run";
-        let failed = unavailable(OPERATION);
-        let now = now();
-        let asset = run.asset.as_str();
-        let mut tx = self.begin(OPERATION).await?;
-        let row = sqlx::query("select created_at, run_began from asset where id = $1")
-            .bind(asset)
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed)?
-            .ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
-        let asset_at: i64 = get(&row, "created_at")?;
-        // A run that is recorded a second time, its first answer having been lost, is still one run.
-        let repeated = get::<i64>(&row, "run_began")? == 0;
-        let run_id = run_row(&mut tx, run, analysis, repeated, now).await.map_err(failed)?;
-        settle(&mut tx, asset, outcomes, !repeated, now).await.map_err(failed)?;
-        let place = Place { run_id, asset_at, now };
-        let recorded = suggest(&mut tx, run, analysis, &place).await?;
-        write_vectors(&mut tx, asset, analysis).await.map_err(failed)?;
-        let (width, height, format) =
-            run.picture.map_or((None, None, None), |(w, h, f)| (Some(w), Some(h), Some(f)));
-        sqlx::query(
-            "update asset set width = coalesce($2, width), height = coalesce($3, height),
-                 format = coalesce($4, format), lease_owner = null, lease_until = null, run_began = 0,
-                 run_alone = 0, suspect = 0, lost_alone = 0,
-                 ready_at = (select min(not_before) from work w where w.asset_id = $1 and w.state = 'pending')
-             where id = $1",
-        )
-        .bind(asset)
-        .bind(width)
-        .bind(height)
-        .bind(format)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        Ok(recorded)
+    async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
+        self.record_runs(runs).await
     }
 
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {

@@ -1,207 +1,314 @@
-//! What a recorded run writes, inside its transaction.
+//! Recorded runs, written together: a statement for each table, however many runs there are. Each one is a round trip to
+//! the database's thread.
+
+use std::collections::HashMap;
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, Confidence, Failure, Suggestion, VectorRecord};
+use docent_pipelines::{Confidence, Suggestion};
 use serde_json::{Value, json};
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, Transaction};
 
-use super::{get, region, unavailable};
-use crate::store::codec::{corrupt, json_array, kind_order, millis, text, vector_bytes};
-use crate::store::{Outcome, OutcomeState, Recorded, Run, StoreError};
+use super::{SqliteStore, get, now, region, unavailable};
+use crate::store::codec::{corrupt, json_array, kind_order, text, vector_bytes};
+use crate::store::recording::{Settled, blind, pair, rounds, settled, unanswered};
+use crate::store::{Finished, Recorded, StoreError};
 
-pub(super) async fn run_row(
-    tx: &mut Transaction<'_, Sqlite>,
-    run: &Run,
-    analysis: &Analysis,
+const OPERATION: &str = "record runs";
+
+/// What the ledger knows of the asset of a run, and the run's number.
+struct Place {
+    asset_at: i64,
+    /// Its first answer was lost, and it is still one run.
     repeated: bool,
-    now: i64,
-) -> Result<i64, sqlx::Error> {
-    if repeated {
-        let former: Option<i64> = sqlx::query_scalar("select max(id) from run where asset_id = $1")
-            .bind(run.asset.as_str())
-            .fetch_one(&mut **tx)
-            .await?;
-        if let Some(former) = former {
-            return Ok(former);
-        }
-    }
-    let models = serde_json::to_string(&analysis.completed).unwrap_or_default();
-    let row = sqlx::query(
-        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
-    )
-    .bind(run.asset.as_str())
-    .bind(&run.owner)
-    .bind(now)
-    .bind(models)
-    .fetch_one(&mut **tx)
-    .await?;
-    row.try_get("id")
+    run_id: i64,
 }
 
-/// Settles all work rows of a run in one statement: each one is a round trip to the database's thread.
-pub(super) async fn settle(
-    tx: &mut Transaction<'_, Sqlite>,
-    asset: &str,
-    outcomes: &[Outcome],
-    count: bool,
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    let settled: Vec<(&Outcome, &str, i64, Option<&Failure>)> = outcomes
-        .iter()
-        .map(|outcome| match &outcome.state {
-            OutcomeState::Done => (outcome, "done", 0, None),
-            OutcomeState::Retry { after, failure } => {
-                (outcome, "pending", now.saturating_add(millis(*after)), Some(failure))
+type Places = HashMap<String, Place>;
+type Tx<'t> = Transaction<'t, Sqlite>;
+
+impl SqliteStore {
+    pub(super) async fn record_runs(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
+        let mut recorded = Vec::with_capacity(runs.len());
+        let mut tx = self.begin(OPERATION).await?;
+        for runs in rounds(runs) {
+            recorded.extend(record(&mut tx, runs, now()).await?);
+        }
+        tx.commit().await.map_err(unavailable(OPERATION))?;
+        Ok(recorded)
+    }
+}
+
+async fn record(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Vec<Recorded>, StoreError> {
+    let failed = unavailable(OPERATION);
+    let assets = json_array(runs.iter().map(|finished| &finished.run.asset));
+    let places = places(tx, runs, &assets, now).await?;
+    settle(tx, runs, &places, now).await.map_err(failed)?;
+    let recorded = suggest(tx, runs, &places, &assets, now).await?;
+    write_vectors(tx, runs, &assets).await.map_err(failed)?;
+    end(tx, runs).await.map_err(failed)?;
+    Ok(recorded)
+}
+
+/// Enters the runs.
+async fn places(tx: &mut Tx<'_>, runs: &[Finished], assets: &str, now: i64) -> Result<Places, StoreError> {
+    let failed = unavailable(OPERATION);
+    let rows = sqlx::query(
+        "select id, created_at, run_began, (select max(r.id) from run r where r.asset_id = asset.id) as former
+         from asset where id in (select value from json_each($1))",
+    )
+    .bind(assets)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(failed)?;
+    let mut places = Places::with_capacity(runs.len());
+    for row in &rows {
+        let former: Option<i64> = get(row, "former")?;
+        let repeated = get::<i64>(row, "run_began")? == 0;
+        let place = Place {
+            asset_at: get(row, "created_at")?,
+            repeated,
+            run_id: former.filter(|_| repeated).unwrap_or(0),
+        };
+        places.insert(get(row, "id")?, place);
+    }
+    let mut fresh = Vec::new();
+    for Finished { run, analysis, .. } in runs {
+        let asset = run.asset.as_str();
+        let place =
+            places.get(asset).ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
+        if place.run_id == 0 {
+            let models = serde_json::to_string(&analysis.completed).unwrap_or_default();
+            fresh.push(json!({ "asset": asset, "owner": run.owner, "models": models }));
+        }
+    }
+    if !fresh.is_empty() {
+        let entered: Vec<SqliteRow> = sqlx::query(
+            "insert into run (asset_id, owner, finished_at, models)
+             select value ->> 'asset', value ->> 'owner', $2, value ->> 'models' from json_each($1)
+             returning id, asset_id",
+        )
+        .bind(Value::from(fresh).to_string())
+        .bind(now)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed)?;
+        for row in &entered {
+            if let Some(place) = places.get_mut(&get::<String>(row, "asset_id")?) {
+                place.run_id = get(row, "id")?;
             }
-            OutcomeState::Failed { failure } => (outcome, "failed", 0, Some(failure)),
-        })
-        .collect();
-    let rows = settled.iter().map(|(outcome, state, not_before, failure)| {
-        json!({
-            "analyzer": outcome.analyzer.as_str(), "state": state, "model": outcome.model.to_string(),
-            "not_before": not_before, "kind": failure.map(|f| f.kind.as_str()),
-            "reason": failure.map(|f| text(&f.reason)),
+        }
+    }
+    Ok(places)
+}
+
+/// Settles the work rows.
+async fn settle(tx: &mut Tx<'_>, runs: &[Finished], places: &Places, now: i64) -> Result<(), sqlx::Error> {
+    let rows = runs.iter().flat_map(|Finished { run, outcomes, .. }| {
+        let asset = run.asset.as_str();
+        let counted = places.get(asset).is_none_or(|place| !place.repeated);
+        settled(outcomes, now).map(move |Settled { outcome, state, not_before, failure }| {
+            json!({
+                "asset": asset, "analyzer": outcome.analyzer.as_str(), "state": state,
+                "model": outcome.model.to_string(), "counted": i64::from(counted), "not_before": not_before,
+                "kind": failure.map(|f| f.kind.as_str()), "reason": failure.map(|f| text(&f.reason)),
+            })
         })
     });
     sqlx::query(
         "insert into work (asset_id, analyzer, state, model, attempts, not_before, failure_kind, reason, updated_at)
-         select $1, value ->> 'analyzer', value ->> 'state', value ->> 'model', 1, value ->> 'not_before',
-                value ->> 'kind', value ->> 'reason', $3
-         from json_each($2) where true
-         on conflict do update set state = excluded.state, model = excluded.model, attempts = attempts + $4,
-             not_before = excluded.not_before, failure_kind = excluded.failure_kind, reason = excluded.reason,
-             updated_at = excluded.updated_at",
+         select value ->> 'asset', value ->> 'analyzer', value ->> 'state', value ->> 'model', value ->> 'counted',
+                value ->> 'not_before', value ->> 'kind', value ->> 'reason', $2
+         from json_each($1) where true
+         on conflict do update set state = excluded.state, model = excluded.model,
+             attempts = attempts + excluded.attempts, not_before = excluded.not_before,
+             failure_kind = excluded.failure_kind, reason = excluded.reason, updated_at = excluded.updated_at",
     )
-    .bind(asset)
     .bind(Value::from_iter(rows).to_string())
     .bind(now)
-    .bind(count)
     .execute(&mut **tx)
     .await?;
-    // Without pixels nothing else can be done: it waits with the decoder, or is set aside with it.
-    let decode = settled.iter().find(|(outcome, ..)| outcome.analyzer == AnalyzerId::Decode);
-    let (others, not_before) = match decode {
-        Some((_, "pending", at, _)) => {
-            ("update work set not_before = $2 where asset_id = $1 and state = 'pending'", *at)
-        }
-        Some((_, "failed", ..)) => (
-            "update work set state = 'blocked', not_before = $2 where asset_id = $1 and state = 'pending'",
-            0,
-        ),
-        _ => return Ok(()),
-    };
-    sqlx::query(others).bind(asset).bind(not_before).execute(&mut **tx).await.map(drop)
-}
-
-/// Where suggestions belong: their run, their asset's time, the present.
-pub(super) struct Place {
-    pub run_id: i64,
-    pub asset_at: i64,
-    pub now: i64,
-}
-
-/// Replaces the pending suggestions of the completed analyzers; decided ones stay and answer what repeats them.
-pub(super) async fn suggest(
-    tx: &mut Transaction<'_, Sqlite>,
-    run: &Run,
-    analysis: &Analysis,
-    place: &Place,
-) -> Result<Recorded, StoreError> {
-    let failed = unavailable("record suggestions");
-    let asset = run.asset.as_str();
-    let decided = sqlx::query(
-        "select kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
-         where asset_id = $1 and status in ('accepted', 'rejected')",
-    )
-    .bind(asset)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(failed)?
-    .iter()
-    .map(|row| {
-        Ok(Claim {
-            kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
-            value: get(row, "value")?,
-            confidence: Confidence::new(get(row, "confidence")?),
-            region: region(row)?,
-        })
-    })
-    .collect::<Result<Vec<Claim>, StoreError>>()?;
-    let (answered, raised): (Vec<&Suggestion>, Vec<&Suggestion>) = analysis
-        .suggestions
-        .iter()
-        .partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
-    let rows = raised.iter().map(|suggestion| {
-        let region = suggestion.region;
-        json!({
-            "id": suggestion.id, "analyzer": suggestion.analyzer.as_str(), "kind": suggestion.kind.as_str(),
-            "value": text(&suggestion.value), "confidence": suggestion.confidence.value(),
-            "x": region.map(|r| r.x), "y": region.map(|r| r.y),
-            "width": region.map(|r| r.width), "height": region.map(|r| r.height),
-            "model": suggestion.model.to_string(), "order": kind_order(suggestion.kind),
-        })
-    });
-    sqlx::query(
-        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
-             region_height, status, model, run_id, created_at, asset_at, kind_order)
-         select value ->> 'id', $1, value ->> 'analyzer', value ->> 'kind', value ->> 'value',
-                value ->> 'confidence', value ->> 'x', value ->> 'y', value ->> 'width', value ->> 'height',
-                'pending', value ->> 'model', $3, $4, $5, value ->> 'order'
-         from json_each($2) where true
-         on conflict do update set confidence = excluded.confidence, model = excluded.model,
-             analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
-         where status in ('pending', 'superseded')",
-    )
-    .bind(asset)
-    .bind(Value::from_iter(rows).to_string())
-    .bind(place.run_id)
-    .bind(place.now)
-    .bind(place.asset_at)
-    .execute(&mut **tx)
-    .await
-    .map_err(failed)?;
-    let superseded = sqlx::query(
-        "update suggestion set status = 'superseded'
-         where asset_id = $1 and status = 'pending' and analyzer in (select value from json_each($2))
-           and id not in (select value from json_each($3))",
-    )
-    .bind(asset)
-    .bind(json_array(analysis.completed.keys()))
-    .bind(json_array(raised.iter().map(|suggestion| &suggestion.id)))
-    .execute(&mut **tx)
-    .await
-    .map_err(failed)?
-    .rows_affected();
-    Ok(Recorded { raised: raised.len() as u64, answered: answered.len() as u64, superseded })
-}
-
-/// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other
-/// models stay until their space is dropped.
-pub(super) async fn write_vectors(
-    tx: &mut Transaction<'_, Sqlite>,
-    asset: &str,
-    analysis: &Analysis,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from vector where asset_id = $1 and space in (select value from json_each($2))")
-        .bind(asset)
-        .bind(json_array(&analysis.spaces))
+    let blind = blind(runs, now);
+    if !blind.waiting.is_empty() {
+        let waiting = blind.waiting.iter().map(|(asset, at)| json!({ "asset": asset, "at": at }));
+        sqlx::query(
+            "update work set not_before = w.at
+             from (select value ->> 'asset' as asset, value ->> 'at' as at from json_each($1)) w
+             where work.asset_id = w.asset and work.state = 'pending'",
+        )
+        .bind(Value::from_iter(waiting).to_string())
         .execute(&mut **tx)
         .await?;
-    for VectorRecord { id, space, region, values, .. } in &analysis.vectors {
+    }
+    if !blind.failed.is_empty() {
         sqlx::query(
-            "insert or replace into vector (id, asset_id, space, region_x, region_y, region_width, region_height, data)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "update work set state = 'blocked', not_before = 0
+             where asset_id in (select value from json_each($1)) and state = 'pending'",
         )
-        .bind(id)
-        .bind(asset)
-        .bind(space.as_str())
-        .bind(region.map(|r| r.x))
-        .bind(region.map(|r| r.y))
-        .bind(region.map(|r| r.width))
-        .bind(region.map(|r| r.height))
-        .bind(vector_bytes(values))
+        .bind(json_array(&blind.failed))
         .execute(&mut **tx)
         .await?;
     }
     Ok(())
+}
+
+/// Replaces the pending suggestions of the completed analyzers; decided ones stay and answer what repeats them.
+async fn suggest(
+    tx: &mut Tx<'_>,
+    runs: &[Finished],
+    places: &Places,
+    assets: &str,
+    now: i64,
+) -> Result<Vec<Recorded>, StoreError> {
+    let failed = unavailable(OPERATION);
+    let decided = decided(tx, assets).await?;
+    let mut rows = Vec::new();
+    let mut ids: Vec<&str> = Vec::new();
+    let mut recorded = Vec::with_capacity(runs.len());
+    for Finished { run, analysis, .. } in runs {
+        let asset = run.asset.as_str();
+        let (counts, raised) = unanswered(analysis, decided.get(asset).map_or(&[], Vec::as_slice));
+        recorded.push(counts);
+        ids.extend(raised.iter().map(|suggestion| suggestion.id.as_str()));
+        rows.extend(raised.into_iter().map(|suggestion| row(asset, suggestion, places.get(asset))));
+    }
+    sqlx::query(
+        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
+             region_height, status, model, run_id, created_at, asset_at, kind_order)
+         select value ->> 'id', value ->> 'asset', value ->> 'analyzer', value ->> 'kind', value ->> 'value',
+                value ->> 'confidence', value ->> 'x', value ->> 'y', value ->> 'width', value ->> 'height',
+                'pending', value ->> 'model', value ->> 'run', $2, value ->> 'asset_at', value ->> 'order'
+         from json_each($1) where true
+         on conflict do update set confidence = excluded.confidence, model = excluded.model,
+             analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
+         where status in ('pending', 'superseded')",
+    )
+    .bind(Value::from(rows).to_string())
+    .bind(now)
+    .execute(&mut **tx)
+    .await
+    .map_err(failed)?;
+    let completed = runs.iter().flat_map(|Finished { run, analysis, .. }| {
+        analysis.completed.keys().map(|analyzer| pair(run.asset.as_str(), analyzer.as_str()))
+    });
+    let superseded: Vec<String> = sqlx::query_scalar(
+        "update suggestion set status = 'superseded'
+         where asset_id in (select value from json_each($1)) and status = 'pending'
+           and asset_id || ' ' || analyzer in (select value from json_each($2))
+           and id not in (select value from json_each($3))
+         returning asset_id",
+    )
+    .bind(assets)
+    .bind(json_array(completed))
+    .bind(json_array(ids))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(failed)?;
+    for (finished, counts) in runs.iter().zip(&mut recorded) {
+        let own = superseded.iter().filter(|asset| *asset == finished.run.asset.as_str());
+        counts.superseded = own.count() as u64;
+    }
+    Ok(recorded)
+}
+
+fn row(asset: &str, suggestion: &Suggestion, place: Option<&Place>) -> Value {
+    let region = suggestion.region;
+    json!({
+        "id": suggestion.id, "asset": asset, "analyzer": suggestion.analyzer.as_str(),
+        "kind": suggestion.kind.as_str(), "value": text(&suggestion.value),
+        "confidence": suggestion.confidence.value(),
+        "x": region.map(|r| r.x), "y": region.map(|r| r.y),
+        "width": region.map(|r| r.width), "height": region.map(|r| r.height),
+        "model": suggestion.model.to_string(), "order": kind_order(suggestion.kind),
+        "run": place.map(|place| place.run_id), "asset_at": place.map(|place| place.asset_at),
+    })
+}
+
+/// What was decided of these assets.
+async fn decided(tx: &mut Tx<'_>, assets: &str) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
+    let rows = sqlx::query(
+        "select asset_id, kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
+         where asset_id in (select value from json_each($1)) and status in ('accepted', 'rejected')",
+    )
+    .bind(assets)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(unavailable(OPERATION))?;
+    let mut decided: HashMap<String, Vec<Claim>> = HashMap::new();
+    for row in &rows {
+        let claim = Claim {
+            kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
+            value: get(row, "value")?,
+            confidence: Confidence::new(get(row, "confidence")?),
+            region: region(row)?,
+        };
+        decided.entry(get(row, "asset_id")?).or_default().push(claim);
+    }
+    Ok(decided)
+}
+
+/// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other
+/// models stay until their space is dropped.
+async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished], assets: &str) -> Result<(), sqlx::Error> {
+    let spaces: Vec<String> = runs
+        .iter()
+        .flat_map(|Finished { run, analysis, .. }| {
+            analysis.spaces.iter().map(|space| pair(run.asset.as_str(), space.as_str()))
+        })
+        .collect();
+    if !spaces.is_empty() {
+        sqlx::query(
+            "delete from vector where asset_id in (select value from json_each($1))
+             and asset_id || ' ' || space in (select value from json_each($2))",
+        )
+        .bind(assets)
+        .bind(json_array(spaces))
+        .execute(&mut **tx)
+        .await?;
+    }
+    for Finished { run, analysis, .. } in runs {
+        for vector in &analysis.vectors {
+            let region = vector.region;
+            sqlx::query(
+                "insert or replace into vector
+                     (id, asset_id, space, region_x, region_y, region_width, region_height, data)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(&vector.id)
+            .bind(run.asset.as_str())
+            .bind(vector.space.as_str())
+            .bind(region.map(|r| r.x))
+            .bind(region.map(|r| r.y))
+            .bind(region.map(|r| r.width))
+            .bind(region.map(|r| r.height))
+            .bind(vector_bytes(&vector.values))
+            .execute(&mut **tx)
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes the pictures' sizes and ends the leases.
+async fn end(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::Error> {
+    let rows = runs.iter().map(|Finished { run, .. }| {
+        let picture = run.picture;
+        json!({
+            "asset": run.asset, "width": picture.map(|p| p.0), "height": picture.map(|p| p.1),
+            "format": picture.map(|p| p.2),
+        })
+    });
+    sqlx::query(
+        "update asset set width = coalesce(r.width, asset.width), height = coalesce(r.height, asset.height),
+             format = coalesce(r.format, asset.format), lease_owner = null, lease_until = null, run_began = 0,
+             run_alone = 0, suspect = 0, lost_alone = 0,
+             ready_at = (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
+         from (select value ->> 'asset' as id, value ->> 'width' as width, value ->> 'height' as height,
+                      value ->> 'format' as format from json_each($1)) r
+         where asset.id = r.id",
+    )
+    .bind(Value::from_iter(rows).to_string())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }

@@ -1,0 +1,196 @@
+//! What is finished is written together, and nobody waits longer for it than must be.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use docent::consumer::{Gather, Recorder, RecorderOptions};
+use docent::disposition::{RetryPolicy, WalkError};
+use docent::queue::Lane;
+use docent::store::{FileStamp, Finished, FoundFile, Ledger, Run, SqliteStore, StoreError};
+use docent::vectors::{IndexError, Neighbor, VectorIndex};
+use docent_models::ModelRef;
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{Analysis, AssetId, VectorRecord, VectorSpace};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// Remembers how many vectors each call brought.
+#[derive(Default)]
+struct Calls(Mutex<Vec<usize>>);
+
+impl Calls {
+    fn seen(&self) -> Vec<usize> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+}
+
+#[async_trait]
+impl VectorIndex for Calls {
+    async fn upsert(&self, records: &[VectorRecord]) -> Result<(), IndexError> {
+        self.0.lock().expect("not poisoned").push(records.len());
+        Ok(())
+    }
+    async fn search(
+        &self,
+        _: &VectorSpace,
+        _: &[f32],
+        _: usize,
+        _: Option<&HashSet<AssetId>>,
+    ) -> Result<Vec<Neighbor>, IndexError> {
+        Ok(Vec::new())
+    }
+    async fn prune(&self, _: &VectorSpace, _: &AssetId, _: &[&str]) -> Result<(), IndexError> {
+        Ok(())
+    }
+    async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
+        Ok(())
+    }
+    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
+        Ok(())
+    }
+    async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
+        Ok(0)
+    }
+    async fn ping(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+}
+
+struct Desk {
+    _folder: TempDir,
+    calls: Arc<Calls>,
+    recorder: Recorder,
+    stop: CancellationToken,
+}
+
+/// Longer than any test may take: whoever waits for it fails.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// A recorder over a ledger that knows assets 0 to 9.
+async fn desk(gather: Gather) -> Desk {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens");
+    let files: Vec<FoundFile> = (0..10_u8)
+        .map(|number| FoundFile {
+            uri: format!("file:///{number}.jpg"),
+            stamp: FileStamp { bytes: 1, modified_ns: 1 },
+            hash: ContentHash::of(&[number]),
+            lane: Lane::Backfill,
+        })
+        .collect();
+    store.register(&files, &Default::default()).await.expect("registers");
+    let calls = Arc::new(Calls::default());
+    let stop = CancellationToken::new();
+    let retry = RetryPolicy { max_attempts: 1, base_delay: Duration::ZERO, max_delay: Duration::ZERO };
+    let options = RecorderOptions { gather, retry, patience: Duration::ZERO, stop: stop.clone() };
+    let (recorder, scribe) =
+        Recorder::new(Arc::new(store), Arc::clone(&calls) as Arc<dyn VectorIndex>, options);
+    tokio::spawn(scribe.write());
+    Desk { _folder: folder, calls, recorder, stop }
+}
+
+fn finished(number: u8) -> Finished {
+    let asset = ContentHash::of(&[number]).asset_id();
+    let space = VectorSpace::picture(&ModelRef::new("space", "1"));
+    let vector = VectorRecord::new(asset.clone(), space, None, vec![1.0, 0.0]);
+    let analysis = Analysis { vectors: vec![vector], ..Analysis::default() };
+    Finished { run: Run { asset, owner: "me".to_owned(), picture: None }, analysis, outcomes: Vec::new() }
+}
+
+const PATIENT: Gather = Gather { runs: 8, vectors: 8, delay: FOREVER };
+
+#[tokio::test]
+async fn a_lone_run_is_written_at_once() {
+    let desk = desk(PATIENT).await;
+    let answer = desk.recorder.take(finished(0), false).await;
+    answer.await.expect("answers").expect("is written");
+    assert_eq!(desk.calls.seen(), [1]);
+}
+
+#[tokio::test]
+async fn runs_are_gathered_while_others_are_in_work_and_written_by_one_call() {
+    let desk = desk(PATIENT).await;
+    let looking = desk.recorder.looking();
+    let mut answers = Vec::new();
+    for number in 0..3 {
+        answers.push(desk.recorder.take(finished(number), false).await);
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(desk.calls.seen(), [0; 0]);
+    drop(looking);
+    for answer in answers {
+        answer.await.expect("answers").expect("is written");
+    }
+    assert_eq!(desk.calls.seen(), [3]);
+}
+
+#[tokio::test]
+async fn somebody_who_waits_a_full_portion_and_the_end_do_not_wait() {
+    let desk = desk(PATIENT).await;
+    let _looking = desk.recorder.looking();
+    let waiting = desk.recorder.take(finished(0), false).await;
+    let urgent = desk.recorder.take(finished(1), true).await;
+    urgent.await.expect("answers").expect("is written");
+    waiting.await.expect("answers").expect("is written");
+    assert_eq!(desk.calls.seen(), [2]);
+    let mut answers = Vec::new();
+    for number in 0..8 {
+        answers.push(desk.recorder.take(finished(number), false).await);
+    }
+    for answer in answers {
+        answer.await.expect("answers").expect("is written");
+    }
+    assert_eq!(desk.calls.seen(), [2, 8]);
+    let last = desk.recorder.take(finished(2), false).await;
+    desk.stop.cancel();
+    last.await.expect("answers").expect("is written");
+    assert_eq!(desk.calls.seen(), [2, 8, 1]);
+}
+
+#[tokio::test]
+async fn nothing_waits_longer_than_the_delay() {
+    let desk = desk(Gather { delay: Duration::from_millis(1), ..PATIENT }).await;
+    let _looking = desk.recorder.looking();
+    desk.recorder.take(finished(0), false).await.await.expect("answers").expect("is written");
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_recorded_costs_only_itself() {
+    let desk = desk(PATIENT).await;
+    let looking = desk.recorder.looking();
+    let good = desk.recorder.take(finished(0), false).await;
+    // Nobody registered it.
+    let bad = desk.recorder.take(finished(200), false).await;
+    let also_good = desk.recorder.take(finished(1), false).await;
+    drop(looking);
+    good.await.expect("answers").expect("is written");
+    also_good.await.expect("answers").expect("is written");
+    let refused = bad.await.expect("answers");
+    assert!(matches!(refused, Err(WalkError::Store(StoreError::NotFound { .. }))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn two_runs_over_one_asset_are_written_one_after_the_other() {
+    let desk = desk(PATIENT).await;
+    let looking = desk.recorder.looking();
+    let first = desk.recorder.take(finished(0), false).await;
+    let second = desk.recorder.take(finished(0), false).await;
+    first.await.expect("answers").expect("is written");
+    assert_eq!(desk.calls.seen(), [1]);
+    drop(looking);
+    second.await.expect("answers").expect("is written");
+    assert_eq!(desk.calls.seen(), [1, 1]);
+}
+
+#[tokio::test]
+async fn flushing_waits_until_everything_is_written() {
+    let desk = desk(PATIENT).await;
+    let _looking = desk.recorder.looking();
+    let _one = desk.recorder.take(finished(0), false).await;
+    let _two = desk.recorder.take(finished(1), false).await;
+    desk.recorder.flush().await;
+    assert_eq!(desk.calls.seen(), [2]);
+    desk.recorder.flush().await;
+}

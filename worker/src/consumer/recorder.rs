@@ -1,0 +1,320 @@
+//! Writes finished analyses to index and ledger, several at a time and off the way of the next picture.
+//!
+//! What is finished is written at once when nothing else is in work, when somebody waits for it, or when the process is
+//! to end; else with what is finished within [`Gather::delay`]. Each walk waits for its own answer, and its delivery is
+//! settled after that: a crash loses at most what is gathered, and it comes back.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use docent_pipelines::{AssetId, VectorRecord};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::jitter;
+use crate::disposition::{RetryPolicy, WalkError};
+use crate::store::{Finished, Ledger, Recorded, StoreError};
+use crate::vectors::{IndexError, VectorIndex};
+
+/// A server that is away is asked at least this often whether it is back.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// What is written together.
+#[derive(Debug, Clone, Copy)]
+pub struct Gather {
+    /// Runs at most; so many more may wait for their turn.
+    pub runs: usize,
+    /// Vectors from which on nothing more is waited for.
+    pub vectors: usize,
+    /// A run waits for others this long at most.
+    pub delay: Duration,
+}
+
+impl Gather {
+    /// Every run by itself.
+    pub const SINGLY: Self = Self { runs: 1, vectors: 1, delay: Duration::ZERO };
+}
+
+/// One run on its way.
+struct Entry {
+    finished: Finished,
+    /// Somebody waits for it.
+    urgent: bool,
+    reply: oneshot::Sender<Result<Recorded, WalkError>>,
+}
+
+enum Message {
+    Record(Box<Entry>),
+    /// Answer once everything that came before is written.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The walks' end of the recorder. Clones share it.
+#[derive(Clone)]
+pub struct Recorder {
+    inbox: mpsc::Sender<Message>,
+    at_work: Arc<AtWork>,
+}
+
+/// How many pictures are being looked at: as long as there are any, more may come.
+#[derive(Default)]
+struct AtWork {
+    count: AtomicUsize,
+    fewer: Notify,
+}
+
+/// A picture that is being looked at.
+pub struct Looking(Arc<AtWork>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, SeqCst);
+        self.0.fewer.notify_one();
+    }
+}
+
+impl Recorder {
+    /// A recorder, and what does its work, which ends when the last clone is dropped.
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        index: Arc<dyn VectorIndex>,
+        options: RecorderOptions,
+    ) -> (Self, Scribe) {
+        let at_work = Arc::new(AtWork::default());
+        let (inbox, messages) = mpsc::channel(options.gather.runs.max(1));
+        let scribe = Scribe { ledger, index, options, messages, at_work: Arc::clone(&at_work) };
+        (Self { inbox, at_work }, scribe)
+    }
+
+    /// Says that a picture is being looked at, until the answer is dropped.
+    pub fn looking(&self) -> Looking {
+        self.at_work.count.fetch_add(1, SeqCst);
+        Looking(Arc::clone(&self.at_work))
+    }
+
+    /// Hands a run over; waits while too many wait. The answer comes when it is written, or cannot be.
+    pub async fn take(
+        &self,
+        finished: Finished,
+        urgent: bool,
+    ) -> oneshot::Receiver<Result<Recorded, WalkError>> {
+        let (reply, answer) = oneshot::channel();
+        // Without a scribe the answer is that there is none.
+        drop(self.inbox.send(Message::Record(Box::new(Entry { finished, urgent, reply }))).await);
+        answer
+    }
+
+    /// Waits until everything that was handed over is written.
+    pub async fn flush(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.inbox.send(Message::Flush(done)).await.is_ok() {
+            drop(answer.await);
+        }
+    }
+}
+
+/// How runs are written.
+pub struct RecorderOptions {
+    /// What is written together.
+    pub gather: Gather,
+    /// When a server that is away is asked again.
+    pub retry: RetryPolicy,
+    /// How long a server that is away is waited for.
+    pub patience: Duration,
+    /// Nothing more is waited for.
+    pub stop: CancellationToken,
+}
+
+/// Does the writing.
+pub struct Scribe {
+    ledger: Arc<dyn Ledger>,
+    index: Arc<dyn VectorIndex>,
+    options: RecorderOptions,
+    messages: mpsc::Receiver<Message>,
+    at_work: Arc<AtWork>,
+}
+
+/// What is written next.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    assets: HashSet<AssetId>,
+    vectors: usize,
+    urgent: bool,
+    flush: Option<oneshot::Sender<()>>,
+    /// A second run over an asset is written after the first.
+    next: Option<Box<Entry>>,
+}
+
+impl Batch {
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Flush(done) => self.flush = Some(done),
+            Message::Record(entry) if self.assets.contains(&entry.finished.run.asset) => {
+                self.next = Some(entry);
+            }
+            Message::Record(entry) => {
+                self.assets.insert(entry.finished.run.asset.clone());
+                self.vectors += entry.finished.analysis.vectors.len();
+                self.urgent |= entry.urgent;
+                self.entries.push(*entry);
+            }
+        }
+    }
+
+    fn is_full(&self, gather: &Gather) -> bool {
+        self.entries.len() >= gather.runs
+            || self.vectors >= gather.vectors
+            || self.flush.is_some()
+            || self.next.is_some()
+    }
+}
+
+impl Scribe {
+    /// Writes until nobody hands anything over any more.
+    pub async fn write(mut self) {
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(entry) => Message::Record(entry),
+                None => match self.messages.recv().await {
+                    Some(message) => message,
+                    None => return,
+                },
+            };
+            let batch = self.gather(first).await;
+            let (runs, replies): (Vec<Finished>, Vec<_>) =
+                batch.entries.into_iter().map(|entry| (entry.finished, entry.reply)).unzip();
+            for (answer, reply) in self.persist(&runs).await.into_iter().zip(replies) {
+                drop(reply.send(answer));
+            }
+            next = batch.next;
+            if let Some(done) = batch.flush {
+                // Whoever gave up waiting needs no answer.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    async fn gather(&mut self, first: Message) -> Batch {
+        let Gather { delay, .. } = self.options.gather;
+        let deadline = Instant::now() + delay;
+        let mut batch = Batch::default();
+        batch.take(first);
+        // What lies there costs no waiting.
+        while !batch.is_full(&self.options.gather) {
+            if let Ok(message) = self.messages.try_recv() {
+                batch.take(message);
+                continue;
+            }
+            let more_may_come = self.at_work.count.load(SeqCst) > 0 && !self.options.stop.is_cancelled();
+            if batch.urgent || !more_may_come {
+                break;
+            }
+            tokio::select! {
+                biased;
+                message = self.messages.recv() => match message {
+                    Some(message) => batch.take(message),
+                    None => break,
+                },
+                () = self.at_work.fewer.notified() => {}
+                () = self.options.stop.cancelled() => {}
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        batch
+    }
+
+    /// Writes all runs or, where that is refused, each by itself: a bad one costs only itself.
+    async fn persist(&self, runs: &[Finished]) -> Vec<Result<Recorded, WalkError>> {
+        if runs.is_empty() {
+            return Vec::new();
+        }
+        metrics::histogram!("docent_recorded_together").record(runs.len() as f64);
+        match self.patiently(runs).await {
+            Ok(recorded) => recorded.into_iter().map(Ok).collect(),
+            Err(error) if runs.len() == 1 => vec![Err(error)],
+            Err(error) if is_away(&error) => runs.iter().map(|_| Err(again(&error))).collect(),
+            Err(_) => {
+                let mut answers = Vec::with_capacity(runs.len());
+                for run in runs.chunks(1) {
+                    let answer = self.patiently(run).await;
+                    answers.push(answer.map(|recorded| recorded.into_iter().next().unwrap_or_default()));
+                }
+                answers
+            }
+        }
+    }
+
+    /// Vectors, then rows. Both can be repeated, so what a server that is away has not answered is asked again:
+    /// analyzing is what costs.
+    async fn patiently(&self, runs: &[Finished]) -> Result<Vec<Recorded>, WalkError> {
+        let deadline = Instant::now() + self.options.patience;
+        let mut attempt = 0;
+        loop {
+            let error = match self.once(runs).await {
+                Ok(recorded) => return Ok(recorded),
+                Err(error) => error,
+            };
+            attempt += 1;
+            let wait = self.options.retry.delay(attempt, jitter()).min(LONGEST_WAIT);
+            if !is_away(&error) || Instant::now() + wait > deadline {
+                return Err(error);
+            }
+            tracing::warn!(
+                runs = runs.len(),
+                error = &error as &dyn std::error::Error,
+                attempt,
+                "cannot record; waiting"
+            );
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn once(&self, runs: &[Finished]) -> Result<Vec<Recorded>, WalkError> {
+        let mut vectors: Vec<VectorRecord> =
+            runs.iter().flat_map(|finished| finished.analysis.vectors.iter().cloned()).collect();
+        if !vectors.is_empty() {
+            vectors.sort_by(|a, b| a.space.cmp(&b.space));
+            self.index.upsert(&vectors).await?;
+        }
+        // A face that is not found any more. A picture as a whole is overwritten.
+        for Finished { run, analysis, .. } in runs {
+            let mut kept: HashMap<_, Vec<&str>> = HashMap::new();
+            for vector in &analysis.vectors {
+                kept.entry(&vector.space).or_default().push(&vector.id);
+            }
+            for space in analysis.spaces.iter().filter(|space| space.is_of_parts()) {
+                let keep = kept.remove(space).unwrap_or_default();
+                self.index.prune(space, &run.asset, &keep).await?;
+            }
+        }
+        Ok(self.ledger.record(runs).await?)
+    }
+}
+
+fn is_away(error: &WalkError) -> bool {
+    matches!(
+        error,
+        WalkError::Store(StoreError::Unavailable { .. }) | WalkError::Index(IndexError::Unavailable { .. })
+    )
+}
+
+/// The same trouble, for another of those it concerns.
+fn again(error: &WalkError) -> WalkError {
+    match error {
+        WalkError::Index(IndexError::Unavailable { operation, source }) => {
+            WalkError::Index(IndexError::Unavailable { operation, source: anyhow::anyhow!("{source:#}") })
+        }
+        WalkError::Store(StoreError::Unavailable { operation, source }) => {
+            WalkError::Store(StoreError::Unavailable { operation, source: anyhow::anyhow!("{source:#}") })
+        }
+        other => WalkError::Store(StoreError::Unavailable {
+            operation: "record runs",
+            source: anyhow::anyhow!("{other}"),
+        }),
+    }
+}
