@@ -91,6 +91,8 @@ pub struct Analyzers {
 pub struct Work {
     /// Pictures in work at once; 0: see [`Config::in_flight`].
     pub in_flight: usize,
+    /// Finished pictures that are recorded together at most.
+    pub gathered: usize,
     /// Threads inside one call of a network.
     pub threads_per_session: usize,
     /// Sessions of each network; 0: see [`Config::sessions`].
@@ -332,6 +334,7 @@ impl Config {
                 "chosen among tags, objects, faces, text, caption and embedding",
             ),
             (self.work.in_flight <= 1024, "work.in_flight", "at most 1024"),
+            ((1..=256).contains(&self.work.gathered), "work.gathered", "1 to 256"),
             ((1..=256).contains(&self.work.threads_per_session), "work.threads_per_session", "from 1 to 256"),
             (self.work.sessions <= 256, "work.sessions", "at most 256"),
             (self.work.max_attempts >= 1, "work.max_attempts", "at least 1"),

@@ -58,7 +58,7 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
         QueueBackend::Memory => Ok(Transport { queue: Arc::new(MemoryQueue::new(room)), events: None }),
         QueueBackend::Rabbit(url) => {
             let prefetch = u16::try_from(config.in_flight()).unwrap_or(u16::MAX);
-            let gathered = u16::try_from(super::GATHERED).unwrap_or(u16::MAX);
+            let gathered = u16::try_from(config.work.gathered).unwrap_or(u16::MAX);
             let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
             let mut options = RabbitOptions::new(address(&url), prefetch, capacity);
             options.backfill_prefetch = prefetch.saturating_add(gathered);

@@ -20,7 +20,7 @@ pub use spaces::SpaceRow;
 use tokio::sync::Notify;
 
 use crate::assets::{AssetSource, FileSource};
-use crate::config::{Config, IndexBackend, QueueBackend, StoreBackend};
+use crate::config::{Config, QueueBackend, StoreBackend};
 use crate::consumer::{Gather, Walk, WalkOptions};
 use crate::feeder::Feeder;
 use crate::progress::Progress;
@@ -69,9 +69,8 @@ const UNPUBLISHED: Duration = Duration::from_secs(60);
 /// keeps its lease longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Finished analyses that are written together at most: enough that a call costs little for each, and few enough that
-/// one transaction holds nobody up.
-const GATHERED: usize = 64;
+/// Vectors from which on a call to the index is worth making without waiting for more.
+const LARGEST_CALL: usize = 256;
 
 impl App {
     /// Opens the data directory and connects to the servers there are; loads no model.
@@ -202,13 +201,9 @@ impl App {
     }
 }
 
-/// What is written together. A backfill does not mind the delay, and a server far away is asked less often.
+/// What is written together. A backfill does not mind the delay.
 fn gather(config: &Config) -> Gather {
-    let delay = match config.backends.vectors() {
-        IndexBackend::Embedded => Duration::from_millis(500),
-        IndexBackend::Qdrant(_) => Duration::from_secs(4),
-    };
-    Gather { runs: GATHERED, vectors: GATHERED, delay }
+    Gather { runs: config.work.gathered, vectors: LARGEST_CALL, delay: Duration::from_secs(1) }
 }
 
 /// Which server is away, if that is why something failed.
