@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{PoisonError, RwLock};
 
+use docent_models::ModelRef;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -52,6 +53,17 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
         .install_recorder()
+}
+
+/// Says on what a network that was loaded runs: in the log, and as a metric of value 1.
+pub fn session(model: &ModelRef, provider: &str) {
+    tracing::info!(%model, provider, "a network runs");
+    metrics::gauge!(
+        "docent_session_provider",
+        "model" => model.to_string(),
+        "provider" => provider.to_owned()
+    )
+    .set(1.0);
 }
 
 /// Calls its argument while nothing else writes to the terminal.
