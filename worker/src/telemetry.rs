@@ -102,3 +102,17 @@ impl Write for Stderr {
         io::stderr().flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_network_runs_on_is_a_metric() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || session(&ModelRef::new("a", "1"), "CPUExecutionProvider"));
+        let told = recorder.handle().render();
+        let line = "docent_session_provider{model=\"a@1\",provider=\"CPUExecutionProvider\"} 1";
+        assert!(told.lines().any(|told| told == line), "{told}");
+    }
+}
