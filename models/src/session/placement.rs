@@ -215,4 +215,21 @@ mod tests {
         assert_eq!(one_line(said), "Failed to load x.so: y.so: no such file");
         assert_eq!(one_line("CUDA is not\nenabled"), "CUDA is not enabled");
     }
+
+    #[test]
+    fn a_network_that_is_not_taken_is_warned_of_once_or_an_error() {
+        let placement =
+            Placement { accelerators: vec![Provider::Cuda], refusals: Vec::new(), warned: Mutex::default() };
+        let model = ModelRef::new("a", "1");
+        let refused = |policy| {
+            let options = DeviceOptions { policy, ..DeviceOptions::default() };
+            placement.refused_by(Provider::Cuda, &model, "out of\nmemory".to_owned(), &options)
+        };
+        refused(Policy::Preferred).expect("the next takes it");
+        refused(Policy::Preferred).expect("the next takes it");
+        assert_eq!(placement.warned.lock().expect("nothing panics").len(), 1);
+        let error = refused(Policy::Required).expect_err("it is required").to_string();
+        assert!(error.starts_with("use CUDAExecutionProvider of "), "{error}");
+        assert!(error.ends_with(": run a@1: out of memory"), "{error}");
+    }
 }
