@@ -9,6 +9,16 @@ pub enum Error {
         /// What was tried and what came back.
         reason: String,
     },
+    /// A provider that is required cannot be used.
+    #[error("use {provider} of {}: {reason}", library.display())]
+    Provider {
+        /// ONNX Runtime's name of it.
+        provider: String,
+        /// ONNX Runtime's library.
+        library: PathBuf,
+        /// ONNX Runtime's own words.
+        reason: String,
+    },
     /// A manifest, model or label file cannot be read or does not say what it should.
     #[error("read {}: {reason}", path.display())]
     File {

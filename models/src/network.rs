@@ -13,6 +13,11 @@ pub trait Network: Send + 'static {
     /// Which model, in which version, gives the answers.
     fn model(&self) -> &ModelRef;
 
+    /// On what ONNX Runtime runs it, as in `CPUExecutionProvider`; `None` for what is run by something else.
+    fn provider(&self) -> Option<&str> {
+        None
+    }
+
     /// Answers one output per input, in the order of the inputs. The answer for an input does not depend on
     /// its neighbors in the batch. An error concerns the whole batch; nothing was answered.
     /// The inputs are only borrowed, so that the caller can ask again for one at a time.

@@ -5,6 +5,7 @@
 //! answered at once, and under load batches fill by themselves.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 /// A network of unknown architecture that answers `O` for `I`.
 pub type DynNetwork<I, O> = dyn Network<Input = I, Output = O>;
 
-type Loader<I, O> = dyn Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync;
+type Loader<I, O> = dyn Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync;
 
 /// How a network is run.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +63,7 @@ impl<I, O> Clone for ModelHandle<I, O> {
 
 struct Shared<I, O> {
     model: ModelRef,
+    provider: Option<String>,
     inbox: Option<mpsc::Sender<Request<I, O>>>,
     threads: Vec<JoinHandle<()>>,
     usage: Arc<Mutex<Usage>>,
@@ -91,22 +93,33 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         options: ExecutorOptions,
         load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<Self, docent_models::Error> {
+        Self::spawn_each(name, options, move |_| load())
+    }
+
+    /// The same, where `load` wants to know which of the sessions it loads: 0, 1 and so on.
+    pub fn spawn_each(
+        name: &str,
+        options: ExecutorOptions,
+        load: impl Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
+    ) -> Result<Self, docent_models::Error> {
         let load: Arc<Loader<I, O>> = Arc::new(load);
         let (sender, receiver) = mpsc::channel(options.inbox.max(1));
         let receiver = Arc::new(Mutex::new(receiver));
         let usage = Arc::new(Mutex::new(Usage::default()));
         let (loaded, ready) = std::sync::mpsc::channel();
         let mut threads = Vec::new();
-        for _ in 0..options.sessions.max(1) {
+        for number in 0..options.sessions.max(1) {
             let (load, receiver) = (Arc::clone(&load), Arc::clone(&receiver));
             let (loaded, usage) = (loaded.clone(), Arc::clone(&usage));
             let owner = move || {
-                let network = match load() {
+                let network = match load(number) {
                     Ok(network) => network,
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
-                if loaded.send(Ok(network.model().clone())).is_ok() {
-                    Owner { network, load, usage, max_batch: options.max_batch.max(1) }.serve(&receiver);
+                let provider = network.provider().map(str::to_owned);
+                if loaded.send(Ok((network.model().clone(), provider))).is_ok() {
+                    let max_batch = options.max_batch.max(1);
+                    Owner { network, load, number, usage, max_batch }.serve(&receiver);
                 }
             };
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(owner).map_err(|error| {
@@ -119,6 +132,7 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         }
         drop(loaded);
         let mut model = None;
+        let mut providers = BTreeSet::new();
         for _ in &threads {
             let answer = ready.recv().unwrap_or_else(|_| {
                 Err(docent_models::Error::Model {
@@ -126,15 +140,25 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
                     reason: "the loading thread died".to_owned(),
                 })
             });
-            model = Some(answer?);
+            let (loaded, provider) = answer?;
+            model = Some(loaded);
+            providers.extend(provider);
         }
+        let providers: Vec<String> = providers.into_iter().collect();
+        let provider = Some(providers.join(", ")).filter(|names| !names.is_empty());
         let model = model.expect("at least one thread was started");
-        Ok(Self { shared: Arc::new(Shared { model, inbox: Some(sender), threads, usage }) })
+        Ok(Self { shared: Arc::new(Shared { model, provider, inbox: Some(sender), threads, usage }) })
     }
 
     /// Which model answers.
     pub fn model(&self) -> &ModelRef {
         &self.shared.model
+    }
+
+    /// On what its sessions run, as ONNX Runtime names it; several where they differ, and `None` if something else runs
+    /// the network. As it was when they were loaded.
+    pub fn provider(&self) -> Option<&str> {
+        self.shared.provider.as_deref()
     }
 
     /// What the network has done so far.
@@ -167,6 +191,7 @@ impl<I, O> Drop for Shared<I, O> {
 struct Owner<I: Send + 'static, O: Send + 'static> {
     network: Box<DynNetwork<I, O>>,
     load: Arc<Loader<I, O>>,
+    number: usize,
     usage: Arc<Mutex<Usage>>,
     max_batch: usize,
 }
@@ -225,7 +250,7 @@ impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
                     model: self.network.model().clone(),
                     message: panic_message(panic.as_ref()),
                 };
-                match (self.load)() {
+                match (self.load)(self.number) {
                     Ok(network) => self.network = network,
                     Err(error) => {
                         tracing::error!(%error, "cannot reload a crashed session; keeping the old one")

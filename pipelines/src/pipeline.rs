@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use docent_models::manifest::ModelEntry;
 use docent_models::ocr::{self, OcrOptions};
-use docent_models::session::SessionOptions;
+use docent_models::session::{SessionOptions, placement};
 use docent_models::{
     InputSpec, ModelRef, Pack, Task, captioning, embedding, emotion, faces, objects, tagging,
 };
@@ -28,10 +28,12 @@ use crate::vocabulary::{TagRule, TagVocabulary};
 /// What a pipeline does and how.
 #[derive(Debug, Clone)]
 pub struct PipelineOptions {
-    /// Threads inside one call of a network.
+    /// Threads inside one call of a network, and the processors it is run on.
     pub session: SessionOptions,
     /// Sessions per network, each with its own thread.
     pub sessions: usize,
+    /// What goes for networks on a GPU instead.
+    pub gpu: GpuOptions,
     /// Inputs that may wait for one network.
     pub inbox: usize,
     /// When a tag is offered.
@@ -50,12 +52,22 @@ pub struct PipelineOptions {
     pub caption: CaptionRule,
 }
 
+/// How networks are run where there is a GPU for them.
+#[derive(Debug, Clone, Copy)]
+pub struct GpuOptions {
+    /// Sessions per network, over all GPUs.
+    pub sessions: usize,
+    /// Most inputs in one call, where the manifest does not name more.
+    pub max_batch: usize,
+}
+
 /// Loaded analyzers over their running networks.
 pub struct Pipeline {
     analyzers: Vec<Box<dyn Analyzer>>,
     shared: SharedNetworks,
     models: BTreeMap<AnalyzerId, ModelRef>,
     usage: Vec<UsageProbe>,
+    providers: Vec<(ModelRef, String)>,
 }
 
 /// Reads what one network has done.
@@ -132,7 +144,7 @@ impl Pipeline {
         let wanted: BTreeSet<AnalyzerId> = analyzers.iter().copied().collect();
         let needed: BTreeSet<Task> =
             wanted.iter().flat_map(|&analyzer| tasks(analyzer, options.emotion)).copied().collect();
-        let mut usage: Vec<UsageProbe> = Vec::new();
+        let mut running = Networks::default();
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
         let shared = std::thread::scope(|scope| {
             let start = Loader { pack, options, needed: &needed, scope };
@@ -146,9 +158,11 @@ impl Pipeline {
             let captioner = start.network(Task::Captioning, captioning::load);
             let reader = needed.contains(&Task::Ocr).then(|| scope.spawn(|| load_reader(options)));
 
-            let shared =
-                SharedNetworks { objects: finish(detector, &mut usage)?, image: finish(image, &mut usage)? };
-            if let Some((spec, tagger)) = finish(tagger, &mut usage)? {
+            let shared = SharedNetworks {
+                objects: finish(detector, &mut running)?,
+                image: finish(image, &mut running)?,
+            };
+            if let Some((spec, tagger)) = finish(tagger, &mut running)? {
                 let entry = pack.model(Task::Tagging)?;
                 let vocabulary =
                     TagVocabulary::parse(&pack.read_text(entry, "vocabulary")?).map_err(|error| {
@@ -163,19 +177,21 @@ impl Pipeline {
                 let model = detector.model().clone();
                 loaded.push(Box::new(ObjectsAnalyzer { model, min_score: options.min_object_score }));
             }
-            let emotion = finish(expressions, &mut usage)?;
-            if let (Some(detector), Some(landmarks), Some(embedder)) =
-                (finish(faces, &mut usage)?, finish(landmarks, &mut usage)?, finish(embedder, &mut usage)?)
-            {
+            let emotion = finish(expressions, &mut running)?;
+            if let (Some(detector), Some(landmarks), Some(embedder)) = (
+                finish(faces, &mut running)?,
+                finish(landmarks, &mut running)?,
+                finish(embedder, &mut running)?,
+            ) {
                 let rule = options.faces;
                 loaded.push(Box::new(FacesAnalyzer { detector, landmarks, embedder, emotion, rule }));
             }
             if let Some(reader) = reader {
                 let reader = join(reader)?;
-                probe(&reader, &mut usage);
+                probe(&reader, &mut running);
                 loaded.push(Box::new(TextAnalyzer { reader, rule: options.text }));
             }
-            if let Some((_, captioner)) = finish(captioner, &mut usage)? {
+            if let Some((_, captioner)) = finish(captioner, &mut running)? {
                 loaded.push(Box::new(CaptionAnalyzer { captioner, rule: options.caption.clone() }));
             }
             if let (true, Some((_, image))) = (wanted.contains(&AnalyzerId::Embedding), &shared.image) {
@@ -183,12 +199,18 @@ impl Pipeline {
             }
             Ok::<_, docent_models::Error>(shared)
         })?;
-        Ok(Self { analyzers: loaded, shared, models, usage })
+        let Networks { usage, providers } = running;
+        Ok(Self { analyzers: loaded, shared, models, usage, providers })
     }
 
     /// The loaded analyzers and their models, with the decoder.
     pub fn models(&self) -> &BTreeMap<AnalyzerId, ModelRef> {
         &self.models
+    }
+
+    /// On what each network runs, as ONNX Runtime names it, without those that something else runs.
+    pub fn providers(&self) -> &[(ModelRef, String)] {
+        &self.providers
     }
 
     /// What each network has done since it was loaded.
@@ -277,9 +299,10 @@ impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
         self.needed.contains(&task).then(|| {
             self.scope.spawn(move || {
                 let entry = pack.model(task)?;
-                let handle = ModelHandle::spawn(entry.model_ref().id(), options.executor(entry), {
-                    let (pack, session) = (pack.clone(), options.session);
-                    move || load(&pack, &session)
+                let executor = options.executor(entry)?;
+                let handle = ModelHandle::spawn_each(entry.model_ref().id(), executor, {
+                    let (pack, session) = (pack.clone(), options.session.clone());
+                    move |number| load(&pack, &SessionOptions { number, ..session.clone() })
                 })?;
                 Ok((entry.input.clone().unwrap_or_else(no_pixels), handle))
             })
@@ -308,8 +331,15 @@ fn load_reader(
 }
 
 impl PipelineOptions {
-    fn executor(&self, entry: &ModelEntry) -> ExecutorOptions {
-        ExecutorOptions { sessions: self.sessions, max_batch: entry.max_batch, inbox: self.inbox }
+    fn executor(&self, entry: &ModelEntry) -> Result<ExecutorOptions, docent_models::Error> {
+        if placement(&self.session.device)?.accelerators().is_empty() {
+            let max_batch = entry.max_batch;
+            return Ok(ExecutorOptions { sessions: self.sessions, max_batch, inbox: self.inbox });
+        }
+        let max_batch = entry.max_batch.max(self.gpu.max_batch);
+        // A second batch fills while the first is answered.
+        let inbox = self.inbox.max(2 * max_batch);
+        Ok(ExecutorOptions { sessions: self.gpu.sessions, max_batch, inbox })
     }
 }
 
@@ -319,19 +349,29 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T, docent_models::Error>>) -> Res
         .unwrap_or_else(|panic| Err(docent_models::Error::Runtime { reason: panic_message(panic.as_ref()) }))
 }
 
+/// What is known of the networks that run.
+#[derive(Default)]
+struct Networks {
+    usage: Vec<UsageProbe>,
+    providers: Vec<(ModelRef, String)>,
+}
+
 fn finish<I: Send + 'static, O: Send + 'static>(
     loading: Loading<'_, I, O>,
-    usage: &mut Vec<UsageProbe>,
+    running: &mut Networks,
 ) -> Result<Option<Running<I, O>>, docent_models::Error> {
     let Some(thread) = loading else { return Ok(None) };
     let (spec, handle) = join(thread)?;
-    probe(&handle, usage);
+    probe(&handle, running);
     Ok(Some((spec, handle)))
 }
 
-fn probe<I: Send + 'static, O: Send + 'static>(handle: &ModelHandle<I, O>, usage: &mut Vec<UsageProbe>) {
+fn probe<I: Send + 'static, O: Send + 'static>(handle: &ModelHandle<I, O>, running: &mut Networks) {
+    if let Some(provider) = handle.provider() {
+        running.providers.push((handle.model().clone(), provider.to_owned()));
+    }
     let handle = handle.clone();
-    usage.push(Box::new(move || (handle.model().clone(), handle.usage())));
+    running.usage.push(Box::new(move || (handle.model().clone(), handle.usage())));
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What can be turned, and what it is turned to. `worker.default.toml` says what each option is for.
 
 mod backends;
+mod device;
 mod load;
 
 use std::fmt;
@@ -9,13 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use backends::{Backends, IndexBackend, QueueBackend, StoreBackend};
+pub use device::Device;
 use docent_models::captioning::Strategy;
 use docent_models::ocr::OcrOptions;
 use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
 use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextRule};
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::PipelineOptions;
+use docent_pipelines::pipeline::{GpuOptions, PipelineOptions};
 use docent_pipelines::vocabulary::TagRule;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
@@ -41,6 +43,8 @@ pub struct Config {
     pub analyzers: Analyzers,
     /// How work is done.
     pub work: Work,
+    /// What the networks run on.
+    pub device: Device,
     /// Which files are read.
     pub assets: Assets,
     /// What a picture may cost.
@@ -295,8 +299,16 @@ impl Config {
             width => Strategy::Beam { width },
         };
         PipelineOptions {
-            session: SessionOptions { intra_threads: self.work.threads_per_session },
+            session: SessionOptions {
+                intra_threads: self.work.threads_per_session,
+                device: self.device.options(),
+                ..SessionOptions::default()
+            },
             sessions: self.sessions(),
+            gpu: GpuOptions {
+                sessions: self.work.sessions.max(self.device.devices.len()),
+                max_batch: self.device.max_batch,
+            },
             // Each picture in work may wait with its faces or tiles; few have more than one.
             inbox: 2 * self.in_flight(),
             tags: TagRule {
@@ -320,9 +332,9 @@ impl Config {
         let language = |name: &String| {
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
         };
-        let backends = self.backends.out_of_range();
-        if backends.is_some() {
-            return backends;
+        let section = self.backends.out_of_range().or_else(|| self.device.out_of_range());
+        if section.is_some() {
+            return section;
         }
         let checks = [
             (self.backends.lane_capacity >= 1, "backends.lane_capacity", "at least 1"),

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use crate::store::{AssetFilter, Catalog, StoreError, Wanted};
+use crate::telemetry;
 use crate::vectors::{IndexError, Neighbor, VectorIndex};
 
 /// One asset that was found.
@@ -149,7 +150,7 @@ impl Search {
                 let text = encoder.text.clone().ok_or_else(|| {
                     SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
                 })?;
-                let (pack, session) = (Arc::clone(&self.pack), self.options.session);
+                let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
                 self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
             })
             .await?;
@@ -188,7 +189,7 @@ impl Search {
                 let spec = image.input.clone().ok_or_else(|| {
                     SearchError::NoModel("the image encoder's manifest entry has no input".to_owned())
                 })?;
-                let (pack, session) = (Arc::clone(&self.pack), self.options.session);
+                let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
                 let load = move || embedding::load_image_entry(&pack, &image, &session);
                 Ok::<_, SearchError>((spec, self.load(load).await?))
             })
@@ -216,11 +217,19 @@ impl Search {
         let library = self.options.onnxruntime.clone();
         tokio::task::spawn_blocking(move || {
             docent_models::session::init_runtime(library.as_deref())?;
-            ModelHandle::spawn("search", ExecutorOptions { sessions: 1, max_batch: 8, inbox: 64 }, load)
+            let options = ExecutorOptions { sessions: 1, max_batch: 8, inbox: 64 };
+            let handle = ModelHandle::spawn("search", options, load)?;
+            if let Some(provider) = handle.provider() {
+                telemetry::session(handle.model(), provider);
+            }
+            Ok(handle)
         })
         .await
         .map_err(|error| SearchError::Model(error.to_string()))?
-        .map_err(|error| SearchError::NoModel(error.to_string()))
+        .map_err(|error: docent_models::Error| match error {
+            docent_models::Error::Provider { .. } => SearchError::Model(error.to_string()),
+            _ => SearchError::NoModel(error.to_string()),
+        })
     }
 
     async fn nearest(

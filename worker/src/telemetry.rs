@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{PoisonError, RwLock};
 
+use docent_models::ModelRef;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -54,6 +55,17 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
+/// Says on what a network that was loaded runs: in the log, and as a metric of value 1.
+pub fn session(model: &ModelRef, provider: &str) {
+    tracing::info!(%model, provider, "a network runs");
+    metrics::gauge!(
+        "docent_session_provider",
+        "model" => model.to_string(),
+        "provider" => provider.to_owned()
+    )
+    .set(1.0);
+}
+
 /// Calls its argument while nothing else writes to the terminal.
 type Suspend = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
@@ -88,5 +100,19 @@ impl Write for Stderr {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_network_runs_on_is_a_metric() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || session(&ModelRef::new("a", "1"), "CPUExecutionProvider"));
+        let told = recorder.handle().render();
+        let line = "docent_session_provider{model=\"a@1\",provider=\"CPUExecutionProvider\"} 1";
+        assert!(told.lines().any(|told| told == line), "{told}");
     }
 }

@@ -181,6 +181,10 @@ impl Network for OptimumDecoder {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[CaptionRequest]) -> Result<Vec<Caption>, Error> {
         let Some(first) = batch.first() else { return Ok(Vec::new()) };
         let &[tokens, width] = &first.tokens.shape[..] else {

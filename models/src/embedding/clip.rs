@@ -31,6 +31,10 @@ impl Network for ClipVision {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[Tensor]) -> Result<Vec<ImageEmbedding>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().collect();
         let outputs =
@@ -74,6 +78,10 @@ impl Network for ClipText {
 
     fn model(&self) -> &ModelRef {
         self.session.model()
+    }
+
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
     }
 
     fn run(&mut self, batch: &[String]) -> Result<Vec<Vec<f32>>, Error> {

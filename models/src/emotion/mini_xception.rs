@@ -27,6 +27,10 @@ impl Network for MiniXception {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[Tensor]) -> Result<Vec<Vec<EmotionScore>>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().collect();
         let outputs = self.session.run_batch(&tensors, "pixel_values", &["probabilities"])?;

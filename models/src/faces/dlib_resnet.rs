@@ -22,6 +22,10 @@ impl Network for DlibResnet {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[Tensor]) -> Result<Vec<Vec<f32>>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().collect();
         let outputs = self.session.run_batch(&tensors, "pixel_values", &["embedding"])?;

@@ -32,6 +32,10 @@ impl Network for FaceApiLandmarks {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[Prepared]) -> Result<Vec<Landmarks>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().map(|input| &input.tensor).collect();
         let outputs = self.session.run_batch(&tensors, "pixel_values", &["landmarks"])?;

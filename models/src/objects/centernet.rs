@@ -65,6 +65,10 @@ impl Network for CenterNet {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[Prepared]) -> Result<Vec<Vec<Detection>>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().map(|input| &input.tensor).collect();
         let outputs = self.session.run_batch(&tensors, "pixel_values", &["detections"])?;

@@ -65,3 +65,66 @@ fn centernet_answers_what_was_recorded() {
 fn faceboxes_answers_what_was_recorded() {
     check("face_detector_faceboxes", Task::FaceDetection, [3, 1024, 1024]);
 }
+
+fn landmarks(device: DeviceOptions) -> Result<Session, Error> {
+    let pack = Pack::open(Path::new(ROOT)).expect("opens");
+    let entry = pack.model(Task::FaceLandmarks).expect("is there");
+    let options = SessionOptions { device: Arc::new(device), ..SessionOptions::default() };
+    Session::load(&pack.file(entry, "model").expect("is there"), entry.model_ref(), &options)
+}
+
+/// Whether a GPU is there, where these tests' expectations do not hold.
+fn gpu() -> bool {
+    let offers = offers(&DeviceOptions::default()).expect("the library is there");
+    assert!(offers.contains(&Offer { provider: Provider::Cpu, problem: None }), "{offers:?}");
+    offers.iter().any(|offer| offer.provider != Provider::Cpu && offer.problem.is_none())
+}
+
+#[test]
+fn a_session_says_what_it_runs_on() {
+    assert_eq!(landmarks(DeviceOptions::default()).expect("loads").provider(), "CPUExecutionProvider");
+}
+
+#[test]
+fn a_preferred_provider_that_is_not_there_leaves_the_network_to_the_processor() {
+    if gpu() {
+        return eprintln!("skipped: this machine has a GPU");
+    }
+    let providers = vec![Provider::TensorRt, Provider::Cuda, Provider::Cpu];
+    let device = DeviceOptions { providers, devices: vec![0, 1], ..DeviceOptions::default() };
+    let found = placement(&device).expect("nothing is required");
+    assert_eq!(found.accelerators(), []);
+    let refused: Vec<Provider> = found.refusals().iter().map(|refusal| refusal.provider).collect();
+    assert_eq!(refused, [Provider::TensorRt, Provider::Cuda]);
+    assert!(found.refusals().iter().all(|refusal| !refusal.reason.is_empty()), "{found:?}");
+    // Found out once.
+    assert!(Arc::ptr_eq(&found, &placement(&device).expect("nothing is required")));
+    assert_eq!(landmarks(device).expect("loads").provider(), "CPUExecutionProvider");
+}
+
+#[test]
+fn a_required_provider_that_is_not_there_is_an_error_that_names_it() {
+    if gpu() {
+        return eprintln!("skipped: this machine has a GPU");
+    }
+    let device = DeviceOptions {
+        providers: vec![Provider::Cuda, Provider::Cpu],
+        policy: Policy::Required,
+        ..DeviceOptions::default()
+    };
+    let error = landmarks(device).map(|_| ()).expect_err("is refused");
+    let library = init_runtime(None).expect("is loaded").path.display().to_string();
+    let Error::Provider { provider, reason, .. } = &error else { panic!("{error}") };
+    assert!(provider == "CUDAExecutionProvider" && !reason.is_empty(), "{error:?}");
+    assert!(error.to_string().starts_with(&format!("use {provider} of {library}: ")), "{error}");
+}
+
+#[test]
+fn a_damaged_graph_is_the_files_fault_whatever_it_was_to_run_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("damaged.onnx");
+    std::fs::write(&path, b"no graph").expect("is written");
+    let error = Session::load(&path, ModelRef::new("damaged", "1"), &SessionOptions::default());
+    let error = error.map(|_| ()).expect_err("is refused");
+    assert!(matches!(&error, Error::File { path: named, .. } if *named == path), "{error}");
+}

@@ -23,6 +23,10 @@ impl Network for EfficientNetLite {
         self.session.model()
     }
 
+    fn provider(&self) -> Option<&str> {
+        Some(self.session.provider())
+    }
+
     fn run(&mut self, batch: &[Tensor]) -> Result<Vec<TagScores>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().collect();
         let outputs = self.session.run_batch(&tensors, "pixel_values", &["logits"])?;

@@ -27,6 +27,7 @@ use crate::progress::Progress;
 use crate::queue::{Queue, QueueError};
 use crate::search::{Search, SearchOptions};
 use crate::store::{Catalog, Ledger, Store, StoreError, Wanted};
+use crate::telemetry;
 use crate::vectors::{IndexError, VectorIndex};
 
 /// Whether a command needs the data directory for itself.
@@ -230,5 +231,9 @@ pub(crate) async fn load_pipeline(
         init_runtime(library.as_deref())?;
         Pipeline::load(&pack, &analyzers, &options)
     };
-    Ok(tokio::task::spawn_blocking(load).await.context("load the models")??)
+    let pipeline = tokio::task::spawn_blocking(load).await.context("load the models")??;
+    for (model, provider) in pipeline.providers() {
+        telemetry::session(model, provider);
+    }
+    Ok(pipeline)
 }

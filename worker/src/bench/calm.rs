@@ -1,6 +1,6 @@
 //! What each stage costs by itself: one picture after the other, nothing else at work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(super) struct Calm {
     pub networks: BTreeMap<ModelRef, (f64, f64)>,
     /// Wall time from bytes to answers, in seconds, of each picture.
     pub latencies: Vec<f64>,
+    /// What the networks ran on; several where they differ.
+    pub provider: String,
 }
 
 impl Calm {
@@ -75,11 +77,13 @@ pub(super) async fn measure(
         let (inputs_before, cpu_before) = before.get(&model).copied().unwrap_or_default();
         (model, ((inputs - inputs_before) as f64 / each, share(cpu.saturating_sub(cpu_before))))
     });
+    let providers: BTreeSet<&str> = pipeline.providers().iter().map(|(_, name)| name.as_str()).collect();
     Ok(Calm {
         decode: share(sum.decode),
         prepare: share(sum.prepare),
         networks: networks.collect(),
         latencies,
+        provider: providers.into_iter().collect::<Vec<_>>().join(", "),
     })
 }
 

@@ -18,6 +18,8 @@ pub struct BenchReport {
     pub failed: u64,
     /// Processors this process may use.
     pub cores: usize,
+    /// What the networks ran on, as ONNX Runtime names it; several where they differ, empty if it ran none.
+    pub provider: String,
     /// Pictures per second in the steady part of the walk.
     pub images_per_second: f64,
     /// Processor time of the whole process per picture there.
@@ -105,6 +107,7 @@ pub(super) fn of(
         pictures: summary.analyzed + summary.failed,
         failed: summary.failed,
         cores,
+        provider: calm.provider.clone(),
         images_per_second: 1e3 / achieved_ms,
         cpu_seconds_per_picture: cpu_ms / 1e3,
         ideal_ms,

@@ -140,6 +140,9 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
         words::count(report.cores as u64, "core", "cores"),
         report.lone_ms
     ))?;
+    if !report.provider.is_empty() {
+        out.line(format!("networks on  {}", report.provider))?;
+    }
     out.line(format!("processor    {:.3} s per picture", report.cpu_seconds_per_picture))?;
     out.line(format!(
         "efficiency   {:.2}: ideal {:.1} ms, achieved {:.1} ms per picture",

@@ -1,11 +1,14 @@
 //! `docent doctor`
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use clap::Args;
-use docent_models::session::{EXECUTION_PROVIDER, init_runtime};
-use docent_models::{Pack, Picture, Task, faces, ocr};
+use docent_models::session::{Offer, Policy, init_runtime, offers};
+use docent_models::{ModelRef, Pack, Task, embedding, ocr};
+use docent_pipelines::Pipeline;
+use docent_pipelines::pipeline::PipelineOptions;
 use serde::Serialize;
 use walkdir::WalkDir;
 
@@ -61,6 +64,7 @@ const LEAST_FREE: u64 = 1 << 30;
 pub async fn run(config: Config, args: DoctorArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let mut findings = vec![configuration(&config)];
     findings.push(runtime(&config));
+    findings.push(providers(&config));
     findings.extend(models(&config));
     findings.push(networks(&config));
     findings.push(tesseract(&config));
@@ -128,23 +132,69 @@ fn runtime(config: &Config) -> Finding {
     }
 }
 
-/// Runs a small network once: what it ran on is what the others will run on.
+/// What the library offers, and why something of it, or something that is wanted, cannot be used.
+fn providers(config: &Config) -> Finding {
+    const CHECK: &str = "providers";
+    let wanted = config.pipeline_options().session.device;
+    let offered = init_runtime(config.onnxruntime.as_deref()).and_then(|_| offers(&wanted));
+    let offered = match offered {
+        Err(error) => return Finding::error(CHECK, error),
+        Ok(offered) => offered,
+    };
+    let mut words = Vec::new();
+    let mut missing = false;
+    for Offer { provider, problem } in &offered {
+        missing |= problem.is_some() && wanted.providers.contains(provider);
+        words.push(match problem {
+            None => format!("{provider} can be used"),
+            Some(reason) => format!("{provider} is offered and cannot be used: {reason}"),
+        });
+    }
+    for provider in wanted.accelerators() {
+        if !offered.iter().any(|offer| offer.provider == provider) {
+            missing = true;
+            words.push(format!("{provider} is not in this library"));
+        }
+    }
+    let hint = "device.providers asks for what cannot be used; docker/README.md says what a GPU needs";
+    let ok = !missing || wanted.policy == Policy::Preferred;
+    Finding { check: CHECK, ok, detail: words.join("; "), hint: missing.then(|| hint.to_owned()) }
+}
+
+/// Loads every network that is enabled, and that of searches, which is run as well.
 fn networks(config: &Config) -> Finding {
     const CHECK: &str = "networks run on";
-    let ran = || {
+    let loaded = || {
         init_runtime(config.onnxruntime.as_deref())?;
         let pack = Pack::open(&config.models_dir)?;
-        let spec = pack.model(Task::FaceLandmarks)?.input()?;
-        let input = spec.prepare(&Picture::new(8, 8, vec![128; 8 * 8 * 3])?)?;
-        faces::load_landmarks(&pack, &config.pipeline_options().session)?.run(&[input])?;
-        Ok::<_, docent_models::Error>(())
+        let options = PipelineOptions { sessions: 1, ..config.pipeline_options() };
+        let pipeline = Pipeline::load(&pack, &config.analyzers.enabled, &options)?;
+        let mut by_provider: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut add = |model: &ModelRef, provider: &str| {
+            by_provider.entry(provider.to_owned()).or_default().push(model.id().to_owned());
+        };
+        for (model, provider) in pipeline.providers() {
+            add(model, provider);
+        }
+        if pack.model(Task::TextEmbedding).is_ok() {
+            let mut words = embedding::load_text(&pack, &options.session)?;
+            words.run(&["a word".to_owned()])?;
+            if let Some(provider) = words.provider() {
+                add(words.model(), provider);
+            }
+        }
+        Ok::<_, docent_models::Error>(by_provider)
     };
-    match ran() {
+    match loaded() {
         Err(error) => Finding::error(CHECK, error),
-        Ok(()) => Finding::good(
-            CHECK,
-            format!("{EXECUTION_PROVIDER}, {} pictures in work at once", config.in_flight()),
-        ),
+        Ok(by_provider) => {
+            let mut words: Vec<String> = by_provider
+                .into_iter()
+                .map(|(provider, models)| format!("{provider}: {}", models.join(", ")))
+                .collect();
+            words.push(format!("{} pictures in work at once", config.in_flight()));
+            Finding::good(CHECK, words.join("; "))
+        }
     }
 }
 

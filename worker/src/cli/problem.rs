@@ -66,6 +66,10 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             docent_models::Error::Runtime { .. } => {
                 "`make run` in the source folder obtains ONNX Runtime; ORT_DYLIB_PATH names one that is there already"
             }
+            docent_models::Error::Provider { .. } => {
+                "`docent doctor` shows what the library offers; obtain ONNX Runtime for NVIDIA GPUs with CUDA and cuDNN \
+                 (docker/README.md), or list only \"cpu\" in device.providers, or set device.policy = \"preferred\""
+            }
             docent_models::Error::File { .. } | docent_models::Error::Model { .. } => {
                 "`docent models verify` checks the models; --models-dir says where they lie"
             }

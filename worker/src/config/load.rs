@@ -124,7 +124,8 @@ impl Provider for Layer {
 }
 
 /// Options whose value is a path.
-const PATHS: [&[&str]; 4] = [&["data_dir"], &["models_dir"], &["onnxruntime"], &["text", "tessdata"]];
+const PATHS: [&[&str]; 5] =
+    [&["data_dir"], &["models_dir"], &["onnxruntime"], &["device", "engine_cache"], &["text", "tessdata"]];
 /// Variables that begin like options and are none.
 const NO_OPTIONS: [&str; 1] = ["DOCENT_CONFIG"];
 const PREFIX: &str = "DOCENT_";
@@ -194,6 +195,10 @@ impl Config {
                 .join("docent"),
         };
         config.data_dir = absolute(data_dir);
+        if config.device.engine_cache.is_none() {
+            let cache = xdg_folder(variable("XDG_CACHE_HOME"), home.as_deref(), ".cache");
+            config.device.engine_cache = cache.map(|folder| folder.join("docent/engines"));
+        }
         config.models_dir =
             absolute(given(&overrides.models_dir, config.models_dir).unwrap_or_else(find_models));
         if config.reviewer.is_empty() {
@@ -349,8 +354,11 @@ fn parse(text: &str, default: &Value) -> Value {
             _ => Value::from(text),
         },
         Value::Bool(..) => trimmed.parse::<bool>().map_or_else(|_| Value::from(text), Value::from),
-        Value::Array(..) => {
-            Value::from(trimmed.split(',').map(str::trim).filter(|item| !item.is_empty()).collect::<Vec<_>>())
+        Value::Array(_, defaults) => {
+            let items = trimmed.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let item =
+                |text| defaults.first().map_or_else(|| Value::from(text), |default| parse(text, default));
+            Value::from(items.map(item).collect::<Vec<_>>())
         }
         _ => Value::from(text),
     }

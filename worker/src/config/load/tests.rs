@@ -1,5 +1,7 @@
 //! Options from every source, and what is said of wrong ones.
 
+use docent_models::session::{Policy, Provider};
+
 use super::*;
 use crate::config::{IndexBackend, QueueBackend, StoreBackend};
 
@@ -123,6 +125,53 @@ fn addresses_choose_backends_and_are_never_shown() {
     assert!(!message.contains("hunter2"), "{message}");
     let (message, _) = refused("[backends]\nevents = true", &[]);
     assert!(message.contains("backends.events is true"), "{message}");
+}
+
+#[test]
+fn devices_are_asked_for_in_order_and_only_as_they_can_be() {
+    let config = load("", &[]).expect("loads");
+    assert_eq!(
+        (config.device.providers.as_slice(), config.device.policy),
+        (&[Provider::Cpu][..], Policy::Preferred)
+    );
+    assert_eq!(config.device.engine_cache.as_deref(), Some(Path::new("/home/ada/.cache/docent/engines")));
+    let variables = [
+        ("DOCENT_DEVICE_PROVIDERS", "tensorrt, cuda,cpu"),
+        ("DOCENT_DEVICE_DEVICES", "0,2"),
+        ("DOCENT_DEVICE_ENGINE_CACHE", "~/engines"),
+        ("DOCENT_DEVICE_FP16", "true"),
+    ];
+    let config = load("[device]\npolicy = 'required'\nmax_batch = 8\nmemory_limit_mb = 512", &variables)
+        .expect("loads");
+    let options = config.pipeline_options();
+    assert_eq!((options.gpu.sessions, options.gpu.max_batch), (2, 8));
+    let device = &*options.session.device;
+    assert_eq!(device.providers, [Provider::TensorRt, Provider::Cuda, Provider::Cpu]);
+    assert_eq!((device.policy, device.memory_limit_mb, device.fp16), (Policy::Required, 512, true));
+    assert_eq!(device.devices, [0, 2]);
+    assert_eq!(device.engine_cache.as_deref(), Some(Path::new("/home/ada/engines")));
+
+    for (option, said) in [
+        (
+            "providers = ['cpu', 'cuda']",
+            "device.providers is [\"cpu\", \"cuda\"], but must be one or several of",
+        ),
+        ("providers = []", "with \"cpu\" last"),
+        ("providers = ['cuda', 'cuda']", "each once"),
+        ("providers = ['rocm']", "is \"rocm\", but must be \"tensorrt\" or \"cuda\" or \"cpu\""),
+        ("policy = 'wanted'", "device.policy is \"wanted\", but must be \"preferred\" or \"required\""),
+        ("devices = []", "device.devices is [], but must be at least one number of a GPU"),
+        ("devices = [-1]", "a whole number that is not negative"),
+        ("max_batch = 0", "device.max_batch is 0, but must be from 1 to 1024"),
+        ("memory_limit_mb = 9999999", "device.memory_limit_mb is 9999999, but must be at most 1048576"),
+    ] {
+        let (message, _) = refused(&format!("[device]\n{option}"), &[]);
+        assert!(message.contains("c.toml: device.") && message.contains(said), "{message}");
+    }
+    let (message, hint) = refused("", &[("DOCENT_DEVICE_DEVICES", "0,first")]);
+    assert!(message.starts_with("variable DOCENT_DEVICE_DEVICES: device.devices"), "{message}");
+    assert!(message.contains("is \"first\", but must be a whole number"), "{message}");
+    assert!(hint.contains("explains"), "{hint}");
 }
 
 #[test]

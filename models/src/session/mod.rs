@@ -1,116 +1,47 @@
-//! ONNX Runtime. The only file that names `ort`.
+//! ONNX Runtime. The only folder that names `ort`.
+
+mod assignment;
+mod device;
+mod placement;
+mod runtime;
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
-use ort::session::builder::GraphOptimizationLevel;
+pub use device::{DeviceOptions, Policy, Provider};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
+pub use placement::{Offer, Placement, Refusal, offers, placement};
+pub use runtime::{RuntimeInfo, init_runtime};
 
+use self::assignment::Assigned;
+use self::runtime::runtime;
 use crate::{Error, ModelRef};
 
-/// ONNX Runtime as it was loaded.
-#[derive(Debug, Clone)]
-pub struct RuntimeInfo {
-    /// The shared library.
-    pub path: PathBuf,
-    /// Its own words on its version and build.
-    pub build: String,
-}
-
 /// How a session computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionOptions {
     /// Threads inside one call. One is best where several sessions share the cores.
     pub intra_threads: usize,
+    /// Which processors are asked.
+    pub device: Arc<DeviceOptions>,
+    /// The session's number among those of its network: GPUs are given to them in turn.
+    pub number: usize,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { intra_threads: 1 }
+        Self { intra_threads: 1, device: Arc::default(), number: 0 }
     }
 }
-
-struct Runtime {
-    environment: ort::environment::Environment,
-    info: RuntimeInfo,
-}
-
-// ONNX Runtime allows one environment per process.
-static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-static LOADING: Mutex<()> = Mutex::new(());
-
-/// Loads ONNX Runtime, once per process; later calls answer what the first one loaded.
-///
-/// Looks at `path`, else at the environment's `ORT_DYLIB_PATH`, else in the usual places. A given path that does not
-/// work is an error; nothing else is tried in its stead.
-pub fn init_runtime(path: Option<&Path>) -> Result<&'static RuntimeInfo, Error> {
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(&runtime.info);
-    }
-    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(runtime) = RUNTIME.get() {
-        return Ok(&runtime.info);
-    }
-    let named = path.map(Path::to_path_buf).or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from));
-    let path = match named.filter(|path| !path.as_os_str().is_empty()) {
-        Some(path) => path,
-        None => find_library()?,
-    };
-    let failed = |reason: String| Error::Runtime { reason: format!("{}: {reason}", path.display()) };
-    if !path.is_file() {
-        return Err(failed("no such file".to_owned()));
-    }
-    let builder = ort::environment::init_from(&path).map_err(|error| failed(error.to_string()))?;
-    let environment = builder.with_name("docent").build().map_err(|error| failed(error.to_string()))?;
-    let info = RuntimeInfo { path: path.clone(), build: ort::info().to_owned() };
-    Ok(&RUNTIME.get_or_init(|| Runtime { environment, info }).info)
-}
-
-/// The newest library in the first folder that has one.
-fn find_library() -> Result<PathBuf, Error> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
-    let folders: Vec<PathBuf> = beside
-        .into_iter()
-        .chain(cache.map(|cache| cache.join("docent/onnxruntime")))
-        .chain(
-            ["/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
-                .map(PathBuf::from),
-        )
-        .chain([PathBuf::from("/opt/onnxruntime/lib")])
-        .collect();
-    let libraries_in = |folder: &PathBuf| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.path())
-            .filter(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
-            })
-            .collect()
-    };
-    folders.iter().find_map(|folder| libraries_in(folder).into_iter().max()).ok_or_else(|| {
-        let tried = folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-        Error::Runtime {
-            reason: format!(
-                "libonnxruntime.so not found in {tried}; set ORT_DYLIB_PATH to the library, \
-                 or run `make run` in the source folder, which obtains it"
-            ),
-        }
-    })
-}
-
-/// What kind of processor runs the networks, as ONNX Runtime names it. docent asks for no accelerator, so this is
-/// what a session without any registered provider uses.
-pub const EXECUTION_PROVIDER: &str = "CPUExecutionProvider";
 
 /// One loaded graph. Runs are exclusive; answers own their memory.
 pub(crate) struct Session {
     session: OrtSession,
     model: ModelRef,
+    provider: String,
 }
 
 /// A named input of a graph.
@@ -150,22 +81,40 @@ impl Output {
 
 impl Session {
     /// Loads a graph. The runtime is initialized first if nobody did so.
+    ///
+    /// An accelerator that does not take this graph is left out with a warning, or is an error where it is required.
     pub fn load(path: &Path, model: ModelRef, options: &SessionOptions) -> Result<Self, Error> {
-        init_runtime(None)?;
-        let runtime = RUNTIME.get().expect("init_runtime succeeded");
-        let failed = |error: &dyn std::fmt::Display| Error::File {
-            path: path.to_path_buf(),
-            reason: error.to_string(),
-        };
-        // Builder errors carry the builder and convert into nothing else.
-        let mut builder = OrtSession::builder(&runtime.environment).map_err(|e| failed(&e))?;
-        builder = builder.with_optimization_level(GraphOptimizationLevel::Level3).map_err(|e| failed(&e))?;
-        builder = builder.with_intra_threads(options.intra_threads.max(1)).map_err(|e| failed(&e))?;
-        builder = builder.with_inter_threads(1).map_err(|e| failed(&e))?;
-        // Spinning threads steal the cores from decoding and from the other sessions.
-        builder = builder.with_intra_op_spinning(false).map_err(|e| failed(&e))?;
-        let session = builder.commit_from_file(path).map_err(|e| failed(&e))?;
-        Ok(Self { session, model })
+        let placement = placement(&options.device)?;
+        let mut accelerators = placement.accelerators();
+        loop {
+            let loaded = build(options, accelerators).and_then(|mut builder| {
+                let session = builder.commit_from_file(path)?;
+                let assigned = Assigned::of(&session)?;
+                Ok((session, assigned))
+            });
+            let reason = match (accelerators, loaded) {
+                ([], Err(error)) => {
+                    return Err(Error::File { path: path.to_path_buf(), reason: error.to_string() });
+                }
+                (_, Err(error)) => error.to_string(),
+                ([_, ..], Ok((_, assigned))) if !assigned.accelerated() => {
+                    "it took none of the network's nodes".to_owned()
+                }
+                (_, Ok((session, assigned))) => {
+                    return Ok(Self { session, model, provider: assigned.to_string() });
+                }
+            };
+            if let [refusing, others @ ..] = accelerators {
+                placement.refused_by(*refusing, &model, reason, &options.device)?;
+                accelerators = others;
+            }
+        }
+    }
+
+    /// On what the graph's nodes are run: ONNX Runtime's name, as in `CPUExecutionProvider`, or
+    /// `CUDAExecutionProvider (partly CPU)`.
+    pub fn provider(&self) -> &str {
+        &self.provider
     }
 
     pub fn model(&self) -> &ModelRef {
@@ -256,6 +205,24 @@ impl Session {
             None => Ok(outputs),
         }
     }
+}
+
+/// A builder with all of `options`, and with `accelerators` in that order.
+fn build(options: &SessionOptions, accelerators: &[Provider]) -> Result<SessionBuilder, ort::Error> {
+    let mut builder = OrtSession::builder(&runtime().map_err(ort::Error::wrap)?.environment)?
+        .with_optimization_level(GraphOptimizationLevel::Level3)?
+        .with_intra_threads(options.intra_threads.max(1))?
+        .with_inter_threads(1)?
+        // Spinning threads steal the cores from decoding and from the other sessions.
+        .with_intra_op_spinning(false)?
+        // A plan of the memory for every shape of input keeps a block for each: an eighth of a process's memory with
+        // two sessions of each bundled network, and no faster.
+        .with_memory_pattern(false)?
+        .with_config_entry(assignment::RECORD, "1")?;
+    for &accelerator in accelerators {
+        placement::register(&mut builder, accelerator, options)?;
+    }
+    Ok(builder)
 }
 
 /// A tensor without values, such as a cache before the first token. It cannot be a view, having no memory.

@@ -1,0 +1,85 @@
+//! What networks run on, from the outside: told, and insisted on.
+
+use std::ffi::OsStr;
+
+use docent_tests::corpus;
+use docent_tests::program::Docent;
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
+const CUDA: &str = "CUDAExecutionProvider";
+
+fn finding(docent: &Docent, check: &str) -> Value {
+    let findings = docent.listing(&["doctor"]);
+    let found = findings.iter().find(|finding| finding["check"] == check);
+    found.unwrap_or_else(|| panic!("no '{check}' in {findings:?}")).clone()
+}
+
+fn detail(finding: &Value) -> &str {
+    finding["detail"].as_str().expect("a text")
+}
+
+/// Whether CUDA works here, where these tests' expectations do not hold.
+fn gpu(docent: &Docent) -> bool {
+    let skipped = detail(&finding(docent, "providers")).contains("CUDAExecutionProvider can be used");
+    if skipped {
+        eprintln!("skipped: this machine has a GPU");
+    }
+    skipped
+}
+
+#[test]
+fn doctor_says_what_each_network_runs_on() {
+    let docent = Docent::new(PROGRAM);
+    let providers = finding(&docent, "providers");
+    assert!(detail(&providers).contains("CPUExecutionProvider can be used"), "{providers}");
+    let networks = finding(&docent, "networks run on");
+    assert!(detail(&networks).starts_with("CPUExecutionProvider: "), "{networks}");
+    for model in ["efficientnet-lite0", "faceboxes", "joint-vision", "joint-text", "caption-small"] {
+        assert!(detail(&networks).contains(model), "{model}: {networks}");
+    }
+}
+
+#[test]
+fn a_preferred_provider_that_is_not_there_is_said_once_and_done_without() {
+    let docent = Docent::new(PROGRAM);
+    docent.configure("[device]\nproviders = ['cuda', 'cpu']");
+    if gpu(&docent) {
+        return;
+    }
+    let providers = finding(&docent, "providers");
+    assert!(detail(&providers).contains(CUDA), "{providers}");
+    assert!(providers["ok"] == true && providers["hint"].is_string(), "{providers}");
+    let networks = finding(&docent, "networks run on");
+    assert!(detail(&networks).starts_with("CPUExecutionProvider: "), "{networks}");
+
+    let pictures = docent.folder().join("pictures");
+    corpus::copy_samples(&pictures);
+    let ended = docent.run([OsStr::new("ingest"), pictures.as_os_str(), OsStr::new("--only=tags,embedding")]);
+    let stderr = ended.expect(0).stderr;
+    assert_eq!(stderr.matches(CUDA).count(), 1, "{stderr}");
+}
+
+#[test]
+fn a_required_provider_that_is_not_there_stops_docent_with_the_reason() {
+    let docent = Docent::new(PROGRAM);
+    docent.configure("[device]\nproviders = ['cuda', 'cpu']\npolicy = 'required'");
+    if gpu(&docent) {
+        return;
+    }
+    let providers = finding(&docent, "providers");
+    assert!(providers["ok"] == false && providers["hint"].is_string(), "{providers}");
+    let networks = finding(&docent, "networks run on");
+    assert!(
+        networks["ok"] == false && detail(&networks).contains("use CUDAExecutionProvider of "),
+        "{networks}"
+    );
+
+    let pictures = docent.folder().join("pictures");
+    corpus::copy_samples(&pictures);
+    let ended = docent.run([OsStr::new("ingest"), pictures.as_os_str()]);
+    let stderr = ended.expect(2).stderr;
+    assert!(stderr.contains("use CUDAExecutionProvider of "), "{stderr}");
+    assert!(stderr.contains("libonnxruntime"), "{stderr}");
+    assert!(stderr.contains("hint:") && stderr.contains("device.policy"), "{stderr}");
+}
