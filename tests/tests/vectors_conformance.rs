@@ -2,6 +2,7 @@
 //! `DOCENT_TEST_QDRANT_URL` names a server of one's own that is to be tested as well; `DOCENT_TEST_QDRANT_KEY` is its
 //! API key, if it asks for one.
 
+use std::collections::HashSet;
 use std::env;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,17 @@ impl VectorSource for Rows {
         let rows = self.0.lock().expect("not poisoned");
         let newer = rows.iter().filter(|(number, record)| *number > sequence && record.space == *space);
         Ok(newer.take(limit as usize).cloned().collect())
+    }
+
+    async fn vectors_at(
+        &self,
+        space: &VectorSpace,
+        sequences: &[i64],
+    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
+        let rows = self.0.lock().expect("not poisoned");
+        let asked: HashSet<&i64> = sequences.iter().collect();
+        let found = rows.iter().filter(|(number, record)| asked.contains(number) && record.space == *space);
+        Ok(found.cloned().collect())
     }
 }
 
@@ -137,6 +149,8 @@ conformance!(
     filters_are_exact,
     large_filters_are_exact,
     equals_go_by_record_id,
+    near_ones_are_told_apart,
+    answers_are_those_of_comparing_with_every_vector,
     neighbors_are_what_was_written,
     odd_wishes_are_granted,
     deletes_an_asset,

@@ -112,6 +112,76 @@ pub async fn equals_go_by_record_id(fixture: &dyn Fixture) {
     }
 }
 
+/// Neighbors that differ by less than a thousandth are told apart, among all and among few.
+pub async fn near_ones_are_told_apart(fixture: &dyn Fixture) {
+    let angle = |n: u32| 1.0 + n as f32 * 1e-5;
+    let records: Vec<_> = (0..300).rev().map(|n| record(n, angle(n))).collect();
+    fixture.write(&records).await;
+    assert_eq!(nearest(fixture, 0.0, 300).await, (0..300).map(asset).collect::<Vec<_>>());
+    for k in [1, 3, 10] {
+        let first = (0..300).map(asset).take(k).collect::<Vec<_>>();
+        assert_eq!(nearest(fixture, 0.0, k).await, first);
+        let only: HashSet<AssetId> = (0..300).filter(|n| n % 7 == 3).map(asset).collect();
+        let found =
+            fixture.index().search(&space(), &direction(0.0), k, Some(&only)).await.expect("searches");
+        let found: Vec<_> = found.into_iter().map(|neighbor| neighbor.asset).collect();
+        assert_eq!(found, (0..300).filter(|n| n % 7 == 3).map(asset).take(k).collect::<Vec<_>>());
+    }
+}
+
+/// Whatever was written, written again, pruned and deleted: the scores are those of comparing with every vector, and
+/// the neighbors have them.
+pub async fn answers_are_those_of_comparing_with_every_vector(fixture: &dyn Fixture) {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut unit = move || {
+        let values: Vec<f32> = (0..20).map(|_| random.f32() - 0.5).collect();
+        let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        values.into_iter().map(|value| value / length).collect::<Vec<f32>>()
+    };
+    let centers: Vec<Vec<f32>> = (0..8).map(|_| unit()).collect();
+    let mut vector = |n: u32| {
+        let mixed = centers[n as usize % 8].iter().zip(unit()).map(|(center, own)| center + 0.3 * own);
+        let mixed: Vec<f32> = mixed.collect();
+        let length = mixed.iter().map(|value| value * value).sum::<f32>().sqrt();
+        mixed.into_iter().map(|value| value / length).collect::<Vec<f32>>()
+    };
+    let mut there: Vec<VectorRecord> =
+        (0..1200).map(|n| VectorRecord::new(asset(n), space(), None, vector(n))).collect();
+    fixture.write(&there).await;
+    let tenth: HashSet<AssetId> = (0..1200).step_by(10).map(asset).collect();
+    for round in 0..4 {
+        for only in [None, Some(&tenth)] {
+            let query = vector(round);
+            let dot = |record: &VectorRecord| -> f32 {
+                record.values.iter().zip(&query).map(|(value, other)| value * other).sum()
+            };
+            let passing = there.iter().filter(|record| only.is_none_or(|only| only.contains(&record.asset)));
+            let mut wanted: Vec<f32> = passing.map(dot).collect();
+            wanted.sort_by(|a, b| b.total_cmp(a));
+            let found = fixture.index().search(&space(), &query, 25, only).await.expect("searches");
+            assert_eq!(found.len(), 25);
+            for (neighbor, score) in found.iter().zip(wanted) {
+                let record = there.iter().find(|record| record.id == neighbor.record);
+                let own = record.map(dot).expect("is there");
+                assert!((neighbor.score - score).abs() < 1e-5, "{round}: {neighbor:?}, not {score}");
+                assert!((neighbor.score - own).abs() < 1e-5, "{round}: {neighbor:?} has {own}");
+            }
+        }
+        // The first ten are written again, the next are deleted, and the next pruned.
+        for record in &mut there[..10] {
+            record.values = vector(round + 3);
+        }
+        fixture.write(&there[..10]).await;
+        for record in there.drain(10..30).collect::<Vec<_>>() {
+            fixture.index().delete(&record.asset).await.expect("deletes");
+        }
+        for record in there.drain(10..20).collect::<Vec<_>>() {
+            fixture.index().prune(&space(), &record.asset, &[]).await.expect("prunes");
+        }
+        assert_eq!(fixture.index().count(&space()).await.expect("counts"), there.len() as u64);
+    }
+}
+
 /// A neighbor is the record that was written.
 pub async fn neighbors_are_what_was_written(fixture: &dyn Fixture) {
     let region = Region::from_corners(0.1, 0.2, 0.4, 1.0);

@@ -89,6 +89,14 @@ impl VectorSource for LedgerVectors {
     ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
         Ok(Catalog::vectors_after(&*self.0, space, sequence, limit).await?)
     }
+
+    async fn vectors_at(
+        &self,
+        space: &VectorSpace,
+        sequences: &[i64],
+    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
+        Ok(Catalog::vectors_at(&*self.0, space, sequences).await?)
+    }
 }
 
 impl Setting {

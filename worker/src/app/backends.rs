@@ -124,4 +124,12 @@ impl VectorSource for LedgerVectors {
     ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
         Ok(self.0.vectors_after(space, sequence, limit).await?)
     }
+
+    async fn vectors_at(
+        &self,
+        space: &VectorSpace,
+        sequences: &[i64],
+    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
+        Ok(self.0.vectors_at(space, sequences).await?)
+    }
 }

@@ -238,6 +238,14 @@ pub trait Catalog: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(i64, VectorRecord)>, StoreError>;
 
+    /// The vectors of `space` with these sequence numbers, in any order; without those that were written again or
+    /// removed.
+    async fn vectors_at(
+        &self,
+        space: &VectorSpace,
+        sequences: &[i64],
+    ) -> Result<Vec<(i64, VectorRecord)>, StoreError>;
+
     /// The vector of the whole picture of `asset` in `space`, if it has one.
     async fn vector(&self, asset: &AssetId, space: &VectorSpace) -> Result<Option<Vec<f32>>, StoreError>;
 }

@@ -31,11 +31,19 @@ pub async fn vectors_are_kept_with_their_run(store: &dyn Store) {
     record(vec![whole.clone(), VectorRecord::new(asset.clone(), face.clone(), region, vec![1.0])]).await;
     let (first, read) = store.vectors_after(&picture, 0, 10).await.expect("reads").remove(0);
     assert_eq!(read, whole);
-    assert_eq!(store.vectors_after(&face, 0, 10).await.expect("reads").len(), 1);
+    let (second, part) = store.vectors_after(&face, 0, 10).await.expect("reads").remove(0);
+    assert_eq!(part.region, region);
+    let at = async |space, numbers: &[i64]| store.vectors_at(space, numbers).await.expect("reads");
+    assert_eq!(at(&picture, &[second, i64::MAX, first, -1, first]).await, [(first, read)]);
+    assert_eq!(at(&face, &[first, second]).await, [(second, part)]);
+    assert_eq!(at(&picture, &[]).await, []);
     record(vec![whole]).await;
     assert!(store.vectors_after(&face, 0, 10).await.expect("reads").is_empty());
     let again = store.vectors_after(&picture, first, 10).await.expect("reads");
     assert_eq!(again.len(), 1);
+    assert_eq!(at(&picture, &[first, second]).await, [], "was written again");
+    assert_eq!(at(&picture, &[first, again[0].0]).await, again);
+    assert_eq!(at(&face, &[second]).await, [], "was removed");
     assert_eq!(store.vector(&asset, &picture).await.expect("reads"), Some(vec![0.5, -1.25]));
 }
 

@@ -196,18 +196,24 @@ impl Catalog for PostgresStore {
         .fetch_all(&self.pool)
         .await
         .map_err(failed)?;
-        rows.iter()
-            .map(|row| {
-                let record = VectorRecord {
-                    id: get(row, "id")?,
-                    asset: parsed(row, "asset_id")?,
-                    space: space.clone(),
-                    region: region(row)?,
-                    values: vector_values(get(row, "data")?)?,
-                };
-                Ok((get(row, "sequence")?, record))
-            })
-            .collect()
+        rows.iter().map(|row| numbered_vector(row, space)).collect()
+    }
+
+    async fn vectors_at(
+        &self,
+        space: &VectorSpace,
+        sequences: &[i64],
+    ) -> Result<Vec<(i64, VectorRecord)>, StoreError> {
+        let rows = sqlx::query(
+            "select sequence, id, asset_id, region_x, region_y, region_width, region_height, data from vector
+             where sequence = any($2) and space = $1",
+        )
+        .bind(space.as_str())
+        .bind(sequences)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(unavailable("read vectors"))?;
+        rows.iter().map(|row| numbered_vector(row, space)).collect()
     }
 
     async fn vector(&self, asset: &AssetId, space: &VectorSpace) -> Result<Option<Vec<f32>>, StoreError> {
@@ -222,6 +228,18 @@ impl Catalog for PostgresStore {
         .map_err(unavailable("read a vector"))?;
         row.map(|row| vector_values(get(&row, "data")?)).transpose()
     }
+}
+
+/// A vector of `space` and its sequence number.
+fn numbered_vector(row: &PgRow, space: &VectorSpace) -> Result<(i64, VectorRecord), StoreError> {
+    let record = VectorRecord {
+        id: get(row, "id")?,
+        asset: parsed(row, "asset_id")?,
+        space: space.clone(),
+        region: region(row)?,
+        values: vector_values(get(row, "data")?)?,
+    };
+    Ok((get(row, "sequence")?, record))
 }
 
 /// Adds the conditions of `filter` on `asset a`.
