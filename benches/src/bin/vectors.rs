@@ -18,7 +18,8 @@ use anyhow::Context;
 use async_trait::async_trait;
 use docent::queue::Lane;
 use docent::store::{
-    Catalog, FileStamp, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Run, SqliteStore, Wanted,
+    Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Run, SqliteStore,
+    Wanted,
 };
 use docent::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
 use docent_models::ModelRef;
@@ -34,6 +35,8 @@ const QUERIES: usize = 300;
 const K: usize = 10;
 /// Files that are registered, and leased, at once.
 const BATCH: usize = 256;
+/// Runs that are recorded by one call.
+const TOGETHER: usize = 64;
 const OWNER: &str = "bench";
 
 #[tokio::main]
@@ -153,6 +156,7 @@ async fn walk(
         };
         let ids: HashMap<AssetId, usize> =
             numbers.map(|number| (content(number).asset_id(), number)).collect();
+        let mut finished = Vec::new();
         for job in store.lease(&request).await? {
             store.begin_run(&job, OWNER).await?;
             let number = *ids.get(&job.asset).context("an asset that was registered")?;
@@ -166,7 +170,10 @@ async fn walk(
             let outcome =
                 Outcome { analyzer: AnalyzerId::Embedding, model: model.clone(), state: OutcomeState::Done };
             let run = Run { asset: job.asset, owner: OWNER.to_owned(), picture: Some((600, 400, "jpeg")) };
-            store.record(&run, &analysis, &[outcome]).await?;
+            finished.push(Finished { run, analysis, outcomes: vec![outcome] });
+        }
+        for together in finished.chunks(TOGETHER) {
+            store.record(together).await?;
         }
     }
     Ok(())
@@ -175,13 +182,13 @@ async fn walk(
 /// Writes the vectors from number `first` on, and what they are of.
 async fn fill(file: &Path, space: &VectorSpace, values: &[f32], first: usize) -> anyhow::Result<()> {
     // Vectors in one transaction.
-    const TOGETHER: usize = 4096;
+    const PORTION: usize = 4096;
     let options = SqliteConnectOptions::new().filename(file).synchronous(SqliteSynchronous::Normal);
     let mut connection = options.connect().await?;
     let mut numbers = (first..values.len() / DIMENSIONS).peekable();
     while numbers.peek().is_some() {
         let mut transaction = connection.begin().await?;
-        for number in numbers.by_ref().take(TOGETHER) {
+        for number in numbers.by_ref().take(PORTION) {
             let content = content(number);
             let values = row(values, number);
             let record = VectorRecord::new(content.asset_id(), space.clone(), None, values.to_vec());
