@@ -2,7 +2,7 @@
 
 mod align;
 mod dlib_resnet;
-mod faceboxes;
+pub(crate) mod faceboxes;
 mod landmarks;
 mod tiles;
 

@@ -1,6 +1,6 @@
 //! Boxes of things.
 
-mod centernet;
+pub(crate) mod centernet;
 
 use std::sync::Arc;
 

@@ -121,6 +121,11 @@ impl Session {
         &self.model
     }
 
+    /// The graph answered something that its reader cannot use.
+    pub fn unexpected(&self, what: String) -> Error {
+        Error::Inference { model: self.model.to_string(), reason: format!("answered {what}") }
+    }
+
     pub fn inputs(&self) -> Vec<Port> {
         self.session
             .inputs()
