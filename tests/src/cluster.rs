@@ -161,9 +161,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one and waits until it answers.
+    /// Starts one, with a disk that is full, and waits until it answers.
     pub fn start(docent: &Docent) -> Self {
-        Self::of(docent.start(["worker"]))
+        Self::of(docent.start_without_disk(["worker"]))
     }
 
     /// Takes a worker that was started, and waits until it answers.

@@ -76,8 +76,19 @@ impl Docent {
 
     /// Starts a command.
     pub fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        self.start_by(Command::new(&self.program), args)
+    }
+
+    /// Starts a command whose disk is full from the beginning: the first byte that it writes to any file, wherever that
+    /// lies, ends it by a signal.
+    pub fn start_without_disk<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -f 0 && exec \"$0\" \"$@\""]).arg(&self.program);
+        self.start_by(shell, args)
+    }
+
+    fn start_by<A: AsRef<OsStr>>(&self, mut command: Command, args: impl IntoIterator<Item = A>) -> Running {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
-        let mut command = Command::new(&self.program);
         command.args(args).arg("--data-dir").arg(self.data()).env_clear();
         for name in ["PATH", "ORT_DYLIB_PATH", "TESSDATA_PREFIX", "LD_LIBRARY_PATH"] {
             if let Some(value) = std::env::var_os(name) {

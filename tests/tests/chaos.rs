@@ -1,4 +1,5 @@
-//! Workers, broker, ledger and index that die again and again: in the end the rows are those of a calm run.
+//! Workers, broker, ledger and index that die again and again: in the end the rows are those of a calm run. The workers'
+//! disk is full from the beginning.
 //!
 //! `DOCENT_CHAOS=full` plays the long version: 2,000 pictures and 100 kills. A failure prints its seed.
 
@@ -112,7 +113,7 @@ fn the_end_is_that_of_a_calm_run() {
     let vectors: u64 = vectors.map(|count| count.as_u64().expect("a number")).sum();
     assert_eq!(cluster.vectors(), vectors, "vectors in the index");
     assert_eq!(cluster.waiting(), [0, 0, 0], "messages in the lanes and among the dead");
-    assert!(!torn.data().exists(), "workers need no disk: there is nothing to fill");
+    assert!(!torn.data().exists(), "a worker's disk was full all the time");
     let cuts = cluster.line.cuts();
     assert_eq!(cuts, scale.others);
     eprintln!(

@@ -40,6 +40,17 @@ fn number(value: &Value, path: &[&str]) -> u64 {
     found.as_u64().unwrap_or_else(|| panic!("no number at {path:?} in {value}"))
 }
 
+/// Neither docent nor a library under it writes anywhere: not into a cache, and not for anybody else.
+#[test]
+fn looking_at_a_picture_writes_to_no_file() {
+    let docent = docent();
+    let pictures = docent.folder().join("pictures");
+    let sample = corpus::copy_samples(&pictures).remove(0);
+    let arguments: [&OsStr; 3] = ["analyze".as_ref(), "--only=tags,text".as_ref(), sample.as_os_str()];
+    let ended = docent.start_without_disk(arguments).wait().expect(0);
+    assert_eq!(ended.json().len(), 1, "{ended:?}");
+}
+
 #[test]
 fn a_folder_is_analyzed_once_and_can_be_searched() {
     let docent = docent();

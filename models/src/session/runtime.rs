@@ -45,7 +45,9 @@ pub fn init_runtime(path: Option<&Path>) -> Result<&'static RuntimeInfo, Error> 
         return Err(failed("no such file".to_owned()));
     }
     let builder = ort::environment::init_from(&path).map_err(|error| failed(error.to_string()))?;
-    let environment = builder.with_name("docent").build().map_err(|error| failed(error.to_string()))?;
+    // Builds of its makers keep a database of what is run, and send it, unless they are told not to.
+    let builder = builder.with_name("docent").with_telemetry(false);
+    let environment = builder.build().map_err(|error| failed(error.to_string()))?;
     let info = RuntimeInfo { path: path.clone(), build: ort::info().to_owned() };
     Ok(&RUNTIME.get_or_init(|| Runtime { environment, info }).info)
 }

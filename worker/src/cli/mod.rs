@@ -125,7 +125,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    limit_openmp();
+    complete_environment();
     let Cli { global, command } = Cli::parse();
     match run(&global, command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -140,20 +140,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew with OMP_THREAD_LIMIT=1, unless it is set.
-///
-/// Tesseract's OpenMP threads spin while they wait and make reading many times slower on busy cores. The limit is read when
-/// the library is loaded, and changing the environment of a running process is not safe.
-fn limit_openmp() {
+/// What the libraries read when they are loaded. Tesseract's OpenMP threads spin while they wait, and make reading many
+/// times slower on busy cores. ONNX Runtime as its makers build it keeps a database of what is run, in the user's cache,
+/// and sends it to them; a later word, when it is loaded, comes too late.
+const ENVIRONMENT: [(&str, &str); 2] = [("OMP_THREAD_LIMIT", "1"), ("ORT_DISABLE_TELEMETRY", "1")];
+
+/// Starts the program anew with those of [`ENVIRONMENT`] that are not set: changing the environment of a running process
+/// is not safe.
+fn complete_environment() {
     use std::os::unix::process::CommandExt;
-    const LIMIT: &str = "OMP_THREAD_LIMIT";
-    if std::env::var_os(LIMIT).is_some() {
+    let unset = || ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    if unset().next().is_none() {
         return;
     }
     let mut arguments = std::env::args_os();
     if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
-        // Only returns if it fails; then reading is slow, and nothing else.
-        let _ = std::process::Command::new(program).arg0(name).args(arguments).env(LIMIT, "1").exec();
+        // Only returns if it fails; then reading is slow, and the runtime is told later.
+        let _ = std::process::Command::new(program).arg0(name).args(arguments).envs(unset()).exec();
     }
 }
 
