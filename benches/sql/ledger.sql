@@ -23,9 +23,9 @@ insert into asset (id, content_hash, bytes, width, height, format, lane, created
     select id, id || id, 2000000 + i % 7000000, 4000, 3000, 'jpeg', 1, created_at,
            case when i % 20 = 0 then 0 end
     from n;
-insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at)
+insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at)
     select 'file:///archive/' || i / 10000 || '/' || i / 100 % 100 || '/picture-' || i || '.jpg', id, 2000000, 0,
-           created_at
+           created_at, created_at
     from n;
 insert into work (asset_id, analyzer, state, model, attempts, updated_at, failure_kind, reason)
     select id, a, case when i % 20 = 0 then 'pending' when i % 50 = 1 and a = 'text' then 'failed' else 'done' end,

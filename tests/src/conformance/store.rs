@@ -15,9 +15,11 @@ use docent_pipelines::{
     Analysis, AnalyzerId, AssetId, Confidence, Failure, FailureKind, Kind, Region, Status, Suggestion,
 };
 
+mod folders;
 mod together;
 mod vectors;
 
+pub use folders::*;
 pub use together::*;
 pub use vectors::*;
 

@@ -318,6 +318,48 @@ async fn a_place_that_never_answers_is_asked_again() {
     assert!(found == expected, "found {found:#?}\nexpected {expected:#?}");
 }
 
+/// A picture whose decoder goes on and on is failed when its time is over; those beside it are not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_picture_without_end_costs_only_itself() {
+    let mut setting = Setting::new();
+    let (calm, torn) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let expected = setting.ingest(calm.path(), &Trigger::new(&[])).await;
+    std::fs::write(setting.folder.path().join("pictures/endless.jpg"), endless_jpeg()).expect("is written");
+    // A third of what its decoding takes where nothing else is going on, and many times what the others take.
+    setting.timeout = Duration::from_secs(2);
+    let found = tokio::time::timeout(PATIENCE, setting.ingest(torn.path(), &Trigger::new(&[]))).await;
+    let mut found = found.expect("docent hangs");
+    let (endless, others): (Vec<Value>, Vec<Value>) = found.failures.into_iter().partition(|failure| {
+        failure["reason"].as_str().is_some_and(|reason| reason.contains("not finished"))
+    });
+    assert_eq!(endless.len(), 1, "{others:#?}");
+    assert_eq!(endless[0]["analyzer"], "decode");
+    assert_eq!(endless[0]["kind"], "permanent");
+    found.failures = others;
+    found.counts = expected.counts.clone();
+    assert!(found == expected, "found {found:#?}\nexpected {expected:#?}");
+}
+
+/// 9,000 x 9,000 gray values in 190 scans of arithmetic code, all of them empty: a decoder takes what is missing for
+/// zeros, and refines every block in every scan.
+fn endless_jpeg() -> Vec<u8> {
+    let mut file = vec![0xff, 0xd8];
+    let mut segment = |marker: u8, content: &[u8]| {
+        file.extend([0xff, marker]);
+        file.extend((content.len() as u16 + 2).to_be_bytes());
+        file.extend_from_slice(content);
+    };
+    segment(0xdb, &[&[0][..], &[1; 64]].concat());
+    // Progressive with arithmetic coding: 8 bits, height, width, one component.
+    segment(0xca, &[8, 0x23, 0x28, 0x23, 0x28, 1, 1, 0x11, 0]);
+    segment(0xda, &[1, 1, 0, 0, 0, 0]);
+    for _ in 0..189 {
+        segment(0xda, &[1, 1, 0, 1, 63, 0x10]);
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
+
 /// The comparison of rows can fail: those that were not repaired are noticed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_that_is_not_taken_up_again_is_noticed() {

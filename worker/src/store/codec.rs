@@ -12,6 +12,13 @@ use crate::queue::Lane;
 pub(super) const MOST_ROWS: u32 = 1000;
 /// Shorter prefixes of an id are refused: they are typing errors.
 const LEAST_DIGITS: usize = 6;
+/// Rows from `after` on among which those of a folder are looked for first: a folder that holds most of the archive, or
+/// what came last, fills its page from these.
+pub(super) const FOLDER_NEWEST: i64 = 2000;
+/// Assets of a folder whose rows are read together: at first, and four times as many each time, so that a folder in
+/// which nothing is left to decide is known to be so after a few questions.
+pub(super) const FOLDER_FEW: i64 = 64;
+pub(super) const FOLDER_MANY: i64 = 16_384;
 /// A run keeps its lease at least this long, however long it waited before.
 pub(super) const LONGEST_RUN: Duration = Duration::from_secs(600);
 /// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
@@ -63,6 +70,23 @@ pub(super) fn cursor<const N: usize>(after: &str) -> Result<[String; N], StoreEr
 /// A part of a cursor that is a number.
 pub(super) fn number<T: std::str::FromStr>(part: &str, after: &str) -> Result<T, StoreError> {
     part.parse().map_err(|_| StoreError::InvalidCursor(after.to_owned()))
+}
+
+/// The place of a row in the review listing, as a page's cursor names it.
+pub(super) struct ListingPlace {
+    pub asset_at: i64,
+    pub asset: String,
+    pub kind: i64,
+    pub confidence: f64,
+    pub id: String,
+}
+
+impl ListingPlace {
+    pub fn read(after: &str) -> Result<Self, StoreError> {
+        let [asset_at, asset, kind, confidence, id] = cursor::<5>(after)?;
+        let (asset_at, kind) = (number(&asset_at, after)?, number(&kind, after)?);
+        Ok(Self { asset_at, asset, kind, confidence: number(&confidence, after)?, id })
+    }
 }
 
 /// Whether `id` can be a suggestion's id or the beginning of one.

@@ -7,7 +7,7 @@ use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::reviews::has_prefix;
+use super::listing::has_prefix;
 use super::{PostgresStore, get, parsed, region, text, unavailable};
 use crate::store::codec::{
     MOST_ROWS, analyzer, cursor, json_array, kind_order, number, rfc3339, vector_values,

@@ -84,10 +84,12 @@ impl Ledger for PostgresStore {
         .await
         .map_err(failed)?;
         sqlx::query(
-            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at)
-             select *, $5 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-             on conflict (uri) do update set asset_id = excluded.asset_id, bytes = excluded.bytes,
-                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at",
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at)
+             select f.uri, a.id, f.bytes, f.modified_ns, $5, a.created_at
+             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) f (uri, id, bytes, modified_ns)
+             join asset a on a.id = f.id
+             on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
+                 bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at",
         )
         .bind(&uris)
         .bind(&places)

@@ -8,6 +8,7 @@
 mod catalog;
 mod leases;
 mod ledger;
+mod listing;
 mod outbox;
 mod record;
 mod requeue;

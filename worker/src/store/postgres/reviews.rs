@@ -6,20 +6,13 @@ use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::listing::{self, FIELDS};
 use super::record::publish;
 use super::{PostgresStore, get, parsed, region, text, unavailable};
-use crate::store::codec::{
-    MOST_ROWS, analyzer, corrupt, cursor, is_id_prefix, json_array, kind_order, number, rfc3339,
-};
+use crate::store::codec::{ListingPlace, MOST_ROWS, analyzer, corrupt, is_id_prefix, json_array, rfc3339};
 use crate::store::{
     Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
 };
-
-const COLUMNS: &str =
-    "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
-    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
-    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
-    from suggestion s where true";
 
 /// Suggestions accepted in one statement.
 const PORTION: usize = 5000;
@@ -31,20 +24,11 @@ impl Reviews for PostgresStore {
         filter: &SuggestionFilter,
         page: &Page,
     ) -> Result<Paged<SuggestionRow>, StoreError> {
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        restrict(&mut query, filter);
-        if let Some(after) = &page.after {
-            let [asset_at, asset, kind, confidence, id] = cursor::<5>(after)?;
-            let asset_at: i64 = number(&asset_at, after)?;
-            query.push(" and (-s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id) > (");
-            query.push_bind(asset_at.saturating_neg()).push(", ").push_bind(text(&asset)).push(", ");
-            query.push_bind(number::<i64>(&kind, after)?).push(", ");
-            query.push_bind(-number::<f64>(&confidence, after)?).push(", ").push_bind(text(&id)).push(")");
-        }
+        let after = page.after.as_deref().map(ListingPlace::read).transpose()?;
         let limit = page.limit.clamp(1, MOST_ROWS);
-        query.push(" order by -s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id limit ");
-        query.push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("list suggestions"))?;
+        let rows = listing::read(&self.pool, filter, after.as_ref(), i64::from(limit) + 1)
+            .await
+            .map_err(unavailable("list suggestions"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => Some(json_array([
                 get::<i64>(last, "asset_at")?.to_string(),
@@ -74,7 +58,8 @@ impl Reviews for PostgresStore {
             .await
         } else {
             let mut query = QueryBuilder::<Postgres>::new("select count(*) from suggestion s where true");
-            restrict(&mut query, filter);
+            listing::restrict(&mut query, filter);
+            listing::below(&mut query, filter);
             query.build_query_scalar().fetch_one(&self.pool).await
         }
         .map_err(unavailable("count suggestions"))?;
@@ -86,9 +71,13 @@ impl Reviews for PostgresStore {
         if !is_id_prefix(id) {
             return Err(missing());
         }
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
+        let mut query = QueryBuilder::<Postgres>::new(FIELDS);
         // 'g' is the first letter after the digits.
-        query.push(" and s.id >= ").push_bind(id).push(" and s.id < ").push_bind(format!("{id}g"));
+        query
+            .push("suggestion s where s.id >= ")
+            .push_bind(id)
+            .push(" and s.id < ")
+            .push_bind(format!("{id}g"));
         query.push(" limit 100");
         let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("look up a suggestion"))?;
         match rows.as_slice() {
@@ -150,8 +139,8 @@ impl Reviews for PostgresStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        let mut query = QueryBuilder::<Postgres>::new(COLUMNS);
-        query.push(" and s.id = ").push_bind(id.as_str());
+        let mut query = QueryBuilder::<Postgres>::new(FIELDS);
+        query.push("suggestion s where s.id = ").push_bind(id.as_str());
         let row = suggestion(&query.build().fetch_one(&mut *tx).await.map_err(failed)?)?;
         if self.events {
             let body = json!({
@@ -175,7 +164,8 @@ impl Reviews for PostgresStore {
         loop {
             let (mut tx, now) = self.begin(OPERATION).await?;
             let mut query = QueryBuilder::<Postgres>::new("select s.id from suggestion s where true");
-            restrict(&mut query, &filter);
+            listing::restrict(&mut query, &filter);
+            listing::below(&mut query, &filter);
             query
                 .push(" order by s.id limit ")
                 .push_bind(PORTION as i64)
@@ -237,41 +227,6 @@ impl Reviews for PostgresStore {
             })
             .collect()
     }
-}
-
-/// Adds the conditions of `filter` on `suggestion s`.
-fn restrict(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
-    if let Some(status) = filter.status {
-        query.push(" and s.status = ").push_bind(status.as_str());
-    }
-    if let Some(kind) = filter.kind {
-        // The index knows kinds by their place.
-        query.push(" and s.kind_order = ").push_bind(kind_order(kind));
-    }
-    if let Some(asset) = &filter.asset {
-        query.push(" and s.asset_id = ").push_bind(asset.to_string());
-    }
-    if let Some(least) = filter.min_confidence {
-        query.push(" and s.confidence >= ").push_bind(least);
-    }
-    if let Some(value) = &filter.value {
-        query.push(" and s.value = ").push_bind(text(value));
-        // The index holds the beginnings of values.
-        query.push(" and left(s.value, 128) = left(").push_bind(text(value)).push(", 128)");
-    }
-    if let Some(prefix) = &filter.uri_prefix {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = s.asset_id and ");
-        has_prefix(query, prefix);
-        query.push(")");
-    }
-}
-
-/// `p.uri` is `prefix` or under it. A range, because text is compared by its bytes: '0' follows '/'.
-pub(super) fn has_prefix(query: &mut QueryBuilder<Postgres>, prefix: &str) {
-    let place = text(prefix.trim_end_matches('/'));
-    query.push("(p.uri = ").push_bind(place.clone());
-    query.push(" or (p.uri >= ").push_bind(format!("{place}/"));
-    query.push(" and p.uri < ").push_bind(format!("{place}0")).push("))");
 }
 
 fn suggestion(row: &PgRow) -> Result<SuggestionRow, StoreError> {

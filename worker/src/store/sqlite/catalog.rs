@@ -7,7 +7,7 @@ use docent_pipelines::{AnalyzerId, AssetId, VectorRecord, VectorSpace};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::reviews::has_prefix;
+use super::listing::has_prefix;
 use super::{SqliteStore, get, parsed, region, unavailable};
 use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values};
 use crate::store::{

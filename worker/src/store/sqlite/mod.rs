@@ -6,6 +6,7 @@
 mod catalog;
 mod leases;
 mod ledger;
+mod listing;
 mod record;
 mod requeue;
 mod reviews;

@@ -5,17 +5,12 @@ use docent_pipelines::{AnalyzerId, Kind, Status, SuggestionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
+use super::listing::{self, FIELDS};
 use super::{SqliteStore, get, now, parsed, region, unavailable};
-use crate::store::codec::{MOST_ROWS, corrupt, cursor, is_id_prefix, json_array, number, rfc3339};
+use crate::store::codec::{ListingPlace, MOST_ROWS, corrupt, is_id_prefix, json_array, rfc3339};
 use crate::store::{
     Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
 };
-
-const COLUMNS: &str =
-    "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
-    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
-    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
-    from suggestion s where true";
 
 #[async_trait]
 impl Reviews for SqliteStore {
@@ -24,27 +19,11 @@ impl Reviews for SqliteStore {
         filter: &SuggestionFilter,
         page: &Page,
     ) -> Result<Paged<SuggestionRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
-        restrict(&mut query, filter);
-        if let Some(after) = &page.after {
-            let [asset_at, asset, kind, confidence, id] = cursor::<5>(after)?;
-            let asset_at: i64 = number(&asset_at, after)?;
-            let kind: i64 = number(&kind, after)?;
-            let confidence: f64 = number(&confidence, after)?;
-            query.push(" and s.asset_at <= ").push_bind(asset_at);
-            query.push(" and (s.asset_at < ").push_bind(asset_at);
-            query.push(" or s.asset_id > ").push_bind(asset.clone());
-            query.push(" or (s.asset_id = ").push_bind(asset);
-            query.push(" and (s.kind_order > ").push_bind(kind);
-            query.push(" or (s.kind_order = ").push_bind(kind);
-            query.push(" and (s.confidence < ").push_bind(confidence);
-            query.push(" or (s.confidence = ").push_bind(confidence);
-            query.push(" and s.id > ").push_bind(id).push("))))))");
-        }
+        let after = page.after.as_deref().map(ListingPlace::read).transpose()?;
         let limit = page.limit.clamp(1, MOST_ROWS);
-        query.push(" order by s.asset_at desc, s.asset_id, s.kind_order, s.confidence desc, s.id limit ");
-        query.push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.read).await.map_err(unavailable("list suggestions"))?;
+        let rows = listing::read(&self.read, filter, after.as_ref(), i64::from(limit) + 1)
+            .await
+            .map_err(unavailable("list suggestions"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => Some(json_array([
                 get::<i64>(last, "asset_at")?.to_string(),
@@ -61,7 +40,8 @@ impl Reviews for SqliteStore {
 
     async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("select count(*) from suggestion s where true");
-        restrict(&mut query, filter);
+        listing::restrict(&mut query, filter);
+        listing::below(&mut query, filter);
         let count: i64 = query
             .build_query_scalar()
             .fetch_one(&self.read)
@@ -75,10 +55,10 @@ impl Reviews for SqliteStore {
         if !is_id_prefix(id) {
             return Err(missing());
         }
-        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+        let mut query = QueryBuilder::<Sqlite>::new(FIELDS);
         // 'g' is the first letter after the digits.
         query
-            .push(" and s.id >= ")
+            .push("suggestion s where s.id >= ")
             .push_bind(id)
             .push(" and s.id < ")
             .push_bind(format!("{id}g"))
@@ -156,7 +136,8 @@ impl Reviews for SqliteStore {
         let filter = SuggestionFilter { status: Some(Status::Pending), ..filter.clone() };
         let mut tx = self.begin(OPERATION).await?;
         let mut query = QueryBuilder::<Sqlite>::new("select s.id from suggestion s where true");
-        restrict(&mut query, &filter);
+        listing::restrict(&mut query, &filter);
+        listing::below(&mut query, &filter);
         let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await.map_err(failed)?;
         let listed = json_array(&ids);
         sqlx::query(
@@ -206,38 +187,6 @@ impl Reviews for SqliteStore {
             })
             .collect()
     }
-}
-
-/// Adds the conditions of `filter` on `suggestion s`.
-fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &SuggestionFilter) {
-    if let Some(status) = filter.status {
-        query.push(" and s.status = ").push_bind(status.as_str());
-    }
-    if let Some(kind) = filter.kind {
-        query.push(" and s.kind = ").push_bind(kind.as_str());
-    }
-    if let Some(asset) = &filter.asset {
-        query.push(" and s.asset_id = ").push_bind(asset.to_string());
-    }
-    if let Some(least) = filter.min_confidence {
-        query.push(" and s.confidence >= ").push_bind(least);
-    }
-    if let Some(value) = &filter.value {
-        query.push(" and s.value = ").push_bind(value.clone());
-    }
-    if let Some(prefix) = &filter.uri_prefix {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = s.asset_id and ");
-        has_prefix(query, prefix);
-        query.push(")");
-    }
-}
-
-/// `p.uri` is `prefix` or under it.
-pub(super) fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
-    let place = prefix.trim_end_matches('/').to_owned();
-    let folder = format!("{place}/");
-    query.push("(p.uri = ").push_bind(place).push(" or substr(p.uri, 1, length(").push_bind(folder.clone());
-    query.push(")) = ").push_bind(folder).push(")");
 }
 
 fn suggestion(row: &SqliteRow) -> Result<SuggestionRow, StoreError> {

@@ -1,0 +1,154 @@
+//! The review listing: newest asset first, and within a folder without looking through everything that is newer.
+
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Error, QueryBuilder, Row, Sqlite};
+
+use crate::store::SuggestionFilter;
+use crate::store::codec::{FOLDER_FEW, FOLDER_MANY, FOLDER_NEWEST, ListingPlace, json_array};
+
+/// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
+pub(super) const FIELDS: &str =
+    "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
+    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
+    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
+    from ";
+
+const ORDER: &str = " order by s.asset_at desc, s.asset_id, s.kind_order, s.confidence desc, s.id limit ";
+
+/// Adds what comes after a place as a condition on `s`.
+fn behind(query: &mut QueryBuilder<Sqlite>, after: &ListingPlace) {
+    let ListingPlace { asset_at, asset, kind, confidence, id } = after;
+    query.push(" and s.asset_at <= ").push_bind(*asset_at);
+    query.push(" and (s.asset_at < ").push_bind(*asset_at);
+    query.push(" or s.asset_id > ").push_bind(asset.clone());
+    query.push(" or (s.asset_id = ").push_bind(asset.clone());
+    query.push(" and (s.kind_order > ").push_bind(*kind);
+    query.push(" or (s.kind_order = ").push_bind(*kind);
+    query.push(" and (s.confidence < ").push_bind(*confidence);
+    query.push(" or (s.confidence = ").push_bind(*confidence);
+    query.push(" and s.id > ").push_bind(id.clone()).push("))))))");
+}
+
+/// The rows of the listing from `after` on, `limit` at most.
+pub(super) async fn read(
+    pool: &SqlitePool,
+    filter: &SuggestionFilter,
+    after: Option<&ListingPlace>,
+    limit: i64,
+) -> Result<Vec<SqliteRow>, Error> {
+    // An asset or a value leads to few rows by itself.
+    if filter.uri_prefix.is_some() && filter.asset.is_none() && filter.value.is_none() {
+        return in_folder(pool, filter, after, limit).await;
+    }
+    let mut query = QueryBuilder::new(FIELDS);
+    query.push("suggestion s where true");
+    restrict(&mut query, filter);
+    below(&mut query, filter);
+    if let Some(after) = after {
+        behind(&mut query, after);
+    }
+    query.push(ORDER).push_bind(limit);
+    query.build().fetch_all(pool).await
+}
+
+async fn in_folder(
+    pool: &SqlitePool,
+    filter: &SuggestionFilter,
+    after: Option<&ListingPlace>,
+    limit: i64,
+) -> Result<Vec<SqliteRow>, Error> {
+    let candidates = |condition: &str| {
+        let mut query = QueryBuilder::new("with s as materialized (select * from suggestion s where true");
+        restrict(&mut query, filter);
+        if let Some(after) = after {
+            behind(&mut query, after);
+        }
+        query.push(condition);
+        query
+    };
+    let mut query = candidates(ORDER);
+    query.push_bind(FOLDER_NEWEST).push(") ").push(FIELDS).push("s where true");
+    below(&mut query, filter);
+    query.push(ORDER).push_bind(limit);
+    let newest = query.build().fetch_all(pool).await?;
+    if newest.len() as i64 == limit {
+        return Ok(newest);
+    }
+
+    let mut rows = Vec::new();
+    // The place of the last asset whose rows were read; the first may have rows left.
+    let mut place = after.map(|after| (after.asset_at, after.asset.clone()));
+    let (mut portion, mut comparison) = (FOLDER_FEW, ">=");
+    loop {
+        let mut query = QueryBuilder::new(
+            "select a.created_at as asset_at, a.id as asset_id from asset_path p
+             join asset a on a.id = p.asset_id where true",
+        );
+        below_itself(&mut query, filter);
+        if let Some((at, asset)) = &place {
+            query.push(" and (a.created_at < ").push_bind(*at);
+            query.push(" or (a.created_at = ").push_bind(*at);
+            query.push(" and a.id ").push(comparison).push(" ").push_bind(asset.clone()).push("))");
+        }
+        query.push(" order by a.created_at desc, a.id limit ").push_bind(portion);
+        let assets = query.build().fetch_all(pool).await?;
+        let ids: Vec<String> = assets.iter().map(|row| row.try_get("asset_id")).collect::<Result<_, _>>()?;
+        let mut query = candidates(" and s.asset_id in (select value from json_each(");
+        query.push_bind(json_array(ids)).push("))) ").push(FIELDS).push("s").push(ORDER);
+        query.push_bind(limit - rows.len() as i64);
+        rows.extend(query.build().fetch_all(pool).await?);
+        let Some(last) = assets.last() else { return Ok(rows) };
+        if rows.len() as i64 >= limit || (assets.len() as i64) < portion {
+            return Ok(rows);
+        }
+        place = Some((last.try_get("asset_at")?, last.try_get("asset_id")?));
+        comparison = ">";
+        portion = (portion * 4).min(FOLDER_MANY);
+    }
+}
+
+/// Adds the conditions of `filter` on `suggestion s`, but for the folder.
+pub(super) fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &SuggestionFilter) {
+    if let Some(status) = filter.status {
+        query.push(" and s.status = ").push_bind(status.as_str());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" and s.kind = ").push_bind(kind.as_str());
+    }
+    if let Some(asset) = &filter.asset {
+        query.push(" and s.asset_id = ").push_bind(asset.to_string());
+    }
+    if let Some(least) = filter.min_confidence {
+        query.push(" and s.confidence >= ").push_bind(least);
+    }
+    if let Some(value) = &filter.value {
+        query.push(" and s.value = ").push_bind(value.clone());
+    }
+}
+
+/// Adds the folder of `filter` as a condition on `s`.
+pub(super) fn below(query: &mut QueryBuilder<Sqlite>, filter: &SuggestionFilter) {
+    if filter.uri_prefix.is_some() {
+        query.push(" and exists (select 1 from asset_path p where p.asset_id = s.asset_id");
+        below_itself(query, filter);
+        query.push(")");
+    }
+}
+
+/// Adds the folder of `filter` as a condition on `asset_path p`.
+fn below_itself(query: &mut QueryBuilder<Sqlite>, filter: &SuggestionFilter) {
+    if let Some(prefix) = &filter.uri_prefix {
+        query.push(" and ");
+        has_prefix(query, prefix);
+    }
+}
+
+/// `p.uri` is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
+/// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
+pub(super) fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
+    let place = prefix.trim_end_matches('/').to_owned();
+    query.push("p.uri >= ").push_bind(place.clone());
+    query.push(" and p.uri < ").push_bind(format!("{place}0"));
+    query.push(" and (p.uri = ").push_bind(place.clone());
+    query.push(" or p.uri >= ").push_bind(format!("{place}/")).push(")");
+}
