@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
         .collect();
 
     let mut report = Report::default();
-    for (number, cursor) in cursors.iter().enumerate() {
+    for cursor in &cursors {
         let filter = SuggestionFilter::default();
         report.time("review listing, first page", store.suggestions(&pending, &page(None))).await?;
         let after = page(Some(cursor.clone()));
@@ -66,12 +66,11 @@ async fn main() -> anyhow::Result<()> {
         report.time("review listing, any page, sure ones", store.suggestions(&sure, &after)).await?;
         let folder = format!("file:///archive/{}", random.u64(0..=assets / 10_000));
         let below = SuggestionFilter { uri_prefix: Some(folder), ..pending.clone() };
-        // Walks the listing until it comes to the folder: seconds, if that is old.
-        if number % 20 == 0 {
-            let first = page(None);
-            let listing = store.suggestions(&below, &first);
-            report.time("review listing, first page, one folder", listing).await?;
-        }
+        let first = page(None);
+        report.time("review listing, first page, one folder", store.suggestions(&below, &first)).await?;
+        let nothing_left = SuggestionFilter { status: Some(Status::Superseded), ..below.clone() };
+        report.time("review listing, a folder with nothing left", store.suggestions(&nothing_left, &first)).await?;
+        report.time("count of pending suggestions, one folder", store.count_suggestions(&below)).await?;
         let value = Some(format!("thing {}", random.u32(0..2000)));
         let of_value = SuggestionFilter { value: value.clone(), ..pending.clone() };
         report
@@ -195,6 +194,13 @@ async fn plans(
              and (-s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id)
                  > (-1700010000000, '8', 0, -0.5, '')
              order by -s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id limit 51",
+        ),
+        (
+            "review listing, the assets of one folder",
+            "explain select p.asset_at, p.asset_id from asset_path p
+             where p.uri >= 'file:///archive/42' and p.uri < 'file:///archive/420'
+             and (p.uri = 'file:///archive/42' or p.uri >= 'file:///archive/42/')
+             order by -p.asset_at, p.asset_id limit 64",
         ),
         (
             "counts of everything",

@@ -62,6 +62,11 @@ const MAX_SIDE: u32 = 4000;
 /// Text in smaller pictures is enlarged: Tesseract wants letters of some 20 pixels.
 const MIN_SIDE: u32 = 1000;
 
+/// Reading parts first is worth while up to this share of the picture.
+const MAX_PART: f32 = 0.4;
+/// Beside parts.
+const PAPER: u8 = 255;
+
 impl OcrInput {
     /// Gray, at a size that Tesseract reads well.
     pub fn from_picture(picture: &Picture) -> Self {
@@ -78,6 +83,38 @@ impl OcrInput {
         let scale = if resized.is_some() { scale } else { 1.0 };
         let picture = resized.as_ref().unwrap_or(picture);
         Self { gray: gray(picture), width: picture.width(), height: picture.height(), scale }
+    }
+}
+
+impl OcrInput {
+    /// Only `places` of the picture, in its own pixels, one below the other; `None` if together they are not much
+    /// smaller than the picture, or there are none.
+    pub fn only(&self, places: &[BoundingBox]) -> Option<Self> {
+        let whole = |value: f32, most: u32| ((value * self.scale).max(0.0) as u32).min(most);
+        let mut parts = Vec::new();
+        let (mut width, mut height) = (0, 0);
+        for place in places {
+            let (x, y) = (whole(place.x1, self.width), whole(place.y1, self.height));
+            let (right, bottom) = (whole(place.x2, self.width), whole(place.y2, self.height));
+            if right > x && bottom > y {
+                width = width.max(right - x);
+                height += bottom - y;
+                parts.push((x as usize, y as usize, (right - x) as usize, (bottom - y) as usize));
+            }
+        }
+        let area = u64::from(width) * u64::from(height);
+        if area == 0 || area as f32 > MAX_PART * self.width as f32 * self.height as f32 {
+            return None;
+        }
+        let mut gray = vec![PAPER; width as usize * height as usize];
+        let mut lines = gray.chunks_exact_mut(width as usize);
+        for (x, y, width, height) in parts {
+            for (line, row) in lines.by_ref().zip(y..y + height) {
+                let at = row * self.width as usize + x;
+                line[..width].copy_from_slice(&self.gray[at..at + width]);
+            }
+        }
+        Some(Self { gray, width, height, scale: self.scale })
     }
 }
 

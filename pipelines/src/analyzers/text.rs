@@ -34,10 +34,23 @@ impl Analyzer for TextAnalyzer {
 
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
-            if !self.rule.always && !text_check(subject.picture).likely {
-                return Ok(Findings::default());
+            let mut input = None;
+            if !self.rule.always {
+                let check = text_check(subject.picture);
+                if !check.likely {
+                    return Ok(Findings::default());
+                }
+                // Most of what resembles text is none. Where it covers little, it is read by itself, and the whole
+                // picture only if there are words in it.
+                let whole = input.insert(OcrInput::from_picture(subject.picture));
+                if let Some(parts) = whole.only(&check.places)
+                    && self.reader.run(parts).await?.is_empty()
+                {
+                    return Ok(Findings::default());
+                }
             }
-            let lines = self.reader.run(OcrInput::from_picture(subject.picture)).await?;
+            let input = input.unwrap_or_else(|| OcrInput::from_picture(subject.picture));
+            let lines = self.reader.run(input).await?;
             let model = self.reader.model();
             let claims =
                 claims(&lines, subject.picture).into_iter().map(|claim| (claim, model.clone())).collect();
