@@ -295,8 +295,29 @@ fn faces_and_objects_are_found_where_they_are() {
     let hopper = picture("grace_hopper.jpg");
     let spec = pack.model(Task::FaceDetection).expect("is there").input().expect("has a spec");
     let mut detector = faces::load_detector(&pack, &options).expect("loads");
-    let found = detector.run(&[spec.prepare(&hopper).expect("is prepared")]).expect("runs").remove(0);
+    let mut look = |picture: &Picture| {
+        detector.run(&[spec.prepare(picture).expect("is prepared")]).expect("runs").remove(0)
+    };
+    let found = look(&hopper).faces;
     assert_eq!(found.len(), 1, "{found:?}");
+    // Far away in a large picture it is not seen, but leaves a hint where a closer look finds it.
+    let (width, height) = (2000, 1500);
+    let far = |small: Option<&Picture>| {
+        let mut rgb = vec![150; (width * height * 3) as usize];
+        for (y, row) in small.iter().flat_map(|s| s.rgb().chunks_exact(s.width() as usize * 3).enumerate()) {
+            let at = ((900 + y) * width as usize + 300) * 3;
+            rgb[at..at + row.len()].copy_from_slice(row);
+        }
+        Picture::new(width, height, rgb).expect("is a picture")
+    };
+    let small = hopper.resize(115, 135).expect("is resized");
+    let distant = far(Some(&small));
+    let first = look(&distant);
+    let tiles = faces::promising_tiles(width, height, &first.hints);
+    let [tile] = tiles[..] else { panic!("{tiles:?}") };
+    assert_eq!((first.faces.len(), tile.x1, tile.y2), (0, 0.0, 1500.0));
+    assert_eq!(look(&distant.crop(tile).expect("is inside")).faces.len(), 1);
+    assert_eq!(look(&far(None)), faces::FaceLook::default());
     let face = found[0].bbox;
     let spec = pack.model(Task::FaceLandmarks).expect("is there").input().expect("has a spec");
     let mut finder = faces::load_landmarks(&pack, &options).expect("loads");

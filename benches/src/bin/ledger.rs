@@ -69,7 +69,9 @@ async fn main() -> anyhow::Result<()> {
         let first = page(None);
         report.time("review listing, first page, one folder", store.suggestions(&below, &first)).await?;
         let nothing_left = SuggestionFilter { status: Some(Status::Superseded), ..below.clone() };
-        report.time("review listing, a folder with nothing left", store.suggestions(&nothing_left, &first)).await?;
+        report
+            .time("review listing, a folder with nothing left", store.suggestions(&nothing_left, &first))
+            .await?;
         report.time("count of pending suggestions, one folder", store.count_suggestions(&below)).await?;
         let value = Some(format!("thing {}", random.u32(0..2000)));
         let of_value = SuggestionFilter { value: value.clone(), ..pending.clone() };

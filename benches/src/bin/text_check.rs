@@ -23,7 +23,9 @@ fn main() -> anyhow::Result<()> {
         check_ms += start.elapsed().as_secs_f64() * 1e3;
         let input = OcrInput::from_picture(image.picture());
         let mut seen = check.likely;
-        if check.likely && let Some(parts) = input.only(&check.places) {
+        if check.likely
+            && let Some(parts) = input.only(&check.places)
+        {
             let start = ThreadTime::now();
             seen = !reader.run(&[parts])?.remove(0).is_empty();
             parts_ms += start.elapsed().as_secs_f64() * 1e3;

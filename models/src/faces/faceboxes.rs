@@ -2,14 +2,20 @@
 //! `[N,5,S/64,S/64]` and `heads_128` `[N,5,S/128,S/128]`. Of each cell's k anchors first k logits, then for each anchor
 //! ty, tx, th, tw. Only the anchors of likely faces are made into boxes.
 
-use super::FaceDetection;
 use super::tiles::merge_overlapping;
+use super::{FaceDetection, FaceLook};
 use crate::manifest::ModelEntry;
 use crate::session::{Output, Session, SessionOptions};
 use crate::{Error, ModelRef, Network, Pack, Prepared, Tensor};
 
 /// Measured: finds 93 % of the faces at 4 false ones in 79 photographs (0.5: 97 %, 5).
 const MIN_SCORE: f32 = 0.60;
+/// From here on something small may be a face. Measured on 200 mosaics of 4 to 36 photographs each: of 617 faces that
+/// only a closer look finds, 616 lie in a quarter of the picture where something reaches this (0.16: 607), as does 40 %
+/// of the quarters of 60 photographs that have none (0.14: 57 %).
+const MIN_HINT: f32 = 0.15;
+/// Share of the picture's long side from which on a face is not small.
+const SMALL: f32 = 0.06;
 
 /// The anchors of one head, in fractions of the canvas from its cells.
 struct Level {
@@ -123,7 +129,7 @@ impl FaceBoxes {
 
 impl Network for FaceBoxes {
     type Input = Prepared;
-    type Output = Vec<FaceDetection>;
+    type Output = FaceLook;
 
     fn model(&self) -> &ModelRef {
         self.session.model()
@@ -133,20 +139,26 @@ impl Network for FaceBoxes {
         Some(self.session.provider())
     }
 
-    fn run(&mut self, batch: &[Prepared]) -> Result<Vec<Vec<FaceDetection>>, Error> {
+    fn run(&mut self, batch: &[Prepared]) -> Result<Vec<FaceLook>, Error> {
         let tensors: Vec<&Tensor> = batch.iter().map(|input| &input.tensor).collect();
         let heads = self.session.run_batch(&tensors, "pixel_values", &OUTPUTS)?;
         let decode = |(i, input): (usize, &Prepared)| {
             let [width, height] = [input.tensor.shape[2] as f32, input.tensor.shape[1] as f32];
-            let found = faces(&heads, i, width, MIN_SCORE)
-                .into_iter()
-                .map(|(score, b)| FaceDetection {
-                    bbox: input.box_to_picture([b[0] * width, b[1] * height, b[2] * width, b[3] * height]),
-                    score: score.min(1.0),
-                })
-                .filter(|face| face.bbox.area() > 0.0)
-                .collect();
-            merge_overlapping(found)
+            let long = input.picture.0.max(input.picture.1) as f32;
+            let (mut found, mut hints) = (Vec::new(), Vec::new());
+            for (score, b) in faces(&heads, i, width, MIN_HINT) {
+                let bbox = input.box_to_picture([b[0] * width, b[1] * height, b[2] * width, b[3] * height]);
+                if bbox.area() <= 0.0 {
+                    continue;
+                }
+                if bbox.width().max(bbox.height()) < SMALL * long {
+                    hints.push([(bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0]);
+                }
+                if score >= MIN_SCORE {
+                    found.push(FaceDetection { bbox, score: score.min(1.0) });
+                }
+            }
+            FaceLook { faces: merge_overlapping(found), hints }
         };
         Ok(batch.iter().enumerate().map(decode).collect())
     }

@@ -8,18 +8,27 @@ mod tiles;
 
 pub use align::align;
 pub use landmarks::prepare_landmarks;
-pub use tiles::{merge_tiles, tiles};
+pub use tiles::{merge_tiles, promising_tiles};
 
 use crate::session::SessionOptions;
 use crate::{BoundingBox, Error, Network, Pack, Prepared, Task, Tensor};
 
 /// A network that finds faces.
-pub type FaceDetector = dyn Network<Input = Prepared, Output = Vec<FaceDetection>>;
+pub type FaceDetector = dyn Network<Input = Prepared, Output = FaceLook>;
 /// A network that finds the points of a face; its input comes from [`prepare_landmarks`].
 pub type LandmarkFinder = dyn Network<Input = Prepared, Output = Landmarks>;
 /// A network that embeds an aligned face, made by [`align`]. 128 values, not normalized; the same person lies within
 /// a Euclidean distance of about 0.6.
 pub type FaceEmbedder = dyn Network<Input = Tensor, Output = Vec<f32>>;
+
+/// What one look at a picture says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FaceLook {
+    /// The faces.
+    pub faces: Vec<FaceDetection>,
+    /// Centers, in pixels of the picture, of what may be small faces: a closer look would tell.
+    pub hints: Vec<[f32; 2]>,
+}
 
 /// One face.
 #[derive(Debug, Clone, Copy, PartialEq)]

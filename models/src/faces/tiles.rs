@@ -1,4 +1,5 @@
-//! A second, closer look at large pictures: faces under about 2.5 % of the long side vanish on the detector's canvas.
+//! A second, closer look at large pictures: faces under about 2.5 % of the long side vanish on the detector's canvas, but
+//! not without a trace.
 
 use super::FaceDetection;
 use crate::BoundingBox;
@@ -11,8 +12,18 @@ const SAME_FACE_IOU: f32 = 0.35;
 /// A box that ends this close, in pixels, to an edge inside the picture may be cut off by it.
 const EDGE: f32 = 2.0;
 
+/// Those of the picture's tiles in which one of `hints` lies.
+pub fn promising_tiles(width: u32, height: u32, hints: &[[f32; 2]]) -> Vec<BoundingBox> {
+    let inside = |tile: &BoundingBox, [x, y]: [f32; 2]| {
+        (tile.x1..tile.x2).contains(&x) && (tile.y1..tile.y2).contains(&y)
+    };
+    let mut tiles = tiles(width, height);
+    tiles.retain(|tile| hints.iter().any(|&hint| inside(tile, hint)));
+    tiles
+}
+
 /// Four overlapping corner tiles with whole-pixel edges.
-pub fn tiles(width: u32, height: u32) -> Vec<BoundingBox> {
+fn tiles(width: u32, height: u32) -> Vec<BoundingBox> {
     let (w, h) = (width as f32, height as f32);
     let (tw, th) = ((w * SHARE).round().max(1.0), (h * SHARE).round().max(1.0));
     let tile = |x1: f32, y1: f32| BoundingBox { x1, y1, x2: x1 + tw, y2: y1 + th };
@@ -68,6 +79,14 @@ mod tests {
         for tile in tiles {
             assert_eq!((tile.width(), tile.height()), (600.0, 300.0));
         }
+    }
+
+    #[test]
+    fn only_tiles_with_a_hint_promise_anything() {
+        assert_eq!(promising_tiles(1000, 500, &[]), []);
+        assert_eq!(promising_tiles(1000, 500, &[[50.0, 60.0], [20.0, 90.0]]), [tiles(1000, 500)[0]]);
+        assert_eq!(promising_tiles(1000, 500, &[[500.0, 60.0]]), tiles(1000, 500)[..2]);
+        assert_eq!(promising_tiles(1000, 500, &[[500.0, 250.0]]), tiles(1000, 500));
     }
 
     #[test]

@@ -73,12 +73,15 @@ pub fn text_check(picture: &Picture) -> TextCheck {
                 cells += run;
                 let end = x.unwrap_or(width) as f32;
                 let top = (band * CELL_HEIGHT) as f32;
-                join(&mut places, BoundingBox {
-                    x1: end - (run as usize * CELL_WIDTH / 2 + CELL_WIDTH) as f32 - MARGIN,
-                    y1: top - MARGIN,
-                    x2: end + CELL_WIDTH as f32 + MARGIN,
-                    y2: top + CELL_HEIGHT as f32 + MARGIN,
-                });
+                join(
+                    &mut places,
+                    BoundingBox {
+                        x1: end - (run as usize * CELL_WIDTH / 2 + CELL_WIDTH) as f32 - MARGIN,
+                        y1: top - MARGIN,
+                        x2: end + CELL_WIDTH as f32 + MARGIN,
+                        y2: top + CELL_HEIGHT as f32 + MARGIN,
+                    },
+                );
             }
             run = 0;
         }
@@ -170,7 +173,10 @@ mod tests {
         let check = text_check(&large);
         assert!(check.likely);
         let [place] = check.places[..] else { panic!("{:?}", check.places) };
-        assert!(place.x1 > 850.0 && place.x1 < 1000.0 && place.x2 > 1390.0 && place.x2 <= 1600.0, "{place:?}");
+        assert!(
+            place.x1 > 850.0 && place.x1 < 1000.0 && place.x2 > 1390.0 && place.x2 <= 1600.0,
+            "{place:?}"
+        );
         assert!(place.y1 > 500.0 && place.y1 < 620.0 && place.y2 > 780.0 && place.y2 < 900.0, "{place:?}");
         let waves = draw(&|x, y| (127.0 + 80.0 * (x as f32 / 5.0).sin() * (y as f32 / 7.0).cos()) as u8);
         assert!(!text_check(&waves).likely);

@@ -1,7 +1,7 @@
 //! Faces, their vectors and, where enabled, their emotion.
 
 use docent_models::emotion::{self, EmotionScore};
-use docent_models::faces::{self, FaceDetection, Landmarks};
+use docent_models::faces::{self, FaceDetection, FaceLook, Landmarks};
 use docent_models::{InputSpec, ModelRef, Picture, Prepared, Tensor};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 
@@ -13,7 +13,7 @@ use crate::vector::VectorSpace;
 /// Detector, landmarks and embedder in a row; emotion beside them.
 pub struct FacesAnalyzer {
     /// Finds faces.
-    pub detector: (InputSpec, ModelHandle<Prepared, Vec<FaceDetection>>),
+    pub detector: (InputSpec, ModelHandle<Prepared, FaceLook>),
     /// Finds the 68 points a face is aligned by.
     pub landmarks: (InputSpec, ModelHandle<Prepared, Landmarks>),
     /// Embeds an aligned face.
@@ -42,7 +42,8 @@ impl Default for FaceRule {
     }
 }
 
-/// From this long side on, in pixels, small faces vanish on the detector's canvas, and tiles are looked at, too.
+/// From this long side on, in pixels, small faces vanish on the detector's canvas, and where something may be one, it is
+/// looked at closer.
 const TILES_FROM_SIDE: u32 = 1600;
 /// So many faces in the first look are a group photograph, which is worth a closer one.
 const GROUP: usize = 5;
@@ -73,14 +74,14 @@ impl FacesAnalyzer {
     async fn detect(&self, picture: &Picture) -> Result<Vec<FaceDetection>, AnalyzerError> {
         let (spec, detector) = &self.detector;
         let (width, height) = (picture.width(), picture.height());
-        let whole = detector.run(spec.prepare(picture)?).await?;
+        let FaceLook { faces: whole, hints } = detector.run(spec.prepare(picture)?).await?;
         if width.max(height) <= TILES_FROM_SIDE && whole.len() < GROUP {
             return Ok(whole);
         }
         // One after the other: a tensor is 12 MiB, and several pictures are in work beside this one.
         let mut tiles = Vec::new();
-        for tile in faces::tiles(width, height) {
-            let found = detector.run(spec.prepare(&picture.crop(tile)?)?).await?;
+        for tile in faces::promising_tiles(width, height, &hints) {
+            let found = detector.run(spec.prepare(&picture.crop(tile)?)?).await?.faces;
             tiles.push((tile, found));
         }
         Ok(faces::merge_tiles(whole, tiles, width, height))
