@@ -96,6 +96,9 @@ fn decoding(folder: &Path) -> anyhow::Result<Vec<Picture>> {
             prepare[prepared.len()].push(ms(start.elapsed()));
             pictures.push(Picture::clone(image.picture()));
         }
+        if count == 0 {
+            continue;
+        }
         let medians: Vec<String> = prepare
             .iter_mut()
             .map(|times| format!("{:>6.1}", docent_benches::quantile(times, 0.5)))
