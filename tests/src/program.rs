@@ -103,7 +103,6 @@ impl Docent {
             .env("HOME", self.root.path())
             .env("USER", "tester")
             .env("LANG", "C.UTF-8")
-            .env("OMP_THREAD_LIMIT", "1")
             .env("DOCENT_MODELS_DIR", models)
             .current_dir(self.root.path())
             .stdin(Stdio::null())

@@ -1,6 +1,7 @@
 //! What networks run on, from the outside: told, and insisted on.
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use docent_tests::corpus;
 use docent_tests::program::Docent;
@@ -26,6 +27,22 @@ fn gpu(docent: &Docent) -> bool {
         eprintln!("skipped: this machine has a GPU");
     }
     skipped
+}
+
+/// What libraries read when they are loaded is said before, whoever starts docent.
+#[test]
+fn the_libraries_surroundings_are_set_before_they_are_loaded() {
+    let docent = Docent::new(PROGRAM);
+    let mut running = docent.start(["serve", "--listen", "127.0.0.1:0"]);
+    let file = format!("/proc/{}/environ", running.pid());
+    let complete = running.watch(Duration::from_secs(60), |_| {
+        let environment = std::fs::read(&file).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        let has = |name: &str| environment.split('\0').any(|variable| variable.starts_with(name));
+        has("OMP_THREAD_LIMIT=1") && has("ORT_DISABLE_TELEMETRY=1") && has("MALLOC_ARENA_MAX=")
+    });
+    running.kill();
+    assert!(complete, "not set in {file}");
 }
 
 #[test]

@@ -142,14 +142,22 @@ pub fn main() -> ExitCode {
 
 /// What the libraries read when they are loaded. Tesseract's OpenMP threads spin while they wait, and make reading many
 /// times slower on busy cores. ONNX Runtime as its makers build it keeps a database of what is run, in the user's cache,
-/// and sends it to them; a later word, when it is loaded, comes too late.
-const ENVIRONMENT: [(&str, &str); 2] = [("OMP_THREAD_LIMIT", "1"), ("ORT_DISABLE_TELEMETRY", "1")];
+/// and sends it to them; a later word, when it is loaded, comes too late. The C library keeps up to eight heaps for each
+/// core, and what large pictures left in one is of no use to the others: two take a quarter less memory in the same time.
+fn environment() -> [(&'static str, String); 3] {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    [
+        ("OMP_THREAD_LIMIT", "1".to_owned()),
+        ("ORT_DISABLE_TELEMETRY", "1".to_owned()),
+        ("MALLOC_ARENA_MAX", (2 * cores).to_string()),
+    ]
+}
 
-/// Starts the program anew with those of [`ENVIRONMENT`] that are not set: changing the environment of a running process
+/// Starts the program anew with those of [`environment`] that are not set: changing the environment of a running process
 /// is not safe.
 fn complete_environment() {
     use std::os::unix::process::CommandExt;
-    let unset = || ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    let unset = || environment().into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
     if unset().next().is_none() {
         return;
     }
