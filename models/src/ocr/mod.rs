@@ -109,7 +109,8 @@ impl OcrInput {
         let mut gray = vec![PAPER; width as usize * height as usize];
         let mut lines = gray.chunks_exact_mut(width as usize);
         for (x, y, width, height) in parts {
-            for (line, row) in lines.by_ref().zip(y..y + height) {
+            // The rows first: a line that was taken for none of them would stay empty.
+            for (row, line) in (y..y + height).zip(lines.by_ref()) {
                 let at = row * self.width as usize + x;
                 line[..width].copy_from_slice(&self.gray[at..at + width]);
             }
@@ -127,4 +128,26 @@ fn gray(picture: &Picture) -> Vec<u8> {
 /// Starts a reader.
 pub fn load(options: &OcrOptions) -> Result<Box<TextReader>, Error> {
     Ok(Box::new(tesseract::Tesseract::load(options)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_put_one_below_the_other() {
+        // Each pixel tells where it is.
+        let (width, height) = (20, 10);
+        let input = OcrInput { gray: (0..200).collect(), width, height, scale: 2.0 };
+        let place = |x1: f32, y1: f32, x2: f32, y2: f32| BoundingBox { x1, y1, x2, y2 };
+        let parts = input.only(&[place(1.0, 0.5, 3.0, 1.5), place(4.0, 3.0, 5.0, 4.0)]).expect("is little");
+        assert_eq!((parts.width, parts.height, parts.scale), (4, 4, 2.0));
+        let rows: Vec<&[u8]> = parts.gray.chunks_exact(4).collect();
+        assert_eq!(
+            rows,
+            [&[22, 23, 24, 25], &[42, 43, 44, 45], &[128, 129, PAPER, PAPER], &[148, 149, PAPER, PAPER]]
+        );
+        assert!(input.only(&[]).is_none());
+        assert!(input.only(&[place(0.0, 0.0, 10.0, 3.0)]).is_none(), "more than half of it is read whole");
+    }
 }
