@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct AssetId(String);
 
+/// Whose an asset is at one of its places: a person, a department, a collection. What the name means is the archive's
+/// affair; docent keeps it and filters by it. 1 to 200 characters, none of them a control character.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Owner(String);
+
 /// BLAKE3 of a file's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash([u8; 32]);
@@ -76,6 +82,45 @@ impl TryFrom<String> for AssetId {
     }
 }
 
+impl Owner {
+    const MAX_CHARS: usize = 200;
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Owner> for String {
+    fn from(owner: Owner) -> Self {
+        owner.0
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = &'static str;
+
+    /// What is wrong with it, as the rest of a sentence about it. Space around a name is not part of it.
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let name = text.trim();
+        if name.is_empty() {
+            Err("is empty")
+        } else if name.chars().count() > Self::MAX_CHARS {
+            Err("has more than 200 characters")
+        } else if name.contains(char::is_control) {
+            Err("has a control character in it")
+        } else {
+            Ok(Self(name.to_owned()))
+        }
+    }
+}
+
 /// Whether `text` has the form of every derived id in docent: 32 lower-case hexadecimal digits.
 pub(crate) fn is_derived_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -89,4 +134,19 @@ pub(crate) fn derived_id(parts: &[&[u8]]) -> String {
         hasher.update(part);
     }
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_names() {
+        let owner = |text: &str| Owner::try_from(text.to_owned()).map(String::from);
+        assert_eq!(owner(" Stadtarchiv "), Ok("Stadtarchiv".to_owned()));
+        assert_eq!(owner(&"ß".repeat(200)), Ok("ß".repeat(200)));
+        for wrong in ["", "  ", "a\nb", "\0", &"a".repeat(201)] {
+            assert!(owner(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub mod vocabulary;
 
 pub use analysis::{Analysis, Failure, FailureKind};
 pub use analyzers::AnalyzerId;
-pub use asset::AssetId;
+pub use asset::{AssetId, Owner};
 pub use image::{DecodeError, DecodeLimits, Image};
 pub use pipeline::Pipeline;
 pub use suggestion::{Confidence, Kind, Region, Status, Suggestion, SuggestionId};

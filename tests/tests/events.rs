@@ -83,12 +83,15 @@ fn another_program_hands_in_a_picture_and_hears_what_becomes_of_it() {
     worker.until(true);
 
     let mut archive = cluster.block_on(Archive::connect(&cluster.broker.url())).expect("connects");
-    let message = json!({ "version": 1, "uri": uri(picture), "our_reference": 4711 });
+    let message =
+        json!({ "version": 1, "uri": uri(picture), "owner": "press office", "our_reference": 4711 });
     cluster.block_on(archive.publish("docent.interactive", &message)).expect("publishes");
     let (name, created) = cluster.block_on(archive.hear());
     assert_eq!(name, "suggestions.created");
     let rows = docent.suggestions();
     assert_eq!(created["raised"], rows.len(), "{created}");
+    assert_eq!(docent.json(["suggestions", "--owner", "press office", "--format=json"]).len(), rows.len());
+    docent.run(["suggestions", "--owner", "somebody else"]).expect(1);
     assert_eq!(created["asset_id"], rows[0]["asset_id"], "{created}");
     assert!(created["analyzers"]["tags"].is_string(), "{created}");
 

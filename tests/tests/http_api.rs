@@ -252,6 +252,9 @@ async fn filters_narrow_listings() {
         "a path is more than a beginning of letters"
     );
     assert_eq!(assets("path=/nowhere/at/all".to_owned()).await, 0);
+    assert_eq!(assets("owner=harbor%20museum".to_owned()).await, 1);
+    assert_eq!(assets(format!("owner=harbor%20museum&path={folder}/coffee.jpg")).await, 0);
+    assert_eq!(assets("owner=museum".to_owned()).await, 0, "part of a name is another name");
 }
 
 #[tokio::test]
@@ -275,6 +278,7 @@ async fn what_is_not_understood_is_refused() {
         ("/api/v1/assets?kind=sound".to_owned(), 400, "invalid"),
         ("/api/v1/assets?colour=red".to_owned(), 400, "invalid"),
         ("/api/v1/assets?path=relative".to_owned(), 400, "invalid"),
+        ("/api/v1/assets?owner=%20".to_owned(), 400, "invalid"),
         ("/api/v1/suggestions?min_confidence=2".to_owned(), 400, "invalid"),
         ("/api/v1/suggestions?asset=x".to_owned(), 400, "invalid"),
         ("/api/v1/search?q=%20".to_owned(), 400, "invalid"),

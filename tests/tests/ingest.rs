@@ -122,6 +122,16 @@ fn a_folder_is_analyzed_once_and_can_be_searched() {
     assert_eq!(cats.len(), 1, "{cats:?}");
     docent.run(["search", "a cat", "--tag", "no such tag"]).expect(1);
     docent.run(["search", "a cat", "--path", "/nowhere"]).expect(1);
+
+    // Whose they are can be said later, and is then found by.
+    docent.run(["search", "a cat", "--owner", "museum"]).expect(1);
+    let owned = docent.run([OsStr::new("ingest"), path.as_os_str(), OsStr::new("--owner=museum")]);
+    owned.expect(0);
+    let of_museum = docent.json(["search", "a cat", "--owner", "museum", "--format=json"]);
+    assert_eq!(of_museum.iter().map(|hit| &hit["asset_id"]).collect::<Vec<_>>(), [id]);
+    assert_eq!(number(&docent.ingest(&pictures), &["unchanged"]), count, "saying nothing changes nothing");
+    assert_eq!(docent.json(["search", "a cat", "--owner", "museum", "--format=json"]), of_museum);
+    docent.run(["search", "a cat", "--owner", " "]).expect(2);
 }
 
 #[test]

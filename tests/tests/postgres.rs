@@ -39,6 +39,7 @@ fn file(number: u32) -> FoundFile {
         stamp: FileStamp { bytes: 100, modified_ns: 7 },
         hash: ContentHash::of(&number.to_le_bytes()),
         lane: Lane::Backfill,
+        owner: None,
     }
 }
 

@@ -78,6 +78,7 @@ async fn desk(gather: Gather) -> Desk {
             stamp: FileStamp { bytes: 1, modified_ns: 1 },
             hash: ContentHash::of(&[number]),
             lane: Lane::Backfill,
+            owner: None,
         })
         .collect();
     store.register(&files, &Default::default()).await.expect("registers");

@@ -289,6 +289,7 @@ async fn large_archives_keep_the_page_small() {
             stamp: FileStamp { bytes: 1, modified_ns: 0 },
             hash: ContentHash::of(format!("{n}").as_bytes()),
             lane: Lane::Backfill,
+            owner: None,
         })
         .collect();
     archive.store.register(&files, &archive::wanted()).await.expect("is registered");

@@ -38,6 +38,7 @@ async fn record(store: &SqliteStore, index: &dyn VectorIndex, number: u8, versio
         stamp: FileStamp { bytes: 1, modified_ns: 1 },
         hash: ContentHash::of(&[number]),
         lane: Lane::Backfill,
+        owner: None,
     };
     store.register(&[file], &wanted).await.expect("registers");
     let space = VectorSpace::picture(&model);

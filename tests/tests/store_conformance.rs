@@ -51,6 +51,7 @@ conformance!(
     vectors_are_kept_with_their_run,
     spaces_stay_until_they_are_dropped,
     filters_select,
+    owners_belong_to_places,
     folders_are_listed_in_the_same_order,
 );
 

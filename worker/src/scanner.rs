@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
+use docent_pipelines::Owner;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::{SNIFF_BYTES, is_candidate};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -18,7 +19,7 @@ use walkdir::WalkDir;
 use crate::assets::file_uri;
 use crate::progress::Progress;
 use crate::queue::Lane;
-use crate::store::{FileStamp, FoundFile, Ledger, Registered, Requeue, StoreError, Wanted};
+use crate::store::{FileStamp, FoundFile, KnownFile, Ledger, Registered, Requeue, StoreError, Wanted};
 
 /// Registers files with a ledger.
 pub struct Scanner {
@@ -26,6 +27,8 @@ pub struct Scanner {
     pub ledger: Arc<dyn Ledger>,
     /// Which analyzers they are to go through.
     pub wanted: Wanted,
+    /// Whose the files are; `None` says nothing of it.
+    pub owner: Option<Owner>,
     /// Whether links are followed. A link to a folder above itself is reported, not followed.
     pub follow_symlinks: bool,
     /// Who watches.
@@ -106,7 +109,10 @@ impl Scanner {
         let mut register = Vec::new();
         let mut unchanged = Vec::new();
         for (uri, (path, stamp)) in files {
-            if let Some(known) = known.get(&uri).filter(|known| known.stamp == stamp) {
+            let as_known = |known: &&KnownFile| {
+                known.stamp == stamp && (self.owner.is_none() || known.owner == self.owner)
+            };
+            if let Some(known) = known.get(&uri).filter(as_known) {
                 self.progress.unchanged.fetch_add(1, Relaxed);
                 unchanged.push(known.asset.clone());
                 continue;
@@ -156,7 +162,8 @@ impl Scanner {
         match read {
             Looked::Candidate(hash) => {
                 self.progress.hashed.fetch_add(1, Relaxed);
-                register.push(FoundFile { uri, stamp, hash, lane: Lane::Backfill });
+                let owner = self.owner.clone();
+                register.push(FoundFile { uri, stamp, hash, lane: Lane::Backfill, owner });
             }
             Looked::Skipped => {
                 self.progress.skipped.fetch_add(1, Relaxed);

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use docent::queue::Lane;
 use docent::store::{
-    AssetFilter, Catalog, LeaseRequest, Ledger, Page, PostgresOptions, PostgresStore, Requeue, Reviews,
-    SuggestionFilter, Wanted,
+    AssetFilter, Catalog, LeaseRequest, Ledger, Page, PlaceFilter, PostgresOptions, PostgresStore, Requeue,
+    Reviews, SuggestionFilter, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Kind, Status};
@@ -65,7 +65,10 @@ async fn main() -> anyhow::Result<()> {
         let sure = SuggestionFilter { min_confidence: Some(0.9), ..pending.clone() };
         report.time("review listing, any page, sure ones", store.suggestions(&sure, &after)).await?;
         let folder = format!("file:///archive/{}", random.u64(0..=assets / 10_000));
-        let below = SuggestionFilter { uri_prefix: Some(folder), ..pending.clone() };
+        let below = SuggestionFilter {
+            place: PlaceFilter { uri_prefix: Some(folder), owner: None },
+            ..pending.clone()
+        };
         let first = page(None);
         report.time("review listing, first page, one folder", store.suggestions(&below, &first)).await?;
         let nothing_left = SuggestionFilter { status: Some(Status::Superseded), ..below.clone() };

@@ -281,6 +281,7 @@ async fn ledger() -> anyhow::Result<()> {
                 stamp: FileStamp { bytes: 100, modified_ns: 7 },
                 hash: ContentHash::of(&number.to_le_bytes()),
                 lane: Lane::Backfill,
+                owner: None,
             })
             .collect();
         store.register(&files, &wanted).await?;

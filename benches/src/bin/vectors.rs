@@ -144,6 +144,7 @@ async fn walk(
                 stamp: FileStamp { bytes: 100, modified_ns: 7 },
                 hash: content(number),
                 lane: Lane::Backfill,
+                owner: None,
             })
             .collect();
         store.register(&files, &wanted).await?;

@@ -21,7 +21,8 @@ use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
-    Analysis, AnalyzerId, AssetId, Confidence, DecodeLimits, Failure, FailureKind, Kind, Region, Suggestion,
+    Analysis, AnalyzerId, AssetId, Confidence, DecodeLimits, Failure, FailureKind, Kind, Owner, Region,
+    Suggestion,
 };
 use tempfile::TempDir;
 
@@ -165,6 +166,9 @@ impl Archive {
             stamp: FileStamp { bytes: bytes.len() as u64, modified_ns: 0 },
             hash,
             lane: Lane::Backfill,
+            // One of them is somebody's.
+            owner: (name == "china.jpg")
+                .then(|| Owner::try_from("harbor museum".to_owned()).expect("is a name")),
         };
         let wanted = wanted();
         self.store.register(&[file], &wanted).await.expect("is registered");

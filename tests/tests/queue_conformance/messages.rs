@@ -4,7 +4,7 @@ use std::path::Path;
 
 use docent::queue::message::{MAX_BODY, MAX_URI, MAX_URIS, decode, encode, encode_submission};
 use docent::queue::{AnalyzeAsset, Job, Lane, Submission};
-use docent_pipelines::{AnalyzerId, AssetId};
+use docent_pipelines::{AnalyzerId, AssetId, Owner};
 use proptest::prelude::*;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -16,15 +16,25 @@ fn asset(hex: &str) -> AssetId {
     AssetId::try_from(hex.to_owned()).expect("an id")
 }
 
+fn owner(name: &str) -> Option<Owner> {
+    Some(Owner::try_from(name.to_owned()).expect("a name"))
+}
+
 #[test]
 fn old_messages_are_understood_forever() {
-    let submission =
-        |uri: &str, lane| Job::Submit(Submission { uri: uri.to_owned(), lane, alone: false, attempts: 0 });
+    let owned = |uri: &str, owner, lane| {
+        Job::Submit(Submission { uri: uri.to_owned(), owner, lane, alone: false, attempts: 0 })
+    };
+    let submission = |uri, lane| owned(uri, None, lane);
     let expected = [
         ("v1-submission.json", submission("file:///photos/a.jpg", Lane::Interactive)),
         (
             "v1-submission-with-more.json",
             submission("file:///photos/Stra%C3%9Fe%20%231.jpg", Lane::Interactive),
+        ),
+        (
+            "v1-submission-with-owner.json",
+            owned("file:///photos/b.jpg", owner("Stadtarchiv Gießen"), Lane::Interactive),
         ),
         (
             "v1-asset.json",
@@ -86,6 +96,8 @@ fn whatever_is_wrong_is_said() {
         (r#"{"version":1,"uri":""}"#, "'uri' is empty"),
         (r#"{"version":1,"uri":"a\nb"}"#, "'uri' has a control character"),
         (&long, "'uri' is too long"),
+        (r#"{"version":1,"uri":"a","owner":7}"#, "'owner' is not a text"),
+        (r#"{"version":1,"uri":"a","owner":" "}"#, "'owner' is empty"),
         (r#"{"version":1,"asset":"0011"}"#, "'asset' is not 32"),
         (&asset(r#""uris":"a""#), "'uris' is not a list"),
         (&asset(r#""uris":[""]"#), "'uris' is empty"),
@@ -134,10 +146,17 @@ proptest! {
     }
 
     #[test]
-    fn submissions_survive_the_way(uri in places()) {
-        let submission = Submission { uri: uri.clone(), lane: Lane::Backfill, alone: false, attempts: 0 };
+    fn submissions_survive_the_way(uri in places(), name in proptest::option::of("[^\\p{Cc}\\s]{1,200}")) {
+        let owner = name.and_then(|name| owner(&name));
+        let submission = Submission {
+            uri: uri.clone(),
+            owner: owner.clone(),
+            lane: Lane::Backfill,
+            alone: false,
+            attempts: 0,
+        };
         prop_assert_eq!(
-            decode(&encode_submission(&uri), Lane::Backfill).expect("is understood"),
+            decode(&encode_submission(&uri, owner.as_ref()), Lane::Backfill).expect("is understood"),
             Job::Submit(submission)
         );
     }

@@ -45,7 +45,7 @@ async fn malformed_messages_are_dead_letters_with_a_reason() {
     for (body, _) in bodies {
         other.publish("backfill", body).await;
     }
-    other.publish("backfill", &encode_submission("file:///good.jpg")).await;
+    other.publish("backfill", &encode_submission("file:///good.jpg", None)).await;
     // The good one is not held up, and the others do not come.
     let delivery = receive(&queue).await;
     assert_eq!(delivery.job.to_string(), "file:///good.jpg");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use docent_models::ModelRef;
-use docent_pipelines::{AnalyzerId, Pipeline};
+use docent_pipelines::{AnalyzerId, Owner, Pipeline};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ use crate::store::Wanted;
 pub struct IngestRequest {
     /// Files and folders.
     pub paths: Vec<PathBuf>,
+    /// Whose they are; `None` says nothing of it.
+    pub owner: Option<Owner>,
     /// Only these analyzers; the rest stays missing in the ledger.
     pub only: Option<Vec<AnalyzerId>>,
     /// Where workers do the work: do not end before they have done it.
@@ -94,7 +96,7 @@ impl App {
         for path in &request.paths {
             std::fs::symlink_metadata(path).with_context(|| format!("ingest {}", path.display()))?;
         }
-        self.run(request.only, Some(request.paths), request.wait, progress, shutdown).await
+        self.run(request.only, Some((request.paths, request.owner)), request.wait, progress, shutdown).await
     }
 
     /// Analyzes what is pending, until done or asked to stop, or waits until the workers have done it.
@@ -116,7 +118,7 @@ impl App {
     async fn run(
         &self,
         only: Option<Vec<AnalyzerId>>,
-        scan: Option<Vec<PathBuf>>,
+        scan: Option<(Vec<PathBuf>, Option<Owner>)>,
         wait: bool,
         progress: Arc<Progress>,
         shutdown: &Shutdown,
@@ -128,15 +130,17 @@ impl App {
         let wake = Arc::new(Notify::new());
         // Says that the scan is over.
         let complete = CancellationToken::new();
+        let (paths, owner) = scan.unzip();
         let scanner = Scanner {
             ledger: self.ledger(),
             wanted: wanted.clone(),
+            owner: owner.flatten(),
             follow_symlinks: self.config.assets.follow_symlinks,
             progress: Arc::clone(&progress),
             wake: Arc::clone(&wake),
         };
         let scanning = async {
-            let scan = match scan {
+            let scan = match paths {
                 Some(paths) => scanner.scan(paths, &stop).await,
                 None => Ok(Scan::default()),
             };

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use docent_pipelines::{AnalyzerId, Kind, Status};
+use docent_pipelines::{AnalyzerId, Kind, Owner, Status};
 
-use super::lookup::{analyzers, pages, place, uri_prefix};
+use super::lookup::{analyzers, owner, pages, place, uri_prefix};
 use super::output::{Format, FormatArg, Out, say};
 use super::table::{Column, Table};
 use super::watch::{summary_event, watch};
@@ -16,7 +16,7 @@ use crate::app::{Access, App, IngestRequest, IngestSummary};
 use crate::config::Config;
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
-use crate::store::{Store, SuggestionFilter};
+use crate::store::{PlaceFilter, Store, SuggestionFilter};
 
 const HELP: &str = "\
 Examples:
@@ -51,6 +51,9 @@ pub struct IngestArgs {
     /// Only these analyzers; the others stay missing
     #[arg(long, value_delimiter = ',', value_parser = analyzers(), value_name = "ANALYZER,...")]
     only: Option<Vec<AnalyzerId>>,
+    /// Whose the pictures are, to be found by; those known already are read once more if they were another's
+    #[arg(long, value_parser = owner, value_name = "NAME")]
+    owner: Option<Owner>,
     /// Where workers do the work: wait until they have done it
     #[arg(long)]
     wait: bool,
@@ -67,6 +70,7 @@ pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Res
     let prefixes: Vec<String> = args.paths.iter().map(|path| uri_prefix(path)).collect();
     let request = IngestRequest {
         paths: args.paths.iter().map(|path| place(path)).collect(),
+        owner: args.owner,
         only: args.only,
         wait: args.wait,
     };
@@ -154,7 +158,8 @@ impl Found {
     async fn gather(store: &dyn Store, prefixes: &[String]) -> anyhow::Result<Self> {
         let mut found = Self::default();
         for prefix in prefixes {
-            let filter = SuggestionFilter { uri_prefix: Some(prefix.clone()), ..SuggestionFilter::default() };
+            let place = PlaceFilter { uri_prefix: Some(prefix.clone()), owner: None };
+            let filter = SuggestionFilter { place, ..SuggestionFilter::default() };
             let seen = pages(
                 Some(OVERVIEW),
                 async |page| store.suggestions(&filter, page).await,

@@ -4,11 +4,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use docent_pipelines::{AnalyzerId, AssetId, Kind, Status};
+use docent_pipelines::{AnalyzerId, AssetId, Kind, Owner, Status};
 
 use super::problem::Hinted;
 use crate::assets::file_uri;
-use crate::store::{AssetFilter, Page, Paged, Store, StoreError};
+use crate::store::{AssetFilter, Page, Paged, PlaceFilter, Store, StoreError};
 
 /// The analyzers as choices of `--only`.
 pub fn analyzers() -> impl TypedValueParser<Value = AnalyzerId> {
@@ -34,6 +34,11 @@ pub fn confidence(text: &str) -> Result<f64, String> {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         _ => Err("not a number from 0 to 1".to_owned()),
     }
+}
+
+/// The name of an owner.
+pub fn owner(text: &str) -> Result<Owner, String> {
+    Owner::try_from(text.to_owned()).map_err(|problem| format!("it {problem}"))
 }
 
 /// The one path by which a place is known to the ledger: absolute and without `..`, which would give the same file
@@ -69,6 +74,9 @@ pub struct AssetFilterArgs {
     /// Only pictures at or below this path
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     path: Option<PathBuf>,
+    /// Only pictures of this owner, as given to `docent ingest --owner`
+    #[arg(long, value_parser = owner, value_name = "NAME")]
+    owner: Option<Owner>,
 }
 
 impl From<AssetFilterArgs> for AssetFilter {
@@ -76,7 +84,7 @@ impl From<AssetFilterArgs> for AssetFilter {
         Self {
             tag: args.tag,
             kind: args.kind,
-            uri_prefix: args.path.as_deref().map(uri_prefix),
+            place: PlaceFilter { uri_prefix: args.path.as_deref().map(uri_prefix), owner: args.owner },
             ..Self::default()
         }
     }

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use docent_pipelines::{Kind, Status};
+use docent_pipelines::{Kind, Owner, Status};
 
-use super::lookup::{asset, confidence, kinds, pages, statuses, uri_prefix};
+use super::lookup::{asset, confidence, kinds, owner, pages, statuses, uri_prefix};
 use super::output::{Format, FormatArg, Out, say};
 use super::table::{Column, Table, excerpt};
 use super::{Outcome, words};
 use crate::app::{Access, App};
 use crate::assets::display_path;
 use crate::config::Config;
-use crate::store::{SuggestionFilter, SuggestionRow};
+use crate::store::{PlaceFilter, SuggestionFilter, SuggestionRow};
 
 const HELP: &str = "\
 Examples:
@@ -45,6 +45,9 @@ pub struct SuggestionsArgs {
     /// Only of pictures at or below this path
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     path: Option<PathBuf>,
+    /// Only of pictures of this owner, as given to `docent ingest --owner`
+    #[arg(long, value_parser = owner, value_name = "NAME")]
+    owner: Option<Owner>,
     /// At most this many
     #[arg(short = 'n', long, value_name = "NUMBER")]
     limit: Option<u64>,
@@ -65,7 +68,7 @@ pub async fn run(config: Config, args: SuggestionsArgs, out: &mut Out) -> anyhow
         asset,
         min_confidence: args.min_confidence,
         value: args.value,
-        uri_prefix: args.path.as_deref().map(uri_prefix),
+        place: PlaceFilter { uri_prefix: args.path.as_deref().map(uri_prefix), owner: args.owner },
     };
     let mut table = Table::new([
         Column::left("ID"),

@@ -248,7 +248,7 @@ impl Walk {
 
     /// Enters in the ledger what lies at a place it may not know.
     async fn register(&self, submission: &Submission) -> Result<(AnalyzeAsset, Vec<u8>), WalkError> {
-        let Submission { uri, lane, alone, attempts } = submission;
+        let Submission { uri, owner, lane, alone, attempts } = submission;
         let attempts = attempts + 1;
         let bytes =
             fetch_within(&*self.source, uri, self.options.timeout).await.map_err(|error| match error {
@@ -260,7 +260,7 @@ impl Walk {
         let hash = ContentHash::of(&bytes);
         // Not the time of the file's change, which is unknown here: a scan reads the file once more.
         let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
-        let file = FoundFile { uri: uri.clone(), stamp, hash, lane: *lane };
+        let file = FoundFile { uri: uri.clone(), stamp, hash, lane: *lane, owner: owner.clone() };
         let wanted = self.wanted();
         self.ledger.register(&[file], &wanted).await?;
         let job = AnalyzeAsset {

@@ -29,6 +29,8 @@ pub struct Asset {
     format: Option<String>,
     /// Every place it was found at.
     uris: Vec<String>,
+    /// Everybody whose it is at one of them.
+    owners: Vec<String>,
     /// Pending suggestions.
     pending: u64,
     /// Accepted tags.
@@ -61,6 +63,8 @@ pub struct ListAssets {
     min_confidence: Option<f64>,
     /// With a path under this absolute path.
     path: Option<String>,
+    /// With a path of this owner, the same path where both are given.
+    owner: Option<String>,
     /// At most this many, 1 to 1000; 100 where not given.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -90,6 +94,7 @@ impl From<AssetRow> for Asset {
             height: row.height,
             format: row.format,
             uris: row.uris,
+            owners: row.owners,
             pending: row.pending,
             accepted_tags: row.accepted_tags,
         }
@@ -108,7 +113,7 @@ pub async fn list(
     let filter = AssetFilter {
         tag: query.tag,
         kind: query.kind.map(Into::into),
-        uri_prefix: wire::uri_prefix(query.path)?,
+        place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
     };

@@ -93,6 +93,8 @@ pub struct ByWords {
     min_confidence: Option<f64>,
     /// Only assets with a path under this absolute path.
     path: Option<String>,
+    /// Only assets with a path of this owner, the same path where both are given.
+    owner: Option<String>,
 }
 
 /// What to look for by likeness.
@@ -114,6 +116,8 @@ pub struct ByAsset {
     min_confidence: Option<f64>,
     /// Only assets with a path under this absolute path.
     path: Option<String>,
+    /// Only assets with a path of this owner, the same path where both are given.
+    owner: Option<String>,
 }
 
 fn hits(found: Vec<Hit>) -> Json<SearchHits> {
@@ -149,7 +153,7 @@ pub async fn words(
     let filter = AssetFilter {
         tag: query.tag,
         kind: query.kind.map(Into::into),
-        uri_prefix: wire::uri_prefix(query.path)?,
+        place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
     };
@@ -175,7 +179,7 @@ pub async fn similar(
     let filter = AssetFilter {
         tag: query.tag,
         kind: query.kind.map(Into::into),
-        uri_prefix: wire::uri_prefix(query.path)?,
+        place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
     };

@@ -91,6 +91,8 @@ pub struct ListSuggestions {
     value: Option<String>,
     /// Only assets with a path under this absolute path.
     path: Option<String>,
+    /// Only assets with a path of this owner, the same path where both are given.
+    owner: Option<String>,
     /// At most this many, 1 to 1000; 100 where not given.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -113,6 +115,8 @@ pub struct AcceptAll {
     value: Option<String>,
     /// Only assets with a path under this absolute path.
     path: Option<String>,
+    /// Only assets with a path of this owner, the same path where both are given.
+    owner: Option<String>,
 }
 
 /// How many were accepted.
@@ -175,7 +179,7 @@ impl ListSuggestions {
             asset: self.asset.map(wire::id).transpose()?,
             min_confidence: self.min_confidence.map(wire::confidence).transpose()?,
             value: self.value,
-            uri_prefix: wire::uri_prefix(self.path)?,
+            place: wire::place(self.path, self.owner)?,
         };
         Ok((filter, self.limit, self.after))
     }
@@ -318,7 +322,7 @@ pub async fn accept_all(
         asset: request.asset.map(wire::id).transpose()?,
         min_confidence: Some(wire::confidence(request.min_confidence)?),
         value: request.value,
-        uri_prefix: wire::uri_prefix(request.path)?,
+        place: wire::place(request.path, request.owner)?,
     };
     Ok(Json(Accepted { accepted: state.store.accept_all(&filter, &by).await? }))
 }

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use docent_pipelines::suggestion;
+use docent_pipelines::{Owner, suggestion};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ApiError;
 use crate::assets::file_uri;
-use crate::store::Page;
+use crate::store::{Page, PlaceFilter};
 
 /// Rows of a page where the request does not say.
 const DEFAULT_LIMIT: u32 = 100;
@@ -115,13 +115,20 @@ pub fn page(limit: Option<u32>, after: Option<String>) -> Result<Page, ApiError>
 }
 
 /// A path, absolute or as a `file://` address, as the prefix the store filters by.
-pub fn uri_prefix(path: Option<String>) -> Result<Option<String>, ApiError> {
+fn uri_prefix(path: Option<String>) -> Result<Option<String>, ApiError> {
     match path {
         None => Ok(None),
         Some(uri) if uri.starts_with("file:///") => Ok(Some(uri)),
         Some(path) if path.starts_with('/') => Ok(Some(file_uri(Path::new(&path)))),
         Some(path) => Err(ApiError::Invalid(format!("'{path}' is not an absolute path"))),
     }
+}
+
+/// The places that a request asks for.
+pub fn place(path: Option<String>, owner: Option<String>) -> Result<PlaceFilter, ApiError> {
+    let wrong = |problem| ApiError::Invalid(format!("owner {problem}"));
+    let owner = owner.map(Owner::try_from).transpose().map_err(wrong)?;
+    Ok(PlaceFilter { uri_prefix: uri_prefix(path)?, owner })
 }
 
 /// A confidence given by a client.

@@ -2,8 +2,8 @@
 //!
 //! Version 1 has two forms. Both say `"version": 1`.
 //!
-//! - A place to look at, which the ledger need not know: `{"version": 1, "uri": "file:///photos/a.jpg"}`. This is what
-//!   other programs publish.
+//! - A place to look at, which the ledger need not know: `{"version": 1, "uri": "file:///photos/a.jpg", "owner":
+//!   "press office"}`. This is what other programs publish; `owner` may be left out.
 //! - A job that the ledger leased: `{"version": 1, "asset": "<32 hex digits>", "uris": [..], "analyzers": [..],
 //!   "alone": false}`. This is what the feeder publishes; `uris`, `analyzers` and `alone` may be left out.
 //!
@@ -11,7 +11,7 @@
 //! add its own and a newer one of version 1 is understood. Whatever changes the meaning of these fields gets another
 //! version, and an unknown version is refused: its meaning cannot be guessed.
 
-use docent_pipelines::{AnalyzerId, AssetId};
+use docent_pipelines::{AnalyzerId, AssetId, Owner};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -80,6 +80,8 @@ struct Wire<'a> {
 struct WireSubmission<'a> {
     version: u64,
     uri: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a Owner>,
 }
 
 /// The message for `job`. Its lane is not in it. A place that a receiver would refuse is left out, and so are those
@@ -105,8 +107,9 @@ pub fn encode(job: &AnalyzeAsset) -> Vec<u8> {
 }
 
 /// The message that submits a place.
-pub fn encode_submission(uri: &str) -> Vec<u8> {
-    serde_json::to_vec(&WireSubmission { version: VERSION, uri }).expect("strings and numbers are JSON")
+pub fn encode_submission(uri: &str, owner: Option<&Owner>) -> Vec<u8> {
+    serde_json::to_vec(&WireSubmission { version: VERSION, uri, owner })
+        .expect("strings and numbers are JSON")
 }
 
 /// The job of a message that came from `lane`.
@@ -125,7 +128,8 @@ pub fn decode(body: &[u8], lane: Lane) -> Result<Job, Malformed> {
         (Some(_), Some(_)) => Err(Malformed::TwoJobs),
         (Some(uri), None) => {
             let uri = uri_of(uri, "uri")?;
-            Ok(Job::Submit(Submission { uri, lane, alone: false, attempts: 0 }))
+            let owner = fields.get("owner").map(owner_of).transpose()?;
+            Ok(Job::Submit(Submission { uri, owner, lane, alone: false, attempts: 0 }))
         }
         (None, Some(asset)) => {
             let wrong = Malformed::Field { field: "asset", problem: "is not 32 lower-case hex digits" };
@@ -166,6 +170,12 @@ fn uri_of(value: &Value, field: &'static str) -> Result<String, Malformed> {
         Some(problem) => Err(Malformed::Field { field, problem }),
         None => Ok(uri.clone()),
     }
+}
+
+fn owner_of(value: &Value) -> Result<Owner, Malformed> {
+    let wrong = |problem| Malformed::Field { field: "owner", problem };
+    let Value::String(owner) = value else { return Err(wrong("is not a text")) };
+    Owner::try_from(owner.clone()).map_err(wrong)
 }
 
 fn problem_of_uri(uri: &str) -> Option<&'static str> {

@@ -13,7 +13,7 @@ mod rabbitmq;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{AnalyzerId, AssetId};
+use docent_pipelines::{AnalyzerId, AssetId, Owner};
 pub use memory::MemoryQueue;
 pub use rabbitmq::{EventPublisher, RabbitOptions, RabbitQueue};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub struct AnalyzeAsset {
 pub struct Submission {
     /// Where its bytes can be fetched.
     pub uri: String,
+    /// Whose it is there.
+    pub owner: Option<Owner>,
     /// The line it waits in.
     pub lane: Lane,
     /// It was in work when a process died: analyze it with nothing beside it.

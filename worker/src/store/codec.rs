@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use docent_pipelines::{AnalyzerId, Kind};
+use docent_pipelines::{AnalyzerId, Kind, Owner};
 use time::OffsetDateTime;
 
 use super::{StoreError, Wanted};
@@ -15,10 +15,10 @@ const LEAST_DIGITS: usize = 6;
 /// Rows from `after` on among which those of a folder are looked for first: a folder that holds most of the archive, or
 /// what came last, fills its page from these.
 pub(super) const FOLDER_NEWEST: i64 = 2000;
-/// Assets of a folder whose rows are read together: at first, and four times as many each time, so that a folder in
-/// which nothing is left to decide is known to be so after a few questions.
-pub(super) const FOLDER_FEW: i64 = 64;
-pub(super) const FOLDER_MANY: i64 = 16_384;
+/// Assets of a folder that are looked at together: few at first, which answers most questions, and then so many that a
+/// folder in which nothing is left to decide is known to be so after two.
+pub(super) const FOLDER_PORTIONS: [i64; 2] = [64, 16_384];
+pub(super) const FOLDER_MANY: i64 = 262_144;
 /// A run keeps its lease at least this long, however long it waited before.
 pub(super) const LONGEST_RUN: Duration = Duration::from_secs(600);
 /// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
@@ -112,6 +112,11 @@ pub(super) fn lane_of(number: i64) -> Lane {
 
 pub(super) fn analyzer(name: &str) -> Result<AnalyzerId, StoreError> {
     name.parse().map_err(corrupt("analyzer"))
+}
+
+/// Whose a place is.
+pub(super) fn owner(name: Option<String>) -> Result<Option<Owner>, StoreError> {
+    name.map(Owner::try_from).transpose().map_err(|problem| corrupt("owner")(problem.to_owned()))
 }
 
 /// A text as every backend can hold it: without NUL, which PostgreSQL has no place for and JSON's functions end at.

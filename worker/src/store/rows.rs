@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Region, Status, SuggestionId};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Owner, Region, Status, SuggestionId};
 use serde::Serialize;
 
 use super::Wanted;
@@ -27,6 +27,8 @@ pub struct KnownFile {
     pub stamp: FileStamp,
     /// What was there.
     pub asset: AssetId,
+    /// Whose it is there, if somebody said so.
+    pub owner: Option<Owner>,
 }
 
 /// A place with something in it.
@@ -40,6 +42,8 @@ pub struct FoundFile {
     pub hash: ContentHash,
     /// The line its work waits in.
     pub lane: Lane,
+    /// Whose it is there; `None` leaves what is known of the place.
+    pub owner: Option<Owner>,
 }
 
 /// What a registration changed.
@@ -169,6 +173,22 @@ pub struct Outstanding {
     pub next_ready_in: Option<Duration>,
 }
 
+/// Which places. What is asked must be true of one place.
+#[derive(Debug, Clone, Default)]
+pub struct PlaceFilter {
+    /// This `file://` address, or under it.
+    pub uri_prefix: Option<String>,
+    /// Of this owner.
+    pub owner: Option<Owner>,
+}
+
+impl PlaceFilter {
+    /// Whether every place passes, and assets without one.
+    pub fn is_empty(&self) -> bool {
+        self.uri_prefix.is_none() && self.owner.is_none()
+    }
+}
+
 /// Which suggestions.
 #[derive(Debug, Clone, Default)]
 pub struct SuggestionFilter {
@@ -182,8 +202,8 @@ pub struct SuggestionFilter {
     pub min_confidence: Option<f64>,
     /// Only this value.
     pub value: Option<String>,
-    /// Only assets with a path that is this `file://` address or under it.
-    pub uri_prefix: Option<String>,
+    /// Only assets with such a place.
+    pub place: PlaceFilter,
 }
 
 /// Which assets.
@@ -194,8 +214,8 @@ pub struct AssetFilter {
     /// With a suggestion of this kind. What is asked by kind, status and confidence must be true of one suggestion,
     /// which is pending or accepted where no status is asked for.
     pub kind: Option<Kind>,
-    /// With a path that is this `file://` address or under it.
-    pub uri_prefix: Option<String>,
+    /// With such a place.
+    pub place: PlaceFilter,
     /// With a suggestion in this status.
     pub status: Option<Status>,
     /// With a suggestion of at least this confidence.
@@ -207,7 +227,7 @@ impl AssetFilter {
     pub fn is_empty(&self) -> bool {
         self.tag.is_none()
             && self.kind.is_none()
-            && self.uri_prefix.is_none()
+            && self.place.is_empty()
             && self.status.is_none()
             && self.min_confidence.is_none()
     }
@@ -314,6 +334,8 @@ pub struct AssetRow {
     pub format: Option<String>,
     /// Every place it was found at.
     pub uris: Vec<String>,
+    /// Everybody whose it is at one of them.
+    pub owners: Vec<String>,
     /// Pending suggestions.
     pub pending: u64,
     /// Accepted tags.

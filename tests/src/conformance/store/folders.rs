@@ -1,7 +1,7 @@
 //! Cases for what is listed of a folder.
 
 use docent::queue::Lane;
-use docent::store::{FileStamp, Finished, FoundFile, Page, Store, SuggestionFilter};
+use docent::store::{FileStamp, Finished, FoundFile, Page, PlaceFilter, Store, SuggestionFilter};
 use docent_pipelines::{AssetId, Kind, Status};
 
 use super::{LONG, analysis, claim, content, lease, listed, run, wanted};
@@ -17,6 +17,7 @@ fn place(folder: &str, number: u32) -> FoundFile {
         stamp: FileStamp { bytes: 100, modified_ns: 7 },
         hash: content(number),
         lane: Lane::Backfill,
+        owner: None,
     }
 }
 
@@ -62,8 +63,8 @@ pub async fn folders_are_listed_in_the_same_order(store: &dyn Store) {
     };
     for folder in ["a", "a b", "a/inner", "b", "b/copies", "nowhere"] {
         let assets = inside(folder);
-        let uri_prefix = Some(format!("file:///archive/{folder}"));
-        let filter = SuggestionFilter { uri_prefix, ..SuggestionFilter::default() };
+        let place = PlaceFilter { uri_prefix: Some(format!("file:///archive/{folder}")), owner: None };
+        let filter = SuggestionFilter { place, ..SuggestionFilter::default() };
         let expected: Vec<_> =
             everything.iter().filter(|(_, asset)| assets.contains(asset)).cloned().collect();
         for limit in [7, 1000] {

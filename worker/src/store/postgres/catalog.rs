@@ -7,7 +7,7 @@ use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::listing::has_prefix;
+use super::listing::is_at;
 use super::{PostgresStore, get, parsed, region, text, unavailable};
 use crate::store::codec::{
     MOST_ROWS, analyzer, cursor, json_array, kind_order, number, rfc3339, vector_values,
@@ -18,6 +18,7 @@ use crate::store::{
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
     array(select uri from asset_path p where p.asset_id = a.id order by uri) as uris,
+    array(select distinct owner from asset_path p where p.asset_id = a.id and owner is not null order by owner) as owners,
     (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
     array(select distinct value from suggestion s where s.asset_id = a.id and s.status = 'accepted'
           and s.kind = 'tag' order by value) as accepted_tags
@@ -263,9 +264,9 @@ fn restrict(query: &mut QueryBuilder<Postgres>, filter: &AssetFilter) {
         }
         query.push(")");
     }
-    if let Some(prefix) = &filter.uri_prefix {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = a.id and ");
-        has_prefix(query, prefix);
+    if !filter.place.is_empty() {
+        query.push(" and exists (select 1 from asset_path p where p.asset_id = a.id");
+        is_at(query, &filter.place);
         query.push(")");
     }
 }
@@ -281,6 +282,7 @@ fn asset(row: &PgRow) -> Result<AssetRow, StoreError> {
         height: side("height")?,
         format: get(row, "format")?,
         uris: get(row, "uris")?,
+        owners: get(row, "owners")?,
         pending: get::<i64>(row, "pending")?.unsigned_abs(),
         accepted_tags: get(row, "accepted_tags")?,
     })

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{AssetId, VectorSpace};
+use docent_pipelines::{AssetId, Owner, VectorSpace};
 
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::{add_missing, refresh_ready};
 use super::{PostgresStore, get, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, lane_of, millis};
+use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, lane_of, millis, owner};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
@@ -22,7 +22,7 @@ use crate::store::{
 impl Ledger for PostgresStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select uri, bytes, modified_ns, asset_id from asset_path where uri = any($1::text[])",
+            "select uri, bytes, modified_ns, asset_id, owner from asset_path where uri = any($1::text[])",
         )
         .bind(uris)
         .fetch_all(&self.pool)
@@ -32,7 +32,10 @@ impl Ledger for PostgresStore {
             .map(|row| {
                 let bytes = get::<i64>(row, "bytes")?.unsigned_abs();
                 let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
-                Ok((get(row, "uri")?, KnownFile { stamp, asset: parsed(row, "asset_id")? }))
+                Ok((
+                    get(row, "uri")?,
+                    KnownFile { stamp, asset: parsed(row, "asset_id")?, owner: owner(get(row, "owner")?)? },
+                ))
             })
             .collect()
     }
@@ -55,6 +58,8 @@ impl Ledger for PostgresStore {
         let places: Vec<String> = by_place.values().map(|file| file.hash.asset_id().to_string()).collect();
         let sizes: Vec<i64> = by_place.values().map(|file| file.stamp.bytes.cast_signed()).collect();
         let times: Vec<i64> = by_place.values().map(|file| file.stamp.modified_ns).collect();
+        let owners: Vec<Option<&str>> =
+            by_place.values().map(|file| file.owner.as_ref().map(Owner::as_str)).collect();
 
         let (mut tx, now) = self.begin(OPERATION).await?;
         // What is uploaded again while it waits in the backfill is wanted now.
@@ -84,17 +89,20 @@ impl Ledger for PostgresStore {
         .await
         .map_err(failed)?;
         sqlx::query(
-            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at)
-             select f.uri, a.id, f.bytes, f.modified_ns, $5, a.created_at
-             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) f (uri, id, bytes, modified_ns)
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at, owner)
+             select f.uri, a.id, f.bytes, f.modified_ns, $6, a.created_at, f.owner
+             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
+                 f (uri, id, bytes, modified_ns, owner)
              join asset a on a.id = f.id
              on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
-                 bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at",
+                 bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
+                 owner = coalesce(excluded.owner, asset_path.owner)",
         )
         .bind(&uris)
         .bind(&places)
         .bind(&sizes)
         .bind(&times)
+        .bind(&owners)
         .bind(now)
         .execute(&mut *tx)
         .await

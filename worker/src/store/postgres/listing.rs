@@ -1,11 +1,11 @@
-//! The review listing: newest asset first, and within a folder without looking through everything that is newer.
+//! The review listing: newest asset first, and of some places without looking through everything that is newer.
 
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{Error, Postgres, QueryBuilder, Row};
 
 use super::text;
-use crate::store::SuggestionFilter;
-use crate::store::codec::{FOLDER_FEW, FOLDER_MANY, FOLDER_NEWEST, ListingPlace, kind_order};
+use crate::store::codec::{FOLDER_MANY, FOLDER_NEWEST, FOLDER_PORTIONS, ListingPlace, kind_order};
+use crate::store::{PlaceFilter, SuggestionFilter};
 
 /// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
 pub(super) const FIELDS: &str =
@@ -32,13 +32,13 @@ pub(super) async fn read(
     limit: i64,
 ) -> Result<Vec<PgRow>, Error> {
     // An asset or a value leads to few rows by itself.
-    if filter.uri_prefix.is_some() && filter.asset.is_none() && filter.value.is_none() {
-        return in_folder(pool, filter, after, limit).await;
+    if !filter.place.is_empty() && filter.asset.is_none() && filter.value.is_none() {
+        return by_place(pool, filter, after, limit).await;
     }
     let mut query = QueryBuilder::new(FIELDS);
     query.push("suggestion s where true");
     restrict(&mut query, filter);
-    below(&mut query, filter);
+    in_place(&mut query, filter);
     if let Some(after) = after {
         behind(&mut query, after);
     }
@@ -46,7 +46,7 @@ pub(super) async fn read(
     query.build().fetch_all(pool).await
 }
 
-async fn in_folder(
+async fn by_place(
     pool: &PgPool,
     filter: &SuggestionFilter,
     after: Option<&ListingPlace>,
@@ -63,7 +63,7 @@ async fn in_folder(
     };
     let mut query = candidates(ORDER);
     query.push_bind(FOLDER_NEWEST).push(") ").push(FIELDS).push("s where true");
-    below(&mut query, filter);
+    in_place(&mut query, filter);
     query.push(ORDER).push_bind(limit);
     let newest = query.build().fetch_all(pool).await?;
     if newest.len() as i64 == limit {
@@ -71,34 +71,53 @@ async fn in_folder(
     }
 
     let mut rows = Vec::new();
-    // The place of the last asset whose rows were read; the first may have rows left.
+    // The place of the last asset that was looked at; the first may have rows left.
     let mut place = after.map(|after| (after.asset_at, text(&after.asset)));
-    let (mut portion, mut comparison) = (FOLDER_FEW, ">=");
-    loop {
-        let mut query = QueryBuilder::new("select p.asset_at, p.asset_id from asset_path p where true");
-        below_itself(&mut query, filter);
+    let mut comparison = ">=";
+    for portion in FOLDER_PORTIONS.into_iter().chain(std::iter::repeat(FOLDER_MANY)) {
+        let missing = limit - rows.len() as i64;
+        // The assets that have rows, each one at least, and the portion's last.
+        let mut query = QueryBuilder::new(
+            "with portion as materialized (select p.asset_at, p.asset_id from asset_path p where true",
+        );
+        is_at(&mut query, &filter.place);
         if let Some((at, asset)) = &place {
             query.push(" and (-p.asset_at, p.asset_id) ").push(comparison).push(" (");
             query.push_bind(at.saturating_neg()).push(", ").push_bind(asset.clone()).push(")");
         }
         query.push(" order by -p.asset_at, p.asset_id limit ").push_bind(portion);
-        let assets = query.build().fetch_all(pool).await?;
-        let ids: Vec<String> = assets.iter().map(|row| row.try_get("asset_id")).collect::<Result<_, _>>()?;
-        let mut query = candidates(" and s.asset_id = any(");
-        query.push_bind(ids).push(")) ").push(FIELDS).push("s").push(ORDER);
-        query.push_bind(limit - rows.len() as i64);
-        rows.extend(query.build().fetch_all(pool).await?);
-        let Some(last) = assets.last() else { return Ok(rows) };
-        if rows.len() as i64 >= limit || (assets.len() as i64) < portion {
+        query.push(
+            "), telling as (select asset_at, asset_id, 0::bigint as size from portion p where exists (",
+        );
+        query.push("select 1 from suggestion s where s.asset_id = p.asset_id");
+        restrict(&mut query, filter);
+        query.push(") order by -asset_at, asset_id limit ").push_bind(missing);
+        query.push(
+            "), ending as (select asset_at, asset_id, (select count(*) from portion) as size from portion",
+        );
+        query.push(" order by -asset_at desc, asset_id desc limit 1) select * from (select * from telling");
+        query.push(" union all select * from ending) found order by size, -asset_at, asset_id");
+        let mut found = query.build().fetch_all(pool).await?;
+        let Some(end) = found.pop() else { return Ok(rows) };
+        let ids: Vec<String> = found.iter().map(|row| row.try_get("asset_id")).collect::<Result<_, _>>()?;
+        let full = found.len() as i64 == missing;
+        if !ids.is_empty() {
+            let mut query = candidates(" and s.asset_id = any(");
+            query.push_bind(ids).push(")) ").push(FIELDS).push("s").push(ORDER);
+            query.push_bind(missing);
+            rows.extend(query.build().fetch_all(pool).await?);
+        }
+        if rows.len() as i64 >= limit || (!full && end.try_get::<i64, _>("size")? < portion) {
             return Ok(rows);
         }
+        let last = found.last().filter(|_| full).unwrap_or(&end);
         place = Some((last.try_get("asset_at")?, last.try_get("asset_id")?));
         comparison = ">";
-        portion = (portion * 4).min(FOLDER_MANY);
     }
+    Ok(rows)
 }
 
-/// Adds the conditions of `filter` on `suggestion s`, but for the folder.
+/// Adds the conditions of `filter` on `suggestion s`, but for the place.
 pub(super) fn restrict(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
     if let Some(status) = filter.status {
         query.push(" and s.status = ").push_bind(status.as_str());
@@ -120,18 +139,21 @@ pub(super) fn restrict(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFi
     }
 }
 
-/// Adds the folder of `filter` as a condition on `s`.
-pub(super) fn below(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
-    if filter.uri_prefix.is_some() {
+/// Adds the place of `filter` as a condition on `s`.
+pub(super) fn in_place(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
+    if !filter.place.is_empty() {
         query.push(" and exists (select 1 from asset_path p where p.asset_id = s.asset_id");
-        below_itself(query, filter);
+        is_at(query, &filter.place);
         query.push(")");
     }
 }
 
-/// Adds the folder of `filter` as a condition on `asset_path p`.
-fn below_itself(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
-    if let Some(prefix) = &filter.uri_prefix {
+/// Adds `place` as a condition on `asset_path p`.
+pub(super) fn is_at(query: &mut QueryBuilder<Postgres>, place: &PlaceFilter) {
+    if let Some(owner) = &place.owner {
+        query.push(" and p.owner = ").push_bind(owner.to_string());
+    }
+    if let Some(prefix) = &place.uri_prefix {
         query.push(" and ");
         has_prefix(query, prefix);
     }
@@ -139,7 +161,7 @@ fn below_itself(query: &mut QueryBuilder<Postgres>, filter: &SuggestionFilter) {
 
 /// `p.uri` is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
 /// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
-pub(super) fn has_prefix(query: &mut QueryBuilder<Postgres>, prefix: &str) {
+fn has_prefix(query: &mut QueryBuilder<Postgres>, prefix: &str) {
     let place = text(prefix.trim_end_matches('/'));
     query.push("p.uri >= ").push_bind(place.clone());
     query.push(" and p.uri < ").push_bind(format!("{place}0"));

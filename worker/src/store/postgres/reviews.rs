@@ -44,9 +44,9 @@ impl Reviews for PostgresStore {
     }
 
     async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError> {
-        let SuggestionFilter { status, kind, asset, min_confidence, value, uri_prefix } = filter;
+        let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
         // What is kept need not be counted.
-        let kept = asset.is_none() && min_confidence.is_none() && value.is_none() && uri_prefix.is_none();
+        let kept = asset.is_none() && min_confidence.is_none() && value.is_none() && place.is_empty();
         let count: i64 = if kept {
             sqlx::query_scalar(
                 "select coalesce(sum(delta), 0)::bigint from tally where what = 'suggestion'
@@ -59,7 +59,7 @@ impl Reviews for PostgresStore {
         } else {
             let mut query = QueryBuilder::<Postgres>::new("select count(*) from suggestion s where true");
             listing::restrict(&mut query, filter);
-            listing::below(&mut query, filter);
+            listing::in_place(&mut query, filter);
             query.build_query_scalar().fetch_one(&self.pool).await
         }
         .map_err(unavailable("count suggestions"))?;
@@ -165,7 +165,7 @@ impl Reviews for PostgresStore {
             let (mut tx, now) = self.begin(OPERATION).await?;
             let mut query = QueryBuilder::<Postgres>::new("select s.id from suggestion s where true");
             listing::restrict(&mut query, &filter);
-            listing::below(&mut query, &filter);
+            listing::in_place(&mut query, &filter);
             query
                 .push(" order by s.id limit ")
                 .push_bind(PORTION as i64)

@@ -7,7 +7,7 @@ use docent_pipelines::{AnalyzerId, AssetId, VectorRecord, VectorSpace};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::listing::has_prefix;
+use super::listing::is_at;
 use super::{SqliteStore, get, parsed, region, unavailable};
 use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values};
 use crate::store::{
@@ -16,6 +16,8 @@ use crate::store::{
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
     (select json_group_array(uri) from (select uri from asset_path p where p.asset_id = a.id order by uri)) as uris,
+    (select json_group_array(owner) from (select distinct owner from asset_path p where p.asset_id = a.id
+         and owner is not null order by owner)) as owners,
     (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
     (select json_group_array(value) from (select distinct value from suggestion s where s.asset_id = a.id
          and s.status = 'accepted' and s.kind = 'tag' order by value)) as accepted_tags
@@ -249,9 +251,9 @@ fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &AssetFilter) {
         }
         query.push(")");
     }
-    if let Some(prefix) = &filter.uri_prefix {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = a.id and ");
-        has_prefix(query, prefix);
+    if !filter.place.is_empty() {
+        query.push(" and exists (select 1 from asset_path p where p.asset_id = a.id");
+        is_at(query, &filter.place);
         query.push(")");
     }
 }
@@ -269,6 +271,7 @@ fn asset(row: &SqliteRow) -> Result<AssetRow, StoreError> {
         height: get(row, "height")?,
         format: get(row, "format")?,
         uris: list("uris")?,
+        owners: list("owners")?,
         pending: get::<i64>(row, "pending")?.unsigned_abs(),
         accepted_tags: list("accepted_tags")?,
     })

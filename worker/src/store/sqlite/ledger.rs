@@ -12,7 +12,9 @@ use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::{add_missing, refresh_ready};
 use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis};
+use crate::store::codec::{
+    DROPPED_AT_ONCE, LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis, owner,
+};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
@@ -23,7 +25,7 @@ use crate::store::{
 impl Ledger for SqliteStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select uri, bytes, modified_ns, asset_id from asset_path
+            "select uri, bytes, modified_ns, asset_id, owner from asset_path
              where uri in (select value from json_each($1))",
         )
         .bind(json_array(uris))
@@ -34,7 +36,10 @@ impl Ledger for SqliteStore {
             .map(|row| {
                 let bytes = get::<i64>(row, "bytes")?.unsigned_abs();
                 let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
-                Ok((get(row, "uri")?, KnownFile { stamp, asset: parsed(row, "asset_id")? }))
+                Ok((
+                    get(row, "uri")?,
+                    KnownFile { stamp, asset: parsed(row, "asset_id")?, owner: owner(get(row, "owner")?)? },
+                ))
             })
             .collect()
     }
@@ -46,7 +51,7 @@ impl Ledger for SqliteStore {
         let listed = json_array(files.iter().map(|file| {
             json!({
                 "uri": file.uri, "id": file.hash.asset_id(), "hash": file.hash.to_hex(), "bytes": file.stamp.bytes,
-                "modified": file.stamp.modified_ns, "lane": lane_number(file.lane),
+                "modified": file.stamp.modified_ns, "lane": lane_number(file.lane), "owner": file.owner,
             })
         }));
         let mut tx = self.begin(OPERATION).await?;
@@ -69,11 +74,13 @@ impl Ledger for SqliteStore {
         .await
         .map_err(failed)?;
         sqlx::query(
-            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at)
-             select value ->> 'uri', value ->> 'id', value ->> 'bytes', value ->> 'modified', $2
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, owner)
+             select value ->> 'uri', value ->> 'id', value ->> 'bytes', value ->> 'modified', $2,
+                 value ->> 'owner'
              from json_each($1) where true
              on conflict (uri) do update set asset_id = excluded.asset_id, bytes = excluded.bytes,
-                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at",
+                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
+                 owner = coalesce(excluded.owner, asset_path.owner)",
         )
         .bind(&listed)
         .bind(now)

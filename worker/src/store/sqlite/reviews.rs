@@ -41,7 +41,7 @@ impl Reviews for SqliteStore {
     async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("select count(*) from suggestion s where true");
         listing::restrict(&mut query, filter);
-        listing::below(&mut query, filter);
+        listing::in_place(&mut query, filter);
         let count: i64 = query
             .build_query_scalar()
             .fetch_one(&self.read)
@@ -137,7 +137,7 @@ impl Reviews for SqliteStore {
         let mut tx = self.begin(OPERATION).await?;
         let mut query = QueryBuilder::<Sqlite>::new("select s.id from suggestion s where true");
         listing::restrict(&mut query, &filter);
-        listing::below(&mut query, &filter);
+        listing::in_place(&mut query, &filter);
         let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await.map_err(failed)?;
         let listed = json_array(&ids);
         sqlx::query(
