@@ -1,9 +1,10 @@
 //! Workers, broker, ledger and index that die again and again: in the end the rows are those of a calm run. The workers'
 //! disk is full from the beginning.
 //!
-//! `DOCENT_CHAOS=full` plays the long version: 2,000 pictures and 100 kills. A failure prints its seed.
+//! `DOCENT_CHAOS=full` plays the long version: 2,000 pictures and 100 kills. `DOCENT_CHAOS=minutes` keeps each server
+//! away for two and a half minutes. A failure prints its seed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use docent_tests::cluster::{Cluster, Worker};
 use docent_tests::corpus;
@@ -22,10 +23,13 @@ struct Scale {
     kills: usize,
     /// Of the broker, of the ledger, of the index, and cuts of all connections to the broker in the middle of a message.
     others: usize,
+    /// How long a server is away after every worker has noticed.
+    outage: Duration,
 }
 
-const SHORT: Scale = Scale { pictures: 160, kills: 8, others: 1 };
-const FULL: Scale = Scale { pictures: 2000, kills: 100, others: 5 };
+const SHORT: Scale = Scale { pictures: 160, kills: 8, others: 1, outage: Duration::ZERO };
+const FULL: Scale = Scale { pictures: 2000, kills: 100, others: 5, ..SHORT };
+const MINUTES: Scale = Scale { outage: Duration::from_secs(150), ..SHORT };
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Blow {
@@ -44,6 +48,7 @@ const WAITING: &str = "select count(*) from asset where ready_at is not null and
 fn the_end_is_that_of_a_calm_run() {
     let scale = match std::env::var("DOCENT_CHAOS").as_deref() {
         Ok("full") => FULL,
+        Ok("minutes") => MINUTES,
         _ => SHORT,
     };
     eprintln!("seed {SEED}, {} pictures", scale.pictures);
@@ -58,7 +63,8 @@ fn the_end_is_that_of_a_calm_run() {
 
     let cluster = Cluster::start();
     let torn = Docent::new(PROGRAM);
-    let work = "[work]\nin_flight = 3\nretry_delay_ms = 200\n";
+    // Few at once in the hands of each, so that there is something to feed until the end.
+    let work = "[work]\nin_flight = 3\ngathered = 16\nretry_delay_ms = 200\n";
     // Short lanes, so that feeders publish until the end.
     let backends = cluster.configuration().replace("[backends]\n", "[backends]\nlane_capacity = 12\n");
     torn.configure(&format!("{ANALYZERS}{backends}{work}"));
@@ -85,7 +91,7 @@ fn the_end_is_that_of_a_calm_run() {
         let due = scale.pictures * number / blows.len();
         let done = cluster.until::<i64>(DONE, |done| *done >= due as i64);
         eprintln!("{:>6.1?}: {done} done, {blow:?}", started.elapsed());
-        strike(&cluster, *blow, &mut workers, &torn, &mut random);
+        strike(&cluster, *blow, &mut workers, (&torn, scale.outage), &mut random);
     }
     cluster.until::<i64>(DONE, |done| *done >= scale.pictures as i64);
     cluster.until_nothing_is_left();
@@ -123,7 +129,13 @@ fn the_end_is_that_of_a_calm_run() {
     );
 }
 
-fn strike(cluster: &Cluster, blow: Blow, workers: &mut Vec<Worker>, docent: &Docent, random: &mut Random) {
+fn strike(
+    cluster: &Cluster,
+    blow: Blow,
+    workers: &mut Vec<Worker>,
+    (docent, outage): (&Docent, Duration),
+    random: &mut Random,
+) {
     match blow {
         Blow::KillWorker => {
             let place = random.within(0, workers.len() as u32) as usize;
@@ -133,17 +145,17 @@ fn strike(cluster: &Cluster, blow: Blow, workers: &mut Vec<Worker>, docent: &Doc
         }
         Blow::RestartBroker => {
             cluster.broker.kill();
-            noticed(workers);
+            noticed(workers, outage);
             cluster.broker.resume().expect("RabbitMQ starts again");
         }
         Blow::RestartLedger => {
             cluster.ledger.kill();
-            noticed(workers);
+            noticed(workers, outage);
             cluster.ledger.resume().expect("PostgreSQL starts again");
         }
         Blow::LoseIndex => {
             cluster.lose_index();
-            noticed(workers);
+            noticed(workers, outage);
             cluster.index.resume();
         }
         Blow::CutMidPublish => {
@@ -154,9 +166,15 @@ fn strike(cluster: &Cluster, blow: Blow, workers: &mut Vec<Worker>, docent: &Doc
     }
 }
 
-/// Waits until every worker says that it is not ready: the outage was real.
-fn noticed(workers: &[Worker]) {
+/// Waits until every worker says that it is not ready: the outage was real. Then for the rest of the outage, in which
+/// none may end or be ready.
+fn noticed(workers: &[Worker], outage: Duration) {
     for worker in workers {
         worker.until(false);
+    }
+    let end = Instant::now() + outage;
+    while Instant::now() < end {
+        assert!(!workers.iter().any(Worker::ready), "a worker is ready without its servers");
+        std::thread::sleep(Duration::from_secs(1));
     }
 }

@@ -95,7 +95,7 @@ fn hand_in(cluster: &Cluster, pictures: &[PathBuf]) -> anyhow::Result<Vec<f64>> 
     for picture in pictures {
         let place = uri(picture);
         let at: i64 = cluster.until(NOW, |_| true);
-        let message = encode_submission(&place);
+        let message = encode_submission(&place, None);
         let published = channel.basic_publish(
             "".into(),
             "docent.interactive".into(),
