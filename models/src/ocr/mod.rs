@@ -1,6 +1,7 @@
 //! Text from pixels.
 
 mod gate;
+mod polarity;
 mod tesseract;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub struct OcrInput {
     pub(crate) height: u32,
     /// Pixels here per pixel of the picture.
     pub(crate) scale: f32,
+    /// No ink is lighter than its paper.
+    pub(crate) dark_on_light: bool,
 }
 
 /// One line of text.
@@ -68,7 +71,7 @@ const MAX_PART: f32 = 0.4;
 const PAPER: u8 = 255;
 
 impl OcrInput {
-    /// Gray, at a size that Tesseract reads well.
+    /// Gray, at a size that Tesseract reads well, and with light paper where the paper can be told.
     pub fn from_picture(picture: &Picture) -> Self {
         let side = picture.width().max(picture.height());
         let scale = match side {
@@ -82,14 +85,20 @@ impl OcrInput {
             .flatten();
         let scale = if resized.is_some() { scale } else { 1.0 };
         let picture = resized.as_ref().unwrap_or(picture);
-        Self { gray: gray(picture), width: picture.width(), height: picture.height(), scale }
+        let mut gray = gray(picture);
+        let (width, height) = (picture.width(), picture.height());
+        let dark_on_light = polarity::lighten(&mut gray, width as usize, height as usize);
+        Self { gray, width, height, scale, dark_on_light }
     }
 }
 
 impl OcrInput {
     /// Only `places` of the picture, in its own pixels, one below the other; `None` if together they are not much
-    /// smaller than the picture, or there are none.
+    /// smaller than the picture, if there are none, or on flat paper, where what resembles text is text.
     pub fn only(&self, places: &[BoundingBox]) -> Option<Self> {
+        if self.dark_on_light {
+            return None;
+        }
         let whole = |value: f32, most: u32| ((value * self.scale).max(0.0) as u32).min(most);
         let mut parts = Vec::new();
         let (mut width, mut height) = (0, 0);
@@ -115,7 +124,7 @@ impl OcrInput {
                 line[..width].copy_from_slice(&self.gray[at..at + width]);
             }
         }
-        Some(Self { gray, width, height, scale: self.scale })
+        Some(Self { gray, width, height, ..*self })
     }
 }
 
@@ -138,7 +147,7 @@ mod tests {
     fn places_are_put_one_below_the_other() {
         // Each pixel tells where it is.
         let (width, height) = (20, 10);
-        let input = OcrInput { gray: (0..200).collect(), width, height, scale: 2.0 };
+        let input = OcrInput { gray: (0..200).collect(), width, height, scale: 2.0, dark_on_light: false };
         let place = |x1: f32, y1: f32, x2: f32, y2: f32| BoundingBox { x1, y1, x2, y2 };
         let parts = input.only(&[place(1.0, 0.5, 3.0, 1.5), place(4.0, 3.0, 5.0, 4.0)]).expect("is little");
         assert_eq!((parts.width, parts.height, parts.scale), (4, 4, 2.0));
@@ -148,6 +157,8 @@ mod tests {
             [&[22, 23, 24, 25], &[42, 43, 44, 45], &[128, 129, PAPER, PAPER], &[148, 149, PAPER, PAPER]]
         );
         assert!(input.only(&[]).is_none());
+        let paper = OcrInput { dark_on_light: true, ..input.clone() };
+        assert!(paper.only(&[place(1.0, 0.5, 3.0, 1.5)]).is_none());
         assert!(input.only(&[place(0.0, 0.0, 10.0, 3.0)]).is_none(), "more than half of it is read whole");
     }
 }

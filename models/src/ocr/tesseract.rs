@@ -83,6 +83,9 @@ impl Tesseract {
             reason: error.to_string(),
         };
         let (width, height) = (input.width as i32, input.height as i32);
+        // Lines that are not sure are read once more the other way round, where that can be why.
+        let invert = if input.dark_on_light { "0" } else { "1" };
+        self.api.set_variable("tessedit_do_invert", invert).map_err(failed)?;
         self.api.set_image(&input.gray, width, height, 1, width).map_err(failed)?;
         self.api.set_source_resolution(RESOLUTION).map_err(failed)?;
         self.api.recognize().map_err(failed)?;
