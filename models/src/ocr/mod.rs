@@ -65,8 +65,10 @@ const MAX_SIDE: u32 = 4000;
 /// Text in smaller pictures is enlarged: Tesseract wants letters of some 20 pixels.
 const MIN_SIDE: u32 = 1000;
 
-/// Reading parts first is worth while up to this share of the picture.
+/// Reading parts first is worth while up to this share of a photograph, most of which have no text …
 const MAX_PART: f32 = 0.4;
+/// … and of a flat picture, most of which have.
+const MAX_PART_OF_PAPER: f32 = 0.15;
 /// Beside parts.
 const PAPER: u8 = 255;
 
@@ -94,11 +96,8 @@ impl OcrInput {
 
 impl OcrInput {
     /// Only `places` of the picture, in its own pixels, one below the other; `None` if together they are not much
-    /// smaller than the picture, if there are none, or on flat paper, where what resembles text is text.
+    /// smaller than the picture, or there are none.
     pub fn only(&self, places: &[BoundingBox]) -> Option<Self> {
-        if self.dark_on_light {
-            return None;
-        }
         let whole = |value: f32, most: u32| ((value * self.scale).max(0.0) as u32).min(most);
         let mut parts = Vec::new();
         let (mut width, mut height) = (0, 0);
@@ -112,7 +111,8 @@ impl OcrInput {
             }
         }
         let area = u64::from(width) * u64::from(height);
-        if area == 0 || area as f32 > MAX_PART * self.width as f32 * self.height as f32 {
+        let most = if self.dark_on_light { MAX_PART_OF_PAPER } else { MAX_PART };
+        if area == 0 || area as f32 > most * self.width as f32 * self.height as f32 {
             return None;
         }
         let mut gray = vec![PAPER; width as usize * height as usize];
@@ -157,8 +157,12 @@ mod tests {
             [&[22, 23, 24, 25], &[42, 43, 44, 45], &[128, 129, PAPER, PAPER], &[148, 149, PAPER, PAPER]]
         );
         assert!(input.only(&[]).is_none());
-        let paper = OcrInput { dark_on_light: true, ..input.clone() };
-        assert!(paper.only(&[place(1.0, 0.5, 3.0, 1.5)]).is_none());
+        let third = [place(0.0, 0.0, 6.0, 2.5)];
+        assert!(input.only(&third).is_some());
+        assert!(
+            OcrInput { dark_on_light: true, ..input.clone() }.only(&third).is_none(),
+            "paper is read whole sooner"
+        );
         assert!(input.only(&[place(0.0, 0.0, 10.0, 3.0)]).is_none(), "more than half of it is read whole");
     }
 }

@@ -166,6 +166,7 @@ impl Setting {
         let (stop, complete) = (CancellationToken::new(), CancellationToken::new());
         let (progress, wake) = (Arc::new(Progress::default()), Arc::new(Notify::new()));
         let scanner = Scanner {
+            owner: None,
             ledger: Arc::clone(&ledger),
             wanted: self.wanted.clone(),
             follow_symlinks: false,
