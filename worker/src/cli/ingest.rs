@@ -104,10 +104,11 @@ fn looked_at(summary: &IngestSummary) -> String {
             parts.push(format!("{} {what}", words::number(value)));
         }
     };
+    part(if summary.queued { summary.new_assets } else { 0 }, "registered");
     part(summary.analyzed, "analyzed");
     part(summary.failed, "failed");
     part(summary.unchanged, "known before");
-    part(summary.skipped, "no pictures");
+    part(summary.skipped, if summary.skipped == 1 { "other file" } else { "other files" });
     part(summary.unreadable_count, "unreadable");
     part(summary.hidden, "hidden and left out");
     let list = if parts.is_empty() { "nothing new".to_owned() } else { parts.join(", ") };
