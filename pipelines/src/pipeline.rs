@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use docent_models::manifest::ModelEntry;
 use docent_models::ocr::{self, OcrOptions};
+use docent_models::pixels::Prepared;
 use docent_models::session::{SessionOptions, placement};
 use docent_models::{
-    InputSpec, ModelRef, Pack, Task, captioning, embedding, emotion, faces, objects, tagging,
+    InputSpec, ModelRef, Pack, Picture, Task, Tensor, captioning, embedding, emotion, faces, objects, tagging,
 };
 use futures_util::future::{FutureExt, join_all};
 
@@ -19,6 +21,7 @@ use crate::analyzers::{
     FacesAnalyzer, Findings, ObjectsAnalyzer, SharedNetworks, Subject, TagsAnalyzer, TextAnalyzer, TextRule,
 };
 use crate::asset::AssetId;
+use crate::executor::batching::{Batching, Tuning, TuningMemory};
 use crate::executor::{DynNetwork, ExecutorError, ExecutorOptions, ModelHandle, Usage, panic_message};
 use crate::image::Image;
 use crate::suggestion::Suggestion;
@@ -32,8 +35,10 @@ pub struct PipelineOptions {
     pub session: SessionOptions,
     /// Sessions per network, each with its own thread.
     pub sessions: usize,
-    /// What goes for networks on a GPU instead.
-    pub gpu: GpuOptions,
+    /// Sessions of networks on GPUs, over all of them.
+    pub gpu_sessions: usize,
+    /// How the best sizes of batches are found; `None`: the manifest's.
+    pub tuning: Option<TuningOptions>,
     /// Inputs that may wait for one network.
     pub inbox: usize,
     /// When a tag is offered.
@@ -52,13 +57,15 @@ pub struct PipelineOptions {
     pub caption: CaptionRule,
 }
 
-/// How networks are run where there is a GPU for them.
-#[derive(Debug, Clone, Copy)]
-pub struct GpuOptions {
-    /// Sessions per network, over all GPUs.
-    pub sessions: usize,
-    /// Most inputs in one call, where the manifest does not name more.
-    pub max_batch: usize,
+/// How the best sizes of batches are found.
+#[derive(Debug, Clone)]
+pub struct TuningOptions {
+    /// The largest size that may be tried.
+    pub most: usize,
+    /// Whether to measure what nobody remembers.
+    pub measure: bool,
+    /// Where results are kept.
+    pub memory: Arc<dyn TuningMemory>,
 }
 
 /// Loaded analyzers over their running networks.
@@ -68,12 +75,13 @@ pub struct Pipeline {
     models: BTreeMap<AnalyzerId, ModelRef>,
     usage: Vec<UsageProbe>,
     providers: Vec<(ModelRef, String)>,
+    batching: Vec<(ModelRef, Batching)>,
 }
 
 /// Reads what one network has done.
 type UsageProbe = Box<dyn Fn() -> (ModelRef, Usage) + Send + Sync>;
 
-/// The decoder's name in the ledger. Its version changes when decoded pixels do.
+/// The decoder's name in the ledger. Its version changes when decoded pixels do by more than rounding.
 pub fn decoder() -> ModelRef {
     ModelRef::new("decoder", "1")
 }
@@ -127,6 +135,9 @@ fn compose(parts: &[ModelRef]) -> ModelRef {
 /// The way into a task's network.
 type Load<I, O> = fn(&Pack, &SessionOptions) -> Result<Box<DynNetwork<I, O>>, docent_models::Error>;
 
+/// An input of a network's usual form, made from a picture without content.
+type Sample<I> = fn(&InputSpec, &Picture) -> Result<I, docent_models::Error>;
+
 /// A running network, and how a picture is prepared for it.
 type Running<I, O> = (InputSpec, ModelHandle<I, O>);
 
@@ -148,14 +159,14 @@ impl Pipeline {
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
         let shared = std::thread::scope(|scope| {
             let start = Loader { pack, options, needed: &needed, scope };
-            let tagger = start.network(Task::Tagging, tagging::load);
-            let detector = start.network(Task::ObjectDetection, objects::load);
-            let faces = start.network(Task::FaceDetection, faces::load_detector);
-            let landmarks = start.network(Task::FaceLandmarks, faces::load_landmarks);
-            let embedder = start.network(Task::FaceEmbedding, faces::load_embedder);
-            let expressions = start.network(Task::Emotion, emotion::load);
-            let image = start.network(Task::ImageEmbedding, embedding::load_image);
-            let captioner = start.network(Task::Captioning, captioning::load);
+            let tagger = start.network(Task::Tagging, tagging::load, Some(tensor));
+            let detector = start.network(Task::ObjectDetection, objects::load, Some(prepared));
+            let faces = start.network(Task::FaceDetection, faces::load_detector, Some(prepared));
+            let landmarks = start.network(Task::FaceLandmarks, faces::load_landmarks, Some(prepared));
+            let embedder = start.network(Task::FaceEmbedding, faces::load_embedder, Some(tensor));
+            let expressions = start.network(Task::Emotion, emotion::load, Some(tensor));
+            let image = start.network(Task::ImageEmbedding, embedding::load_image, Some(tensor));
+            let captioner = start.network(Task::Captioning, captioning::load, None);
             let reader = needed.contains(&Task::Ocr).then(|| scope.spawn(|| load_reader(options)));
 
             let shared = SharedNetworks {
@@ -199,8 +210,8 @@ impl Pipeline {
             }
             Ok::<_, docent_models::Error>(shared)
         })?;
-        let Networks { usage, providers } = running;
-        Ok(Self { analyzers: loaded, shared, models, usage, providers })
+        let Networks { usage, providers, batching } = running;
+        Ok(Self { analyzers: loaded, shared, models, usage, providers, batching })
     }
 
     /// The loaded analyzers and their models, with the decoder.
@@ -211,6 +222,11 @@ impl Pipeline {
     /// On what each network runs, as ONNX Runtime names it, without those that something else runs.
     pub fn providers(&self) -> &[(ModelRef, String)] {
         &self.providers
+    }
+
+    /// How large each network's batches may be.
+    pub fn batching(&self) -> &[(ModelRef, Batching)] {
+        &self.batching
     }
 
     /// What each network has done since it was loaded.
@@ -290,7 +306,7 @@ struct Loader<'s, 'e, 'a> {
 
 impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
     /// Starts loading the network of `task`, if it is needed.
-    fn network<I, O>(&self, task: Task, load: Load<I, O>) -> Loading<'s, I, O>
+    fn network<I, O>(&self, task: Task, load: Load<I, O>, sample: Option<Sample<I>>) -> Loading<'s, I, O>
     where
         I: Send + 'static,
         O: Send + 'static,
@@ -300,7 +316,8 @@ impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
             self.scope.spawn(move || {
                 let entry = pack.model(task)?;
                 let executor = options.executor(entry)?;
-                let handle = ModelHandle::spawn_each(entry.model_ref().id(), executor, {
+                let tuning = sample.and_then(|sample| options.tuning(entry, sample));
+                let handle = ModelHandle::spawn_each(entry.model_ref().id(), executor, tuning, {
                     let (pack, session) = (pack.clone(), options.session.clone());
                     move |number| load(&pack, &SessionOptions { number, ..session.clone() })
                 })?;
@@ -332,15 +349,34 @@ fn load_reader(
 
 impl PipelineOptions {
     fn executor(&self, entry: &ModelEntry) -> Result<ExecutorOptions, docent_models::Error> {
+        let max_batch = entry.max_batch;
         if placement(&self.session.device)?.accelerators().is_empty() {
-            let max_batch = entry.max_batch;
             return Ok(ExecutorOptions { sessions: self.sessions, max_batch, inbox: self.inbox });
         }
-        let max_batch = entry.max_batch.max(self.gpu.max_batch);
         // A second batch fills while the first is answered.
-        let inbox = self.inbox.max(2 * max_batch);
-        Ok(ExecutorOptions { sessions: self.gpu.sessions, max_batch, inbox })
+        let most = self.tuning.as_ref().map_or(max_batch, |tuning| tuning.most.max(max_batch));
+        let inbox = self.inbox.max(2 * most);
+        Ok(ExecutorOptions { sessions: self.gpu_sessions, max_batch, inbox })
     }
+
+    fn tuning<I: 'static>(&self, entry: &ModelEntry, sample: Sample<I>) -> Option<Tuning<I>> {
+        let TuningOptions { most, measure, memory } = self.tuning.clone()?;
+        let spec = entry.input.clone()?;
+        let sample = move || {
+            let (width, height) = (spec.width, spec.height);
+            let gray = vec![127; width as usize * height as usize * 3];
+            sample(&spec, &Picture::new(width, height, gray).ok()?).ok()
+        };
+        Some(Tuning { most, measure, memory, sample: Box::new(sample) })
+    }
+}
+
+fn prepared(spec: &InputSpec, picture: &Picture) -> Result<Prepared, docent_models::Error> {
+    spec.prepare(picture)
+}
+
+fn tensor(spec: &InputSpec, picture: &Picture) -> Result<Tensor, docent_models::Error> {
+    Ok(spec.prepare(picture)?.tensor)
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, Result<T, docent_models::Error>>) -> Result<T, docent_models::Error> {
@@ -354,6 +390,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T, docent_models::Error>>) -> Res
 struct Networks {
     usage: Vec<UsageProbe>,
     providers: Vec<(ModelRef, String)>,
+    batching: Vec<(ModelRef, Batching)>,
 }
 
 fn finish<I: Send + 'static, O: Send + 'static>(
@@ -370,6 +407,7 @@ fn probe<I: Send + 'static, O: Send + 'static>(handle: &ModelHandle<I, O>, runni
     if let Some(provider) = handle.provider() {
         running.providers.push((handle.model().clone(), provider.to_owned()));
     }
+    running.batching.push((handle.model().clone(), handle.batching().clone()));
     let handle = handle.clone();
     running.usage.push(Box::new(move || (handle.model().clone(), handle.usage())));
 }

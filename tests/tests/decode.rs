@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use docent_models::Picture;
-use docent_pipelines::image::{Content, DecodeError, DecodeLimits, Image, is_candidate, sniff};
-use docent_tests::fixtures::pieces::{encoded, grainy, jpeg, noise, plain_jpeg, quarters, segment};
+use docent_pipelines::image::{Content, DecodeError, DecodeLimits, Format, Image, is_candidate, sniff};
+use docent_tests::fixtures::pieces::{
+    encoded, find_segment, grainy, jpeg, noise, plain_jpeg, quarters, segment,
+};
 use docent_tests::fixtures::{bad_files, good_files, oriented, oriented_png, oriented_tiff, oriented_webp};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageFormat};
@@ -72,7 +74,6 @@ fn every_bad_file_is_refused_for_its_reason() {
             Ok(_) => "is decoded".to_owned(),
             Err(error) => error.to_string(),
         };
-        eprintln!("DBG {}: {reason}", file.name);
         if !reason.contains(file.reason) || reason.contains("crashed") {
             wrong.push(format!("{}: {reason} (expected: {})", file.name, file.reason));
         }
@@ -271,12 +272,25 @@ fn small() -> DecodeLimits {
     DecodeLimits { max_pixels: 1 << 20, max_memory_bytes: 32 << 20, ..DecodeLimits::default() }
 }
 
-/// A picture or a reason; a reason that is a crash of a decoder is a bug worth knowing.
+/// A picture or a reason; a reason that is a crash of a decoder is a bug worth knowing. JPEGs are decoded at all scales, of
+/// which the smaller ones are docent's own work: they have to be as severe as libjpeg-turbo is.
 fn survives(bytes: &[u8]) -> Result<(), TestCaseError> {
-    if let Err(error) = Image::decode(bytes, &small()) {
-        prop_assert!(!error.to_string().contains("crashed"), "{}", error);
-        prop_assert!(!error.to_string().is_empty());
+    let mut accepted = Vec::new();
+    for working_side in [2000, 33, 17, 9] {
+        let decoded = Image::decode(bytes, &DecodeLimits { working_side, ..small() });
+        if let Err(error) = &decoded {
+            prop_assert!(!error.to_string().contains("crashed"), "{}", error);
+            prop_assert!(!error.to_string().is_empty());
+        }
+        // A smaller scale takes less memory.
+        if !matches!(decoded, Err(DecodeError::TooMuchMemory { .. })) {
+            accepted.push(decoded.is_ok());
+        }
+        if !matches!(sniff(bytes), Content::Picture(Format::Jpeg)) {
+            break;
+        }
     }
+    prop_assert!(accepted.windows(2).all(|pair| pair[0] == pair[1]), "{accepted:?}");
     Ok(())
 }
 
@@ -307,6 +321,19 @@ proptest! {
             }
             let end = (end.min(1.0) * bytes.len() as f64) as usize;
             survives(&bytes[..end])?;
+        }
+    }
+
+    #[test]
+    fn mutilated_scans_are_survived(places in prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..4)) {
+        for (width, height) in [(72, 40), (131, 67)] {
+            let mut bytes = plain_jpeg(&grainy(width, height));
+            let scan = find_segment(&bytes, &[0xda]).1;
+            for (place, value) in &places {
+                let at = scan + (place * (bytes.len() - scan) as f64) as usize;
+                bytes[at] = *value;
+            }
+            survives(&bytes)?;
         }
     }
 

@@ -17,7 +17,7 @@ use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
 use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextRule};
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::{GpuOptions, PipelineOptions};
+use docent_pipelines::pipeline::PipelineOptions;
 use docent_pipelines::vocabulary::TagRule;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
@@ -305,10 +305,8 @@ impl Config {
                 ..SessionOptions::default()
             },
             sessions: self.sessions(),
-            gpu: GpuOptions {
-                sessions: self.work.sessions.max(self.device.devices.len()),
-                max_batch: self.device.max_batch,
-            },
+            gpu_sessions: self.work.sessions.max(self.device.devices.len()),
+            tuning: None,
             // Each picture in work may wait with its faces or tiles; few have more than one.
             inbox: 2 * self.in_flight(),
             tags: TagRule {

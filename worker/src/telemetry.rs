@@ -66,6 +66,11 @@ pub fn session(model: &ModelRef, provider: &str) {
     .set(1.0);
 }
 
+/// Says how many inputs a call of a network may have.
+pub fn batch(model: &ModelRef, size: usize) {
+    metrics::gauge!("docent_session_batch", "model" => model.to_string()).set(size as f64);
+}
+
 /// Calls its argument while nothing else writes to the terminal.
 type Suspend = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 

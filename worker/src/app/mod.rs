@@ -3,6 +3,7 @@
 mod backends;
 mod ingest;
 mod spaces;
+mod tuning;
 pub mod worker;
 
 use std::fs::File;
@@ -13,11 +14,12 @@ use std::time::Duration;
 use anyhow::Context;
 use docent_models::Pack;
 use docent_models::session::init_runtime;
-use docent_pipelines::pipeline::models_of;
+use docent_pipelines::pipeline::{PipelineOptions, TuningOptions, models_of};
 use docent_pipelines::{AnalyzerId, Pipeline};
 pub use ingest::{IngestRequest, IngestSummary, NetworkUsage};
 pub use spaces::SpaceRow;
 use tokio::sync::Notify;
+use tuning::{Machine, TuningFolder};
 
 use crate::assets::{AssetSource, FileSource};
 use crate::config::{Config, QueueBackend, StoreBackend};
@@ -198,7 +200,7 @@ impl App {
 
     /// Loads the networks of `analyzers`.
     pub async fn pipeline(&self, analyzers: Vec<AnalyzerId>) -> anyhow::Result<Pipeline> {
-        load_pipeline(&self.config, Arc::clone(&self.pack), analyzers).await
+        load_pipeline(&self.config, Arc::clone(&self.pack), analyzers, true).await
     }
 }
 
@@ -220,20 +222,36 @@ fn away(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
-/// Loads the networks of `analyzers`, off the async threads.
+/// Loads the networks of `analyzers`, off the async threads. For many pictures it is worth to `measure` how large batches should
+/// be, if that was never done on this machine.
 pub(crate) async fn load_pipeline(
     config: &Config,
     pack: Arc<Pack>,
     analyzers: Vec<AnalyzerId>,
+    measure: bool,
 ) -> anyhow::Result<Pipeline> {
-    let (library, options) = (config.onnxruntime.clone(), config.pipeline_options());
+    let config = config.clone();
     let load = move || {
-        init_runtime(library.as_deref())?;
+        let options = tuned_options(&config, measure)?;
         Pipeline::load(&pack, &analyzers, &options)
     };
     let pipeline = tokio::task::spawn_blocking(load).await.context("load the models")??;
     for (model, provider) in pipeline.providers() {
         telemetry::session(model, provider);
     }
+    for (model, batching) in pipeline.batching() {
+        telemetry::batch(model, batching.size);
+    }
     Ok(pipeline)
+}
+
+/// The options of the configuration, and what is known of the machine. Loads ONNX Runtime.
+pub(crate) fn tuned_options(config: &Config, measure: bool) -> Result<PipelineOptions, docent_models::Error> {
+    let library = init_runtime(config.onnxruntime.as_deref())?;
+    let machine = Machine::new(config, &library.path, &library.build);
+    let memory = Arc::new(TuningFolder::new(config.device.tuning_cache.clone(), machine));
+    // Without a place to keep it, it would be measured at every start.
+    let measure = measure && config.device.tuning_cache.is_some();
+    let tuning = TuningOptions { most: config.device.max_batch, measure, memory };
+    Ok(PipelineOptions { tuning: Some(tuning), ..config.pipeline_options() })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docent_models::ModelRef;
+use docent_pipelines::executor::batching::Batching;
 use docent_pipelines::{AnalyzerId, Pipeline};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ pub(super) struct Calm {
     pub prepare: f64,
     /// Each network: inputs and seconds.
     pub networks: BTreeMap<ModelRef, (f64, f64)>,
+    /// How large batches may be, and what was measured for that.
+    pub batching: BTreeMap<ModelRef, Batching>,
     /// Wall time from bytes to answers, in seconds, of each picture.
     pub latencies: Vec<f64>,
     /// What the networks ran on; several where they differ.
@@ -30,9 +33,17 @@ pub(super) struct Calm {
 }
 
 impl Calm {
-    /// All of it, in seconds.
-    pub fn sum(&self) -> f64 {
-        self.decode + self.prepare + self.networks.values().map(|(_, seconds)| seconds).sum::<f64>()
+    /// All of it, in seconds, with each network at its best size of batches. One thread is the best number for the sum: further
+    /// ones only add the time in which they wait for each other.
+    pub fn ideal(&self) -> f64 {
+        let network = |(model, (_, seconds)): (&ModelRef, &(f64, f64))| {
+            // Here pictures came one by one.
+            let trials = self.batching.get(model).map_or(&[][..], |batching| &batching.trials);
+            let single = trials.first().map_or(1.0, |trial| trial.seconds);
+            let best = trials.iter().map(|trial| trial.seconds).fold(single, f64::min);
+            seconds * best / single
+        };
+        self.decode + self.prepare + self.networks.iter().map(network).sum::<f64>()
     }
 }
 
@@ -82,6 +93,7 @@ pub(super) async fn measure(
         decode: share(sum.decode),
         prepare: share(sum.prepare),
         networks: networks.collect(),
+        batching: pipeline.batching().iter().cloned().collect(),
         latencies,
         provider: providers.into_iter().collect::<Vec<_>>().join(", "),
     })

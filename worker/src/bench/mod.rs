@@ -80,5 +80,7 @@ fn alone(config: &Config, folder: &TempDir) -> Config {
     config.backends.store = Secret::from("sqlite:");
     config.backends.vectors = Secret::from("embedded:");
     config.backends.events = false;
+    // The best setting is searched for in this run.
+    config.device.tuning_cache = Some(folder.path().join("tuning"));
     config
 }

@@ -53,6 +53,12 @@ pub struct Stage {
     pub name: String,
     /// Inputs per picture; 0 where that means nothing.
     pub inputs: f64,
+    /// Most inputs in a call, for networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// What was tried for that, as pairs of a size and milliseconds for each input.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<(usize, f64)>,
     /// Milliseconds per picture by itself.
     pub calm_ms: f64,
     /// Milliseconds per picture in the walk.
@@ -76,20 +82,20 @@ pub(super) fn of(
     let steady = window.pictures.max(1) as f64;
     let achieved_ms = window.wall.as_secs_f64() * 1e3 / steady;
     let cpu_ms = window.own.as_secs_f64() * 1e3 / steady;
-    let ideal_ms = calm.sum() * 1e3 / cores as f64;
+    let ideal_ms = calm.ideal() * 1e3 / cores as f64;
     let cpu = progress.cpu();
     let mut stages = vec![
         stage("decode", 0.0, calm.decode, cpu.decode.as_secs_f64() / all),
         stage("prepare", 0.0, calm.prepare, cpu.prepare.as_secs_f64() / all),
     ];
     for network in &summary.networks {
-        let calm = calm.networks.get(&network.model).map_or(0.0, |(_, seconds)| *seconds);
-        stages.push(stage(
-            &network.model.to_string(),
-            network.inputs as f64 / all,
-            calm,
-            network.cpu_seconds / all,
-        ));
+        let seconds = calm.networks.get(&network.model).map_or(0.0, |(_, seconds)| *seconds);
+        let (name, inputs) = (network.model.to_string(), network.inputs as f64 / all);
+        let known = stage(&name, inputs, seconds, network.cpu_seconds / all);
+        let batching = calm.batching.get(&network.model);
+        let trials = batching.map_or(&[][..], |batching| &batching.trials);
+        let tried = trials.iter().map(|trial| (trial.size, trial.seconds * 1e3)).collect();
+        stages.push(Stage { batch: batching.map(|batching| batching.size), tried, ..known });
     }
     let known: f64 = stages.iter().map(|stage| stage.walk_ms).sum();
     stages.push(stage("everything else", 0.0, 0.0, (cpu_ms - known).max(0.0) / 1e3));
@@ -124,7 +130,8 @@ pub(super) fn of(
 }
 
 fn stage(name: &str, inputs: f64, calm: f64, walk: f64) -> Stage {
-    Stage { name: name.to_owned(), inputs, calm_ms: calm * 1e3, walk_ms: walk * 1e3, share: 0.0 }
+    let (calm_ms, walk_ms) = (calm * 1e3, walk * 1e3);
+    Stage { name: name.to_owned(), inputs, batch: None, tried: Vec::new(), calm_ms, walk_ms, share: 0.0 }
 }
 
 /// What limits the speed, and what could be changed.

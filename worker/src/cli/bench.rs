@@ -115,13 +115,14 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
     let mut table = Table::new(
         [Column::left("STAGE")]
             .into_iter()
-            .chain(["INPUTS", "CALM MS", "WALK MS", "SHARE"].map(Column::right)),
+            .chain(["INPUTS", "BATCH", "CALM MS", "WALK MS", "SHARE"].map(Column::right)),
     );
     for stage in &report.stages {
         let inputs = if stage.inputs > 0.0 { format!("{:.2}", stage.inputs) } else { String::new() };
         table.row([
             stage.name.clone(),
             inputs,
+            stage.batch.map(|size| size.to_string()).unwrap_or_default(),
             format!("{:.1}", stage.calm_ms),
             format!("{:.1}", stage.walk_ms),
             format!("{:.0} %", stage.share * 100.0),

@@ -124,8 +124,14 @@ impl Provider for Layer {
 }
 
 /// Options whose value is a path.
-const PATHS: [&[&str]; 5] =
-    [&["data_dir"], &["models_dir"], &["onnxruntime"], &["device", "engine_cache"], &["text", "tessdata"]];
+const PATHS: [&[&str]; 6] = [
+    &["data_dir"],
+    &["models_dir"],
+    &["onnxruntime"],
+    &["device", "engine_cache"],
+    &["device", "tuning_cache"],
+    &["text", "tessdata"],
+];
 /// Variables that begin like options and are none.
 const NO_OPTIONS: [&str; 1] = ["DOCENT_CONFIG"];
 const PREFIX: &str = "DOCENT_";
@@ -195,10 +201,11 @@ impl Config {
                 .join("docent"),
         };
         config.data_dir = absolute(data_dir);
-        if config.device.engine_cache.is_none() {
-            let cache = xdg_folder(variable("XDG_CACHE_HOME"), home.as_deref(), ".cache");
-            config.device.engine_cache = cache.map(|folder| folder.join("docent/engines"));
-        }
+        let cache =
+            || Some(xdg_folder(variable("XDG_CACHE_HOME"), home.as_deref(), ".cache")?.join("docent"));
+        let super::Device { engine_cache, tuning_cache, .. } = &mut config.device;
+        *engine_cache = engine_cache.take().or_else(|| Some(cache()?.join("engines")));
+        *tuning_cache = tuning_cache.take().or_else(|| Some(cache()?.join("tuning")));
         config.models_dir =
             absolute(given(&overrides.models_dir, config.models_dir).unwrap_or_else(find_models));
         if config.reviewer.is_empty() {

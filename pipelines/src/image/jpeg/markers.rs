@@ -7,7 +7,7 @@ const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 
 /// What the segments say, and the stream without those that do not touch the pixels.
-pub(super) struct Stream {
+pub(super) struct Stream<'a> {
     /// From the frame header.
     pub(super) frame: Frame,
     /// EXIF orientation, 1..=8.
@@ -20,12 +20,11 @@ pub(super) struct Stream {
     pub(super) several_scans: bool,
     /// Whether the end-of-image marker is there.
     pub(super) ended: bool,
-    /// Bytes from the first scan on.
-    pub(super) scan_bytes: usize,
-    /// The stream to decode: tables, frame and scans. Always ends with an end-of-image marker. What libjpeg-turbo
-    /// warns about although no pixel depends on it (stray bytes between segments, odd versions) is gone, so that a
-    /// warning is always about pixels.
-    pub(super) clean: Vec<u8>,
+    /// Tables, frame and the head of the first scan. What libjpeg-turbo warns about although no pixel depends on it (stray
+    /// bytes between segments, odd versions) is gone, so that a warning is always about pixels.
+    pub(super) head: Vec<u8>,
+    /// What follows, up to the end-of-image marker or the end of the file.
+    pub(super) scans: &'a [u8],
 }
 
 /// A frame header.
@@ -70,7 +69,7 @@ fn feature(reason: impl Into<String>) -> DecodeError {
 /// The next marker at or after `at`, and where it ends; whatever lies before it is skipped.
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
-        at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
+        at += memchr::memchr(0xff, bytes.get(at..)?)?;
         at += bytes.get(at..)?.iter().position(|byte| *byte != 0xff)?;
         // 0xff00 is a byte of the picture.
         if bytes[at] != 0 {
@@ -86,9 +85,9 @@ fn segment(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     Some((bytes.get(at + 2..end.min(bytes.len()))?, end))
 }
 
-impl Stream {
+impl<'a> Stream<'a> {
     /// Reads all markers up to the end of the first picture; what follows it is no business of ours.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut stream = Self {
             frame: Frame::default(),
             orientation: 1,
@@ -96,10 +95,9 @@ impl Stream {
             adobe: false,
             several_scans: false,
             ended: false,
-            scan_bytes: 0,
-            clean: Vec::with_capacity(bytes.len() + 2),
+            head: vec![0xff, SOI],
+            scans: &[],
         };
-        stream.clean.extend([0xff, SOI]);
         let mut frame = None;
         let mut adobe_transform = None;
         let mut profile: Vec<(u8, &[u8])> = Vec::new();
@@ -141,12 +139,12 @@ impl Stream {
                 (0xee, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
                     stream.adobe = true;
                     stream.keep(marker, &[b"Adobe\0\x64\0\0\0\0", &[*transform][..]].concat());
-                    adobe_transform = Some(stream.clean.len() - 1);
+                    adobe_transform = Some(stream.head.len() - 1);
                     continue;
                 }
                 (SOS, [components, ..]) => {
                     let Some(frame) = frame else { return Err(corrupt("a scan without a frame header")) };
-                    if let Some(transform) = adobe_transform.and_then(|at| stream.clean.get_mut(at)) {
+                    if let Some(transform) = adobe_transform.and_then(|at| stream.head.get_mut(at)) {
                         *transform = match frame.sampling.len() {
                             3 => (*transform).min(1),
                             // Two is YCCK; one is never said of four components.
@@ -170,18 +168,18 @@ impl Stream {
         profile.sort_by_key(|(number, _)| *number);
         stream.profile = (!profile.is_empty())
             .then(|| profile.into_iter().flat_map(|(_, part)| part.iter().copied()).collect());
-        stream.scans(bytes, at);
+        stream.find_end(bytes, at);
         Ok(stream)
     }
 
     fn keep(&mut self, marker: u8, content: &[u8]) {
-        self.clean.extend([0xff, marker]);
-        self.clean.extend((content.len() as u16 + 2).to_be_bytes());
-        self.clean.extend_from_slice(content);
+        self.head.extend([0xff, marker]);
+        self.head.extend((content.len() as u16 + 2).to_be_bytes());
+        self.head.extend_from_slice(content);
     }
 
     /// Takes everything from the data of the first scan at `start` to the end of the picture.
-    fn scans(&mut self, bytes: &[u8], start: usize) {
+    fn find_end(&mut self, bytes: &'a [u8], start: usize) {
         let mut at = start;
         let mut end = bytes.len();
         while let Some((marker, after)) = next_marker(bytes, at) {
@@ -199,10 +197,12 @@ impl Stream {
                 _ => {}
             }
         }
-        let data = bytes.get(start..end).unwrap_or_default();
-        self.scan_bytes = data.len();
-        self.clean.extend_from_slice(data);
-        self.clean.extend([0xff, EOI]);
+        self.scans = bytes.get(start..end).unwrap_or_default();
+    }
+
+    /// The stream to decode. Always ends with an end-of-image marker.
+    pub(super) fn clean(&self) -> Vec<u8> {
+        [&self.head, self.scans, &[0xff, EOI]].concat()
     }
 }
 
@@ -213,8 +213,8 @@ mod tests {
     const FRAME: &[u8] = b"\xff\xc0\0\x0b\x08\0\x02\0\x03\x01\x01\x11\0";
     const SCAN: &[u8] = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0";
 
-    fn read(parts: &[&[u8]]) -> Result<Stream, DecodeError> {
-        Stream::read(&parts.concat())
+    fn read(parts: &[&[u8]]) -> Result<Stream<'static>, DecodeError> {
+        Stream::read(parts.concat().leak())
     }
 
     #[test]
@@ -233,15 +233,15 @@ mod tests {
         let stream = read(&parts).expect("is a JPEG");
         assert!(stream.ended && !stream.several_scans);
         assert_eq!((stream.frame.width, stream.frame.height), (3, 2));
-        assert_eq!(stream.scan_bytes, 5);
-        assert_eq!(stream.clean, [b"\xff\xd8", FRAME, SCAN, b"ab\xff\0c\xff\xd9"].concat());
+        assert_eq!(stream.scans, b"ab\xff\0c");
+        assert_eq!(stream.clean(), [b"\xff\xd8", FRAME, SCAN, b"ab\xff\0c\xff\xd9"].concat());
     }
 
     #[test]
     fn a_missing_end_is_told_and_mended() {
         let stream = read(&[b"\xff\xd8", FRAME, SCAN, b"abc"]).expect("is a JPEG");
         assert!(!stream.ended);
-        assert!(stream.clean.ends_with(b"abc\xff\xd9"));
+        assert!(stream.clean().ends_with(b"abc\xff\xd9"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! JPEG, by libjpeg-turbo, at the scale that is needed.
+//! JPEG, at the scale that is needed: by libjpeg-turbo, or reduced and in order by docent itself.
 
 mod markers;
+mod reduced;
 
 use docent_models::Picture;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
@@ -8,6 +9,7 @@ use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor, Sub
 use super::color::{self, Samples};
 use super::{DecodeError, DecodeLimits, Decoded, Format, Need};
 use markers::{Frame, Stream};
+use reduced::Reduced;
 
 /// A progressive picture has some ten scans; thousands are an attack: each takes the time of a whole picture.
 const MAX_SCANS: u32 = 200;
@@ -30,25 +32,30 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     need.check(Format::Jpeg, limits)?;
 
     let mut decompressor = Decompressor::new().map_err(|error| failure(&error))?;
-    let header = decompressor.read_header(&stream.clean).map_err(|error| failure(&error))?;
-    decompressor.set_scan_limit(MAX_SCANS).map_err(|error| failure(&error))?;
-    decompressor.set_scaling_factor(factor).map_err(|error| failure(&error))?;
+    let header = decompressor.read_header(&stream.head).map_err(|error| failure(&error))?;
     let inks = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
-    let format = match header.colorspace {
-        Colorspace::Gray => PixelFormat::GRAY,
-        _ if inks => PixelFormat::CMYK,
-        _ => PixelFormat::RGB,
+    let is_usual = matches!(header.colorspace, Colorspace::Gray | Colorspace::YCbCr);
+    let (pixels, samples) = match reduced::decode(&stream, factor.denom()).filter(|_| is_usual) {
+        Some(Reduced { pixels, is_gray: true }) => (pixels, Samples::Gray),
+        Some(Reduced { pixels, is_gray: false }) => (pixels, Samples::Rgb),
+        None => {
+            let (format, samples) = match header.colorspace {
+                Colorspace::Gray => (PixelFormat::GRAY, Samples::Gray),
+                _ if inks => (PixelFormat::CMYK, Samples::Cmyk),
+                _ => (PixelFormat::RGB, Samples::Rgb),
+            };
+            let clean = stream.clean();
+            decompressor.set_scan_limit(MAX_SCANS).map_err(|error| failure(&error))?;
+            decompressor.set_scaling_factor(factor).map_err(|error| failure(&error))?;
+            let pitch = scaled_width * format.size();
+            let mut pixels = vec![0; pitch * scaled_height];
+            let image =
+                Image { pixels: &mut pixels[..], width: scaled_width, pitch, height: scaled_height, format };
+            judge(decompressor.decompress(&clean, image), &stream)?;
+            (pixels, samples)
+        }
     };
-    let pitch = scaled_width * format.size();
-    let mut pixels = vec![0; pitch * scaled_height];
-    let image = Image { pixels: &mut pixels[..], width: scaled_width, pitch, height: scaled_height, format };
-    judge(decompressor.decompress(&stream.clean, image), &stream)?;
-
-    let samples = match format {
-        PixelFormat::GRAY => Samples::Gray,
-        PixelFormat::CMYK => Samples::Cmyk,
-        _ => Samples::Rgb,
-    };
+    let mut pixels = pixels;
     // Programs of Adobe, and nearly all others after them, store how much light is left instead of ink.
     if inks && stream.adobe {
         pixels.iter_mut().for_each(|value| *value = 255 - *value);
@@ -144,7 +151,7 @@ fn judge(result: Result<(), turbojpeg::Error>, stream: &Stream) -> Result<(), De
         Some((warning, _)) if has("extraneous bytes before marker") => {
             // Some programs pad their scans. Much left over means that the decoder lost its way before.
             let extra = warning.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap_or(0);
-            if extra <= PADDING || extra * 100 <= stream.scan_bytes as u64 {
+            if extra <= PADDING || extra * 100 <= stream.scans.len() as u64 {
                 Ok(())
             } else {
                 Err(corrupt(warning.clone()))

@@ -135,6 +135,7 @@ fn devices_are_asked_for_in_order_and_only_as_they_can_be() {
         (&[Provider::Cpu][..], Policy::Preferred)
     );
     assert_eq!(config.device.engine_cache.as_deref(), Some(Path::new("/home/ada/.cache/docent/engines")));
+    assert_eq!(config.device.tuning_cache.as_deref(), Some(Path::new("/home/ada/.cache/docent/tuning")));
     let variables = [
         ("DOCENT_DEVICE_PROVIDERS", "tensorrt, cuda,cpu"),
         ("DOCENT_DEVICE_DEVICES", "0,2"),
@@ -144,7 +145,7 @@ fn devices_are_asked_for_in_order_and_only_as_they_can_be() {
     let config = load("[device]\npolicy = 'required'\nmax_batch = 8\nmemory_limit_mb = 512", &variables)
         .expect("loads");
     let options = config.pipeline_options();
-    assert_eq!((options.gpu.sessions, options.gpu.max_batch), (2, 8));
+    assert_eq!((options.gpu_sessions, config.device.max_batch), (2, 8));
     let device = &*options.session.device;
     assert_eq!(device.providers, [Provider::TensorRt, Provider::Cuda, Provider::Cpu]);
     assert_eq!((device.policy, device.memory_limit_mb, device.fp16), (Policy::Required, 512, true));

@@ -1,16 +1,20 @@
 //! Runs networks on threads of their own, batching over assets.
 //!
 //! Each network has a bounded inbox and one or more owner threads, each with a session of its own. An owner that
-//! becomes free takes what lies in the inbox, at most `max_batch`, and never waits for more: a lone picture is
-//! answered at once, and under load batches fill by themselves.
+//! becomes free takes what lies in the inbox, at most a batch, and never waits for more: a lone picture is answered at
+//! once, and under load batches fill by themselves. How large a batch may be is measured ([`batching`]).
+
+pub mod batching;
 
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use batching::{Batching, Tuning};
 use cpu_time::ThreadTime;
 use docent_models::{ModelRef, Network};
 use tokio::sync::{mpsc, oneshot};
@@ -25,7 +29,7 @@ type Loader<I, O> = dyn Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models
 pub struct ExecutorOptions {
     /// Owner threads, each with its own session.
     pub sessions: usize,
-    /// Most inputs answered by one call of the network.
+    /// Most inputs answered by one call of the network, where nothing is measured.
     pub max_batch: usize,
     /// Inputs that may wait; a further one waits outside, which is how load flows back to the consumer.
     pub inbox: usize,
@@ -64,6 +68,7 @@ impl<I, O> Clone for ModelHandle<I, O> {
 struct Shared<I, O> {
     model: ModelRef,
     provider: Option<String>,
+    batching: Batching,
     inbox: Option<mpsc::Sender<Request<I, O>>>,
     threads: Vec<JoinHandle<()>>,
     usage: Arc<Mutex<Usage>>,
@@ -93,32 +98,46 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         options: ExecutorOptions,
         load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<Self, docent_models::Error> {
-        Self::spawn_each(name, options, move |_| load())
+        Self::spawn_each(name, options, None, move |_| load())
     }
 
-    /// The same, where `load` wants to know which of the sessions it loads: 0, 1 and so on.
+    /// The same, where `load` wants to know which of the sessions it loads: 0, 1 and so on. With `tuning` it finds out how
+    /// large batches should be.
     pub fn spawn_each(
         name: &str,
         options: ExecutorOptions,
+        tuning: Option<Tuning<I>>,
         load: impl Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<Self, docent_models::Error> {
         let load: Arc<Loader<I, O>> = Arc::new(load);
         let (sender, receiver) = mpsc::channel(options.inbox.max(1));
         let receiver = Arc::new(Mutex::new(receiver));
         let usage = Arc::new(Mutex::new(Usage::default()));
+        let max_batch = Arc::new(AtomicUsize::new(options.max_batch.max(1)));
+        let tuning = Arc::new(tuning);
         let (loaded, ready) = std::sync::mpsc::channel();
         let mut threads = Vec::new();
         for number in 0..options.sessions.max(1) {
             let (load, receiver) = (Arc::clone(&load), Arc::clone(&receiver));
             let (loaded, usage) = (loaded.clone(), Arc::clone(&usage));
+            let (tuning, max_batch) = (Arc::clone(&tuning), Arc::clone(&max_batch));
             let owner = move || {
-                let network = match load(number) {
+                let mut network = match load(number) {
                     Ok(network) => network,
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 let provider = network.provider().map(str::to_owned);
-                if loaded.send(Ok((network.model().clone(), provider))).is_ok() {
-                    let max_batch = options.max_batch.max(1);
+                // One of them finds out for all.
+                let batching = match tuning.as_ref() {
+                    Some(tuning) if number == 0 => {
+                        Some(tuning.choose(network.as_mut(), options.max_batch.max(1)))
+                    }
+                    _ => None,
+                };
+                if let Some(batching) = &batching {
+                    max_batch.store(batching.size, Ordering::Relaxed);
+                }
+                if loaded.send(Ok((network.model().clone(), provider, batching))).is_ok() {
                     Owner { network, load, number, usage, max_batch }.serve(&receiver);
                 }
             };
@@ -132,6 +151,7 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         }
         drop(loaded);
         let mut model = None;
+        let mut batching = Batching { size: options.max_batch.max(1), trials: Vec::new() };
         let mut providers = BTreeSet::new();
         for _ in &threads {
             let answer = ready.recv().unwrap_or_else(|_| {
@@ -140,14 +160,16 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
                     reason: "the loading thread died".to_owned(),
                 })
             });
-            let (loaded, provider) = answer?;
+            let (loaded, provider, found) = answer?;
             model = Some(loaded);
+            batching = found.unwrap_or(batching);
             providers.extend(provider);
         }
         let providers: Vec<String> = providers.into_iter().collect();
         let provider = Some(providers.join(", ")).filter(|names| !names.is_empty());
         let model = model.expect("at least one thread was started");
-        Ok(Self { shared: Arc::new(Shared { model, provider, inbox: Some(sender), threads, usage }) })
+        let inbox = Some(sender);
+        Ok(Self { shared: Arc::new(Shared { model, provider, batching, inbox, threads, usage }) })
     }
 
     /// Which model answers.
@@ -159,6 +181,11 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
     /// the network. As it was when they were loaded.
     pub fn provider(&self) -> Option<&str> {
         self.shared.provider.as_deref()
+    }
+
+    /// How large its batches may be, and why.
+    pub fn batching(&self) -> &Batching {
+        &self.shared.batching
     }
 
     /// What the network has done so far.
@@ -193,12 +220,12 @@ struct Owner<I: Send + 'static, O: Send + 'static> {
     load: Arc<Loader<I, O>>,
     number: usize,
     usage: Arc<Mutex<Usage>>,
-    max_batch: usize,
+    max_batch: Arc<AtomicUsize>,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     fn serve(mut self, inbox: &Mutex<mpsc::Receiver<Request<I, O>>>) {
-        while let Some(batch) = next_batch(inbox, self.max_batch) {
+        while let Some(batch) = next_batch(inbox, self.max_batch.load(Ordering::Relaxed)) {
             // Whoever gave up waiting needs no answer.
             let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
             let (inputs, replies): (Vec<I>, Vec<_>) =
@@ -289,128 +316,4 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::future::join_all;
-
-    use super::*;
-
-    /// Doubles numbers; refuses 13, panics at 99. Remembers the largest batch.
-    struct Doubler {
-        model: ModelRef,
-        largest: Arc<Mutex<usize>>,
-        gate: Arc<std::sync::Barrier>,
-    }
-
-    impl Network for Doubler {
-        type Input = u32;
-        type Output = u32;
-
-        fn model(&self) -> &ModelRef {
-            &self.model
-        }
-
-        fn run(&mut self, batch: &[u32]) -> Result<Vec<u32>, docent_models::Error> {
-            let mut largest = self.largest.lock().expect("no other test panics while holding it");
-            *largest = (*largest).max(batch.len());
-            drop(largest);
-            if batch == [0] {
-                // Once to say that the call has begun, once to be let go.
-                self.gate.wait();
-                self.gate.wait();
-            }
-            assert!(!batch.contains(&99), "ninety-nine");
-            if batch.contains(&13) {
-                return Err(docent_models::Error::Input("thirteen".to_owned()));
-            }
-            Ok(batch.iter().map(|x| x * 2).collect())
-        }
-    }
-
-    struct Fixture {
-        handle: ModelHandle<u32, u32>,
-        largest: Arc<Mutex<usize>>,
-        gate: Arc<std::sync::Barrier>,
-        loads: Arc<Mutex<usize>>,
-    }
-
-    fn doubler(sessions: usize, max_batch: usize) -> Fixture {
-        let largest = Arc::new(Mutex::new(0));
-        let gate = Arc::new(std::sync::Barrier::new(2));
-        let loads = Arc::new(Mutex::new(0));
-        let (l, g, n) = (Arc::clone(&largest), Arc::clone(&gate), Arc::clone(&loads));
-        let handle =
-            ModelHandle::spawn("doubler", ExecutorOptions { sessions, max_batch, inbox: 64 }, move || {
-                *n.lock().expect("not poisoned") += 1;
-                Ok(Box::new(Doubler {
-                    model: ModelRef::new("doubler", "1"),
-                    largest: Arc::clone(&l),
-                    gate: Arc::clone(&g),
-                }) as Box<DynNetwork<u32, u32>>)
-            })
-            .expect("loads");
-        Fixture { handle, largest, gate, loads }
-    }
-
-    /// Holds the only session in a call, fills the inbox, then lets go: the inbox must leave as one batch.
-    #[tokio::test]
-    async fn what_waits_leaves_as_one_batch() {
-        let f = doubler(1, 8);
-        let held = tokio::spawn({
-            let handle = f.handle.clone();
-            async move { handle.run(0).await }
-        });
-        let wait = |gate: &Arc<std::sync::Barrier>| {
-            let gate = Arc::clone(gate);
-            async move { drop(tokio::task::spawn_blocking(move || gate.wait()).await) }
-        };
-        wait(&f.gate).await;
-        let waiting: Vec<_> = (1..=8)
-            .map(|x| {
-                let handle = f.handle.clone();
-                tokio::spawn(async move { handle.run(x).await })
-            })
-            .collect();
-        while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 8 {
-            tokio::task::yield_now().await;
-        }
-        wait(&f.gate).await;
-        assert_eq!(held.await.expect("joins").expect("answers"), 0);
-        let answers: Vec<u32> =
-            join_all(waiting).await.into_iter().map(|a| a.expect("joins").expect("answers")).collect();
-        assert_eq!(answers, [2, 4, 6, 8, 10, 12, 14, 16]);
-        assert_eq!(*f.largest.lock().expect("not poisoned"), 8);
-    }
-
-    #[test]
-    fn a_refused_input_costs_only_itself() {
-        let f = doubler(1, 16);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
-        let answers = runtime.block_on(join_all([1, 13, 3].map(|x| f.handle.run(x))));
-        assert_eq!(*answers[0].as_ref().expect("answered"), 2);
-        assert!(matches!(&answers[1], Err(ExecutorError::Refused(reason)) if reason.contains("thirteen")));
-        assert_eq!(*answers[2].as_ref().expect("answered"), 6);
-    }
-
-    #[test]
-    fn a_crash_costs_only_its_input_and_loads_the_session_anew() {
-        let f = doubler(1, 16);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
-        let answers = runtime.block_on(join_all([1, 99, 3].map(|x| f.handle.run(x))));
-        assert_eq!(*answers[0].as_ref().expect("answered"), 2);
-        assert!(
-            matches!(&answers[1], Err(ExecutorError::Crashed { message, .. }) if message == "ninety-nine")
-        );
-        assert_eq!(*answers[2].as_ref().expect("answered"), 6);
-        assert!(*f.loads.lock().expect("not poisoned") >= 2);
-    }
-
-    #[test]
-    fn a_network_that_cannot_be_loaded_is_an_error() {
-        let spawned = ModelHandle::<u32, u32>::spawn(
-            "none",
-            ExecutorOptions { sessions: 2, max_batch: 1, inbox: 1 },
-            || Err(docent_models::Error::Input("no such file".to_owned())),
-        );
-        assert!(spawned.is_err());
-    }
-}
+mod tests;

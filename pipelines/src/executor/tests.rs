@@ -1,0 +1,121 @@
+use futures_util::future::join_all;
+
+use super::*;
+
+/// Doubles numbers; refuses 13, panics at 99. Remembers the largest batch.
+struct Doubler {
+    model: ModelRef,
+    largest: Arc<Mutex<usize>>,
+    gate: Arc<std::sync::Barrier>,
+}
+
+impl Network for Doubler {
+    type Input = u32;
+    type Output = u32;
+
+    fn model(&self) -> &ModelRef {
+        &self.model
+    }
+
+    fn run(&mut self, batch: &[u32]) -> Result<Vec<u32>, docent_models::Error> {
+        let mut largest = self.largest.lock().expect("no other test panics while holding it");
+        *largest = (*largest).max(batch.len());
+        drop(largest);
+        if batch == [0] {
+            // Once to say that the call has begun, once to be let go.
+            self.gate.wait();
+            self.gate.wait();
+        }
+        assert!(!batch.contains(&99), "ninety-nine");
+        if batch.contains(&13) {
+            return Err(docent_models::Error::Input("thirteen".to_owned()));
+        }
+        Ok(batch.iter().map(|x| x * 2).collect())
+    }
+}
+
+struct Fixture {
+    handle: ModelHandle<u32, u32>,
+    largest: Arc<Mutex<usize>>,
+    gate: Arc<std::sync::Barrier>,
+    loads: Arc<Mutex<usize>>,
+}
+
+fn doubler(sessions: usize, max_batch: usize) -> Fixture {
+    let largest = Arc::new(Mutex::new(0));
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let loads = Arc::new(Mutex::new(0));
+    let (l, g, n) = (Arc::clone(&largest), Arc::clone(&gate), Arc::clone(&loads));
+    let handle =
+        ModelHandle::spawn("doubler", ExecutorOptions { sessions, max_batch, inbox: 64 }, move || {
+            *n.lock().expect("not poisoned") += 1;
+            Ok(Box::new(Doubler {
+                model: ModelRef::new("doubler", "1"),
+                largest: Arc::clone(&l),
+                gate: Arc::clone(&g),
+            }) as Box<DynNetwork<u32, u32>>)
+        })
+        .expect("loads");
+    Fixture { handle, largest, gate, loads }
+}
+
+/// Holds the only session in a call, fills the inbox, then lets go: the inbox must leave as one batch.
+#[tokio::test]
+async fn what_waits_leaves_as_one_batch() {
+    let f = doubler(1, 8);
+    let held = tokio::spawn({
+        let handle = f.handle.clone();
+        async move { handle.run(0).await }
+    });
+    let wait = |gate: &Arc<std::sync::Barrier>| {
+        let gate = Arc::clone(gate);
+        async move { drop(tokio::task::spawn_blocking(move || gate.wait()).await) }
+    };
+    wait(&f.gate).await;
+    let waiting: Vec<_> = (1..=8)
+        .map(|x| {
+            let handle = f.handle.clone();
+            tokio::spawn(async move { handle.run(x).await })
+        })
+        .collect();
+    while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 8 {
+        tokio::task::yield_now().await;
+    }
+    wait(&f.gate).await;
+    assert_eq!(held.await.expect("joins").expect("answers"), 0);
+    let answers: Vec<u32> =
+        join_all(waiting).await.into_iter().map(|a| a.expect("joins").expect("answers")).collect();
+    assert_eq!(answers, [2, 4, 6, 8, 10, 12, 14, 16]);
+    assert_eq!(*f.largest.lock().expect("not poisoned"), 8);
+}
+
+#[test]
+fn a_refused_input_costs_only_itself() {
+    let f = doubler(1, 16);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+    let answers = runtime.block_on(join_all([1, 13, 3].map(|x| f.handle.run(x))));
+    assert_eq!(*answers[0].as_ref().expect("answered"), 2);
+    assert!(matches!(&answers[1], Err(ExecutorError::Refused(reason)) if reason.contains("thirteen")));
+    assert_eq!(*answers[2].as_ref().expect("answered"), 6);
+}
+
+#[test]
+fn a_crash_costs_only_its_input_and_loads_the_session_anew() {
+    let f = doubler(1, 16);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+    let answers = runtime.block_on(join_all([1, 99, 3].map(|x| f.handle.run(x))));
+    assert_eq!(*answers[0].as_ref().expect("answered"), 2);
+    assert!(matches!(&answers[1], Err(ExecutorError::Crashed { message, .. }) if message == "ninety-nine"));
+    assert_eq!(*answers[2].as_ref().expect("answered"), 6);
+    assert!(*f.loads.lock().expect("not poisoned") >= 2);
+}
+
+#[test]
+fn a_network_that_cannot_be_loaded_is_an_error() {
+    let spawned = ModelHandle::<u32, u32>::spawn(
+        "none",
+        ExecutorOptions { sessions: 2, max_batch: 1, inbox: 1 },
+        || Err(docent_models::Error::Input("no such file".to_owned())),
+    );
+    assert!(spawned.is_err());
+}
