@@ -6,7 +6,8 @@ The first folder holds object_detector_centernet.onnx (SHA-256 925f40db…), fac
 joint/vision_model.onnx (e14d10e7…). What is written computes the same, for less:
 
   object_detector_centernet_heads.onnx   peak picking is left to the reader; everything stays in the blocked layout
-  face_detector_faceboxes_heads.onnx     anchors and softmax are left to the reader; CReLU without copies of whole pictures
+  face_detector_faceboxes_heads.onnx     anchors and softmax are left to the reader; CReLU without copies of whole pictures;
+                                         pictures of any size
   joint/vision_model.onnx                the attention of constant queries is multiplied out
 
 Made with onnxruntime 1.32.0 and onnx 1.23.2; the same files and versions give the same bytes.
@@ -27,7 +28,7 @@ import onnx
 import onnxruntime
 
 import rewrites
-from graph import state_batch
+from graph import free_sides, state_batch
 
 
 def open_session(model: bytes | str, level: onnxruntime.GraphOptimizationLevel,
@@ -63,7 +64,7 @@ def main() -> None:
         "object_detector_centernet_heads.onnx":
             lambda: state_batch(rewrites.centernet(load("object_detector_centernet.onnx")).model()),
         "face_detector_faceboxes_heads.onnx":
-            lambda: rewrites.faceboxes(load("face_detector_faceboxes.onnx")).model(),
+            lambda: free_sides(rewrites.faceboxes(load("face_detector_faceboxes.onnx")).model()),
         "joint/vision_model.onnx":
             lambda: rewrites.joint(folded(arguments.source / "joint" / "vision_model.onnx"))[0].model(),
     }

@@ -200,3 +200,13 @@ def state_batch(model: onnx.ModelProto) -> onnx.ModelProto:
             model.graph.value_info.append(info)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def free_sides(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Says that pictures of any size may be given to a network of convolutions alone."""
+    for info in [*model.graph.input, *model.graph.output]:
+        for side, dimension in zip(("height", "width"), info.type.tensor_type.shape.dim[2:], strict=True):
+            dimension.Clear()
+            dimension.dim_param = f"{info.name}_{side}"
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -75,6 +75,11 @@ pub enum Fit {
         centered: bool,
         /// Value of the uncovered canvas, 0..=255, before normalization.
         fill: u8,
+        /// The canvas ends where the picture does, at the next multiple of so many pixels: for networks of convolutions
+        /// alone, which answer there as they would with the rest of the canvas. 0: it is always whole. Not for pictures
+        /// in the middle.
+        #[serde(default)]
+        trim: u32,
     },
 }
 
@@ -178,6 +183,7 @@ impl InputSpec {
     pub fn prepare(&self, picture: &Picture) -> Result<Prepared, Error> {
         let (width, height) = (f64::from(picture.width), f64::from(picture.height));
         let (canvas_w, canvas_h) = (f64::from(self.width), f64::from(self.height));
+        let mut canvas = (self.width, self.height);
         let (fitted, scale, offset, fill) = match self.fit {
             Fit::Squash => {
                 let fitted = picture.resize(self.width, self.height)?;
@@ -195,11 +201,15 @@ impl InputSpec {
                 let fitted = resample(picture, area, self.width, self.height, FilterType::CatmullRom)?;
                 (fitted, (canvas_w / w, canvas_h / h), (-x * canvas_w / w, -y * canvas_h / h), 0)
             }
-            Fit::Letterbox { centered, fill } => {
+            Fit::Letterbox { centered, fill, trim } => {
                 let k = (canvas_w / width).min(canvas_h / height);
                 let w = ((width * k).round().max(1.0) as u32).min(self.width);
                 let h = ((height * k).round().max(1.0) as u32).min(self.height);
                 let fitted = picture.resize(w, h)?;
+                if trim > 0 && !centered {
+                    let end = |side: u32, canvas: u32| side.div_ceil(trim).saturating_mul(trim).min(canvas);
+                    canvas = (end(w, self.width), end(h, self.height));
+                }
                 let middle =
                     |canvas: u32, side: u32| if centered { f64::from((canvas - side) / 2) } else { 0.0 };
                 (fitted, (k, k), (middle(self.width, w), middle(self.height, h)), fill)
@@ -211,16 +221,24 @@ impl InputSpec {
             _ => (0, 0),
         };
         Ok(Prepared {
-            tensor: self.tensor(&fitted, corner, fill),
+            tensor: self.tensor(&fitted, canvas, corner, fill),
             scale: (scale.0 as f32, scale.1 as f32),
             offset: (offset.0 as f32, offset.1 as f32),
             picture: (picture.width, picture.height),
         })
     }
 
+    /// The same, with the whole canvas for every picture, so that all inputs have one shape.
+    pub fn untrimmed(mut self) -> Self {
+        if let Fit::Letterbox { trim, .. } = &mut self.fit {
+            *trim = 0;
+        }
+        self
+    }
+
     /// `fitted` on a canvas of `fill`, normalized, as `[C, H, W]`.
-    fn tensor(&self, fitted: &Picture, corner: (u32, u32), fill: u8) -> Tensor {
-        let canvas = Canvas::new(self, fitted, corner);
+    fn tensor(&self, fitted: &Picture, canvas: (u32, u32), corner: (u32, u32), fill: u8) -> Tensor {
+        let canvas = Canvas::new(canvas, fitted, corner);
         let normalize = |value: f32, channel: usize| (value - self.mean[channel]) / self.std[channel];
         if self.channels == Channels::Gray {
             let mut data = Buffer::stale(canvas.plane());
@@ -254,8 +272,8 @@ struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    fn new(spec: &InputSpec, fitted: &'a Picture, corner: (u32, u32)) -> Self {
-        let (width, height) = (spec.width as usize, spec.height as usize);
+    fn new(canvas: (u32, u32), fitted: &'a Picture, corner: (u32, u32)) -> Self {
+        let (width, height) = (canvas.0 as usize, canvas.1 as usize);
         let (x, y) = (corner.0 as usize, corner.1 as usize);
         let covered =
             [x, y, (fitted.width as usize).min(width - x), (fitted.height as usize).min(height - y)];
@@ -376,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_letterbox_is_centered_filled_and_reversible() {
-        let prepared = spec(Fit::Letterbox { centered: true, fill: 127 })
+        let prepared = spec(Fit::Letterbox { centered: true, fill: 127, trim: 0 })
             .prepare(&gradient(16, 8))
             .expect("is prepared");
         assert_eq!(prepared.offset, (0.0, 2.0));
@@ -386,13 +404,32 @@ mod tests {
     }
 
     #[test]
+    fn a_trimmed_canvas_ends_where_the_picture_does() {
+        let fit = Fit::Letterbox { centered: false, fill: 9, trim: 3 };
+        let shape = |spec: InputSpec, width, height| {
+            spec.prepare(&gradient(width, height)).expect("is prepared").tensor.shape
+        };
+        // Of 8 pixels: a half is 4 of them, which ends at 6; more than the canvas there is not.
+        assert_eq!(shape(spec(fit.clone()), 16, 8), [3, 6, 8]);
+        assert_eq!(shape(spec(fit.clone()), 8, 16), [3, 8, 6]);
+        assert_eq!(shape(spec(fit.clone()), 16, 15), [3, 8, 8]);
+        assert_eq!(shape(spec(fit.clone()), 160, 1), [3, 3, 8]);
+        assert_eq!(shape(spec(fit.clone()).untrimmed(), 16, 8), [3, 8, 8]);
+        let prepared = spec(fit).prepare(&gradient(16, 8)).expect("is prepared");
+        let blue = &prepared.tensor.data[2 * 6 * 8..];
+        assert_eq!((blue[3 * 8], blue[4 * 8]), (7.0, 9.0));
+    }
+
+    #[test]
     fn extreme_shapes_are_prepared_by_every_fit() {
         for (width, height) in [(1, 1), (50_000, 1), (1, 50_000)] {
             let picture =
                 Picture::new(width, height, vec![9; (width * height * 3) as usize]).expect("is a picture");
-            for fit in
-                [Fit::Squash, Fit::CenterCrop { short_side: 9 }, Fit::Letterbox { centered: false, fill: 0 }]
-            {
+            for fit in [
+                Fit::Squash,
+                Fit::CenterCrop { short_side: 9 },
+                Fit::Letterbox { centered: false, fill: 0, trim: 0 },
+            ] {
                 let tensor = spec(fit).prepare(&picture).expect("is prepared").tensor;
                 assert_eq!(tensor.data.len(), 3 * 64);
                 assert_eq!(tensor.data[0], 9.0);

@@ -288,6 +288,45 @@ fn a_batch_answers_like_its_pictures_one_by_one() {
     }
 }
 
+/// The detector gets no more of its canvas than the picture covers, and finds the same.
+#[test]
+fn faces_are_the_same_on_a_trimmed_canvas() {
+    let pack = pack();
+    let mut detector = faces::load_detector(&pack, &SessionOptions::default()).expect("loads");
+    let trimmed = pack.model(Task::FaceDetection).expect("is there").input().expect("has a spec");
+    let whole = trimmed.clone().untrimmed();
+    let mut seen = 0;
+    for name in ["astronaut.jpg", "grace_hopper.jpg", "coffee.jpg", "motorcycle_left.jpg"] {
+        let original = picture(name);
+        let (width, height) = (original.width(), original.height());
+        // Landscape, portrait, panorama; a face that a border cuts is another one with other surroundings.
+        let part = |x1: u32, y1: u32, x2: u32, y2: u32| {
+            let corner = |x: u32, y: u32| (x as f32, y as f32);
+            let ((x1, y1), (x2, y2)) = (corner(x1, y1), corner(x2, y2));
+            original.crop(docent_models::BoundingBox { x1, y1, x2, y2 }).expect("is inside")
+        };
+        for picture in [
+            original.clone(),
+            part(0, 0, width, height * 6 / 10),
+            part(0, 0, width * 65 / 100, height),
+            part(0, height / 4, width, height / 4 + height / 9),
+        ] {
+            let inputs = [trimmed, &whole].map(|spec| spec.prepare(&picture).expect("is prepared"));
+            let [_, h, w] = inputs[0].tensor.shape[..] else { panic!("is a picture") };
+            assert!(h % 128 == 0 && w % 128 == 0 && h.max(w) == 1024 && h.min(w) < 1024 + 128, "{h} x {w}");
+            let looks = detector.run(&inputs).expect("runs");
+            assert_eq!(looks[0].faces.len(), looks[1].faces.len(), "{name}: {looks:?}");
+            for (a, b) in looks[0].faces.iter().zip(&looks[1].faces) {
+                // What the picture's own border cuts is the least certain.
+                let alike = (a.score - b.score).abs() < 0.02 && a.bbox.iou(&b.bbox) > 0.8;
+                assert!(alike, "{name}: {a:?} {b:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 4, "{seen}");
+}
+
 #[test]
 fn faces_and_objects_are_found_where_they_are() {
     let pack = pack();

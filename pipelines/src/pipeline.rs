@@ -321,7 +321,7 @@ impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
                     let (pack, session) = (pack.clone(), options.session.clone());
                     move |number| load(&pack, &SessionOptions { number, ..session.clone() })
                 })?;
-                Ok((entry.input.clone().unwrap_or_else(no_pixels), handle))
+                Ok((options.spec(entry)?.unwrap_or_else(no_pixels), handle))
             })
         })
     }
@@ -357,6 +357,12 @@ impl PipelineOptions {
         let most = self.tuning.as_ref().map_or(max_batch, |tuning| tuning.most.max(max_batch));
         let inbox = self.inbox.max(2 * most);
         Ok(ExecutorOptions { sessions: self.gpu_sessions, max_batch, inbox })
+    }
+
+    /// How pictures are prepared for a network. A GPU wants whole batches, and compiles for one shape.
+    fn spec(&self, entry: &ModelEntry) -> Result<Option<InputSpec>, docent_models::Error> {
+        let alone = placement(&self.session.device)?.accelerators().is_empty();
+        Ok(entry.input.clone().map(|spec| if alone { spec } else { spec.untrimmed() }))
     }
 
     fn tuning<I: 'static>(&self, entry: &ModelEntry, sample: Sample<I>) -> Option<Tuning<I>> {

@@ -1,5 +1,5 @@
-//! FaceBoxes without its anchors: `pixel_values` `[N,3,S,S]` to `heads_32` `[N,105,S/32,S/32]`, `heads_64`
-//! `[N,5,S/64,S/64]` and `heads_128` `[N,5,S/128,S/128]`. Of each cell's k anchors first k logits, then for each anchor
+//! FaceBoxes without its anchors: `pixel_values` `[N,3,H,W]` to `heads_32` `[N,105,H/32,W/32]`, `heads_64`
+//! `[N,5,H/64,W/64]` and `heads_128` `[N,5,H/128,W/128]`; H and W are multiples of 128, and the longer one is the canvas's side. Of each cell's k anchors first k logits, then for each anchor
 //! ty, tx, th, tw. Only the anchors of likely faces are made into boxes.
 
 use super::tiles::merge_overlapping;
@@ -140,26 +140,37 @@ impl Network for FaceBoxes {
     }
 
     fn run(&mut self, batch: &[Prepared]) -> Result<Vec<FaceLook>, Error> {
-        let tensors: Vec<&Tensor> = batch.iter().map(|input| &input.tensor).collect();
-        let heads = self.session.run_batch(&tensors, "pixel_values", &OUTPUTS)?;
-        let decode = |(i, input): (usize, &Prepared)| {
-            let [width, height] = [input.tensor.shape[2] as f32, input.tensor.shape[1] as f32];
-            let long = input.picture.0.max(input.picture.1) as f32;
-            let (mut found, mut hints) = (Vec::new(), Vec::new());
-            for (score, b) in faces(&heads, i, width, MIN_HINT) {
-                let bbox = input.box_to_picture([b[0] * width, b[1] * height, b[2] * width, b[3] * height]);
-                if bbox.area() <= 0.0 {
-                    continue;
-                }
-                if bbox.width().max(bbox.height()) < SMALL * long {
-                    hints.push([(bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0]);
-                }
-                if score >= MIN_SCORE {
-                    found.push(FaceDetection { bbox, score: score.min(1.0) });
-                }
-            }
-            FaceLook { faces: merge_overlapping(found), hints }
-        };
-        Ok(batch.iter().enumerate().map(decode).collect())
+        // Pictures of one shape go together.
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        order.sort_by_key(|&item| &batch[item].tensor.shape);
+        let mut looks: Vec<(usize, FaceLook)> = Vec::with_capacity(batch.len());
+        for alike in order.chunk_by(|&a, &b| batch[a].tensor.shape == batch[b].tensor.shape) {
+            let tensors: Vec<&Tensor> = alike.iter().map(|&item| &batch[item].tensor).collect();
+            let heads = self.session.run_batch(&tensors, "pixel_values", &OUTPUTS)?;
+            looks
+                .extend(alike.iter().enumerate().map(|(row, &item)| (item, look(&heads, row, &batch[item]))));
+        }
+        looks.sort_by_key(|(item, _)| *item);
+        Ok(looks.into_iter().map(|(_, look)| look).collect())
     }
+}
+
+/// What is seen in the picture that is a row of the network's answer.
+fn look(heads: &[Output], row: usize, input: &Prepared) -> FaceLook {
+    let side = input.tensor.shape.iter().skip(1).max().copied().unwrap_or(0) as f32;
+    let long = input.picture.0.max(input.picture.1) as f32;
+    let (mut found, mut hints) = (Vec::new(), Vec::new());
+    for (score, corners) in faces(heads, row, side, MIN_HINT) {
+        let bbox = input.box_to_picture(corners.map(|corner| corner * side));
+        if bbox.area() <= 0.0 {
+            continue;
+        }
+        if bbox.width().max(bbox.height()) < SMALL * long {
+            hints.push([(bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0]);
+        }
+        if score >= MIN_SCORE {
+            found.push(FaceDetection { bbox, score: score.min(1.0) });
+        }
+    }
+    FaceLook { faces: merge_overlapping(found), hints }
 }
