@@ -57,7 +57,7 @@ impl<'a, const N: usize> Reader<'a, N> {
                     let (advance, value, rest) = self.waves.wave(steps, bits)?;
                     bits = rest;
                     place += advance;
-                    add(&mut pixels, weights, [place; 2], [value, 0.0]);
+                    add(&mut pixels, weights, [place; 2], &[value, 0.0]);
                     if place >= 63 {
                         *from = bits;
                         return ends(place).then_some(pixels);
@@ -68,12 +68,12 @@ impl<'a, const N: usize> Reader<'a, N> {
                 place = first + steps.second();
                 if first >= 63 {
                     // A second one belongs to the next block.
-                    add(&mut pixels, weights, [first; 2], [values[0], 0.0]);
+                    add(&mut pixels, weights, [first; 2], &[values[0], 0.0]);
                     bits.take(steps.first_bits());
                     *from = bits;
                     return ends(first).then_some(pixels);
                 }
-                add(&mut pixels, weights, [first, place], *values);
+                add(&mut pixels, weights, [first, place], values);
                 bits.take(steps.bits());
                 if place >= 63 {
                     *from = bits;
@@ -92,7 +92,7 @@ fn ends(place: usize) -> bool {
 
 /// Adds two coefficients: first one to the other, so that the pixels have to wait for one sum only.
 #[inline(always)]
-fn add<const N: usize>(pixels: &mut [f32; N], weights: &Weights<N>, places: [usize; 2], values: [f32; 2]) {
+fn add<const N: usize>(pixels: &mut [f32; N], weights: &Weights<N>, places: [usize; 2], values: &[f32; 2]) {
     if N == 1 {
         // A mean of all pixels knows nothing of waves.
         return;
