@@ -83,7 +83,7 @@ type UsageProbe = Box<dyn Fn() -> (ModelRef, Usage) + Send + Sync>;
 
 /// The decoder's name in the ledger. Its version changes when decoded pixels do by more than rounding.
 pub fn decoder() -> ModelRef {
-    ModelRef::new("decoder", "1")
+    ModelRef::new("decoder", "2")
 }
 
 /// The tasks whose networks an analyzer needs.
@@ -353,9 +353,9 @@ impl PipelineOptions {
         if placement(&self.session.device)?.accelerators().is_empty() {
             return Ok(ExecutorOptions { sessions: self.sessions, max_batch, inbox: self.inbox });
         }
-        // A second batch fills while the first is answered.
-        let most = self.tuning.as_ref().map_or(max_batch, |tuning| tuning.most.max(max_batch));
-        let inbox = self.inbox.max(2 * most);
+        // What was not measured there is better too large. A second batch fills while the first is answered.
+        let max_batch = self.tuning.as_ref().map_or(max_batch, |tuning| tuning.most.max(max_batch));
+        let inbox = self.inbox.max(2 * max_batch);
         Ok(ExecutorOptions { sessions: self.gpu_sessions, max_batch, inbox })
     }
 

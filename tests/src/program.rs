@@ -104,6 +104,7 @@ impl Docent {
             .env("USER", "tester")
             .env("LANG", "C.UTF-8")
             .env("DOCENT_MODELS_DIR", models)
+            .env("DOCENT_DEVICE_TUNING_CACHE", self.tuning())
             .current_dir(self.root.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -113,6 +114,11 @@ impl Docent {
             command.arg("--config").arg(config);
         }
         Running::of(command)
+    }
+
+    /// Where measured sizes of batches are kept.
+    pub fn tuning(&self) -> PathBuf {
+        self.root.path().join("tuning")
     }
 
     /// Runs a command to its end.

@@ -73,25 +73,30 @@ const CALLS: usize = 5;
 static MEASURING: Mutex<()> = Mutex::new(());
 
 impl<I: Send + 'static> Tuning<I> {
-    /// The size for a network, `given` where nothing is known and nothing can be measured.
-    pub(super) fn choose<O: Send + 'static>(&self, network: &mut DynNetwork<I, O>, given: usize) -> Batching {
+    /// The size for a network, `given` where nothing is known and nothing can be measured; and whether the network crashed
+    /// meanwhile, so that it has to be loaded anew.
+    pub(super) fn choose<O: Send + 'static>(
+        &self,
+        network: &mut DynNetwork<I, O>,
+        given: usize,
+    ) -> (Batching, bool) {
         let provider = network.provider().map(str::to_owned);
         let key = TuningKey { model: network.model().clone(), provider, most: self.most };
         if let Some(trials) = self.memory.recall(&key) {
-            return Batching { size: best(&trials).unwrap_or(given), trials };
+            return (Batching { size: best(&trials).unwrap_or(given), trials }, false);
         }
         if !self.measure {
-            return Batching { size: given, trials: Vec::new() };
+            return (Batching { size: given, trials: Vec::new() }, false);
         }
         let guard = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
-        let trials = trials(network, self.most, &self.sample);
+        let (trials, crashed) = trials(network, self.most, &self.sample);
         drop(guard);
         let size = best(&trials).unwrap_or(given);
         if !trials.is_empty() {
             tracing::info!(model = %key.model, size, ?trials, "measured how large batches should be");
             self.memory.keep(&key, &trials);
         }
-        Batching { size, trials }
+        (Batching { size, trials }, crashed)
     }
 }
 
@@ -106,47 +111,48 @@ pub fn best(trials: &[Trial]) -> Option<usize> {
     Some(best.size)
 }
 
-/// Tries 1, 2, 4 and so on, as long as each is better than the one before. Each is measured in turn with the best one so far, so
-/// that both see the same of what else the machine does.
+/// Tries 1, 2, 4 and so on, as long as each is better than the one before, and says whether the network crashed. Each is
+/// measured in turn with the one before, so that both see the same of what else the machine does; what is told of it is in
+/// proportion to that.
 fn trials<I: Send + 'static, O: Send + 'static>(
     network: &mut DynNetwork<I, O>,
     most: usize,
     sample: &dyn Fn() -> Option<I>,
-) -> Vec<Trial> {
+) -> (Vec<Trial>, bool) {
+    let mut crashed = false;
     let mut call = |size: usize| -> Option<f64> {
         let batch: Vec<I> = std::iter::repeat_with(sample).take(size).collect::<Option<_>>()?;
         let on_processor = network.provider().is_none_or(|provider| provider == "CPUExecutionProvider");
         let (start, start_of_thread) = (Instant::now(), ThreadTime::now());
         // Too large a batch for a GPU's memory is no reason to end.
-        let answered = catch_unwind(AssertUnwindSafe(|| network.run(&batch))).ok()?.ok()?;
+        let answered = catch_unwind(AssertUnwindSafe(|| network.run(&batch)));
+        crashed |= answered.is_err();
+        let answered = answered.ok()?.ok()?;
         let time: Duration = if on_processor { start_of_thread.elapsed() } else { start.elapsed() };
         (answered.len() == size).then(|| time.as_secs_f64() / size as f64)
     };
     let mut trials: Vec<Trial> = Vec::new();
     let mut size = 1;
     while size <= most.max(1) {
-        let before = trials.last().map(|trial| trial.size);
+        let before = trials.last().copied();
         let mut measured = (Vec::new(), Vec::new());
         if call(size).is_none() {
             break;
         }
         for _ in 0..CALLS {
-            measured.0.extend(before.and_then(&mut call));
+            measured.0.extend(before.and_then(|trial| call(trial.size)));
             measured.1.extend(call(size));
         }
-        let (Some(seconds), reference) = (median(measured.1), median(measured.0)) else { break };
-        trials.push(Trial { size, seconds });
-        if let Some(reference) = reference {
-            // Both from the same minute.
-            let last = trials.len() - 2;
-            trials[last].seconds = reference;
-            if seconds >= reference * (1.0 - LEAST_GAIN) {
-                break;
-            }
+        let Some(seconds) = median(measured.1) else { break };
+        let ratio = before.zip(median(measured.0)).map(|(before, now)| before.seconds / now);
+        trials.push(Trial { size, seconds: seconds * ratio.unwrap_or(1.0) });
+        if before.is_some_and(|before| seconds * ratio.unwrap_or(1.0) >= before.seconds * (1.0 - LEAST_GAIN))
+        {
+            break;
         }
         size *= 2;
     }
-    trials
+    (trials, crashed)
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -220,21 +226,21 @@ mod tests {
     fn sizes_grow_as_long_as_they_pay() {
         let memory = Arc::new(Memory::default());
         // 4, 2.5, 1.75, 1.375 and 1.19 ms for each input.
-        let found = tuning(true, &memory).choose(&mut slow(3, 1, 99), 5);
+        let found = tuning(true, &memory).choose(&mut slow(3, 1, 99), 5).0;
         assert_eq!(found.size, 16, "{found:?}");
         // 2 ms for each, whatever the size.
-        let found = tuning(true, &Arc::new(Memory::default())).choose(&mut slow(0, 2, 99), 5);
+        let found = tuning(true, &Arc::new(Memory::default())).choose(&mut slow(0, 2, 99), 5).0;
         assert_eq!((found.size, found.trials.len()), (1, 2), "{found:?}");
         // What does not fit is not chosen, and not an end.
-        let found = tuning(true, &Arc::new(Memory::default())).choose(&mut slow(3, 1, 5), 5);
-        assert_eq!(found.size, 4, "{found:?}");
+        let (found, crashed) = tuning(true, &Arc::new(Memory::default())).choose(&mut slow(3, 1, 5), 5);
+        assert_eq!((found.size, crashed), (4, true), "{found:?}");
     }
 
     #[test]
     fn what_was_measured_is_not_measured_again() {
         let memory = Arc::new(Memory::default());
         let mut network = slow(3, 1, 99);
-        assert_eq!(tuning(false, &memory).choose(&mut network, 5).size, 5);
+        assert_eq!(tuning(false, &memory).choose(&mut network, 5).0.size, 5);
         assert!(network.calls.lock().expect("is not poisoned").is_empty());
         let first = tuning(true, &memory).choose(&mut network, 5);
         let calls = network.calls.lock().expect("is not poisoned").len();

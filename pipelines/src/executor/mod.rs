@@ -130,7 +130,14 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
                 // One of them finds out for all.
                 let batching = match tuning.as_ref() {
                     Some(tuning) if number == 0 => {
-                        Some(tuning.choose(network.as_mut(), options.max_batch.max(1)))
+                        let (batching, crashed) = tuning.choose(network.as_mut(), options.max_batch.max(1));
+                        if crashed {
+                            network = match load(number) {
+                                Ok(network) => network,
+                                Err(error) => return drop(loaded.send(Err(error))),
+                            };
+                        }
+                        Some(batching)
                     }
                     _ => None,
                 };
@@ -225,7 +232,7 @@ struct Owner<I: Send + 'static, O: Send + 'static> {
 
 impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     fn serve(mut self, inbox: &Mutex<mpsc::Receiver<Request<I, O>>>) {
-        while let Some(batch) = next_batch(inbox, self.max_batch.load(Ordering::Relaxed)) {
+        while let Some(batch) = next_batch(inbox, &self.max_batch) {
             // Whoever gave up waiting needs no answer.
             let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
             let (inputs, replies): (Vec<I>, Vec<_>) =
@@ -289,10 +296,12 @@ impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     }
 }
 
-fn next_batch<T>(inbox: &Mutex<mpsc::Receiver<T>>, max: usize) -> Option<Vec<T>> {
+fn next_batch<T>(inbox: &Mutex<mpsc::Receiver<T>>, max: &AtomicUsize) -> Option<Vec<T>> {
     // Owners of the same network queue up here while they are idle.
     let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
     let mut batch = vec![inbox.blocking_recv()?];
+    // It may have been measured meanwhile.
+    let max = max.load(Ordering::Relaxed);
     while batch.len() < max {
         match inbox.try_recv() {
             Ok(request) => batch.push(request),

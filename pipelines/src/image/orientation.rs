@@ -14,6 +14,9 @@ pub(super) fn of_exif(block: &[u8]) -> u8 {
         .unwrap_or(1)
 }
 
+/// Pixels on a side of what is turned at once: two such squares lie in a first-level cache.
+const SQUARE: usize = 32;
+
 /// Turns and mirrors a stored picture so that it stands upright.
 pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
     if !(2..=8).contains(&orientation) {
@@ -36,10 +39,19 @@ pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
         _ => (last_column, below, -right),
     };
     let (from, _) = picture.rgb().as_chunks::<3>();
-    let mut rgb = Vec::with_capacity(picture.rgb().len());
-    for y in 0..to_height as isize {
-        let first = start + y * line;
-        rgb.extend((0..to_width as isize).flat_map(|x| from[(first + x * step) as usize]));
+    let mut rgb = vec![0; picture.rgb().len()];
+    let (to, _) = rgb.as_chunks_mut::<3>();
+    // Square by square: a row of the one is a column of the other, and columns are far apart in memory.
+    for top in (0..to_height).step_by(SQUARE) {
+        for left in (0..to_width).step_by(SQUARE) {
+            let right = to_width.min(left + SQUARE);
+            for y in top..to_height.min(top + SQUARE) {
+                let first = start + y as isize * line;
+                for (x, pixel) in (left..right).zip(&mut to[y * to_width + left..]) {
+                    *pixel = from[(first + x as isize * step) as usize];
+                }
+            }
+        }
     }
     Picture::new(to_width as u32, to_height as u32, rgb).expect("the same pixels in another order")
 }
@@ -67,6 +79,23 @@ mod tests {
         assert_eq!(reds(6), (2, vec![3, 0, 4, 1, 5, 2]));
         assert_eq!(reds(7), (2, vec![5, 2, 4, 1, 3, 0]));
         assert_eq!(reds(8), (2, vec![2, 5, 1, 4, 0, 3]));
+    }
+
+    #[test]
+    fn large_pictures_are_turned_square_by_square() {
+        let (width, height) = (75, 67);
+        let pixels = (0..width * height).flat_map(|i| [(i % width) as u8, (i / width) as u8, 0]).collect();
+        let picture = Picture::new(width, height, pixels).expect("is a picture");
+        let turned = upright(picture.clone(), 6);
+        assert_eq!((turned.width(), turned.height()), (height, width));
+        for (place, pixel) in turned.rgb().chunks_exact(3).enumerate() {
+            let (x, y) = (place as u32 % height, place as u32 / height);
+            assert_eq!(pixel[..2], [y as u8, (height - 1 - x) as u8]);
+        }
+        let back = [(3, 3), (6, 8), (5, 5), (7, 7), (2, 2), (4, 4)];
+        for (there, back) in back {
+            assert_eq!(upright(upright(picture.clone(), there), back), picture, "{there}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     let header = decompressor.read_header(&stream.head).map_err(|error| failure(&error))?;
     let inks = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let is_usual = matches!(header.colorspace, Colorspace::Gray | Colorspace::YCbCr);
-    let (pixels, samples) = match reduced::decode(&stream, factor.denom()).filter(|_| is_usual) {
+    let (pixels, samples) = match is_usual.then(|| reduced::decode(&stream, factor.denom())).flatten() {
         Some(Reduced { pixels, is_gray: true }) => (pixels, Samples::Gray),
         Some(Reduced { pixels, is_gray: false }) => (pixels, Samples::Rgb),
         None => {

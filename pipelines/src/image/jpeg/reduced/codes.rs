@@ -2,8 +2,6 @@
 
 /// Bits that are looked up at once. At 10 two tables lie in a first-level cache of 32 KiB beside the weights.
 const LOOK: u32 = 11;
-/// Zeros behind the data, so that eight bytes can be read anywhere within it.
-pub(super) const PADDING: usize = 16;
 
 /// What codes stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +69,7 @@ pub(super) struct Codes {
 impl Codes {
     /// From the counts of codes of 1 to 16 bits, and what they stand for, in order. `None` if these are no codes.
     pub(super) fn new(kind: Kind, counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
-        // libjpeg-turbo refuses such a table even if nothing uses it.
+        // libjpeg-turbo refuses such a table even if no code in the data stands for it.
         if kind == Kind::Means && symbols.iter().any(|symbol| *symbol > 15) {
             return None;
         }
@@ -189,7 +187,8 @@ impl Codes {
     #[inline(never)]
     fn long(&self, bits: Bits) -> Option<Steps> {
         let next = (bits.window >> 48) as u32;
-        let length = (LOOK as usize + 1..=16).find(|length| next < self.limits[*length])?;
+        // Shorter ones, too: what is known of them may be that they stand for nothing.
+        let length = (1..=16).find(|length| next < self.limits[*length])?;
         let place = (next >> (16 - length)) as i32 + self.offsets[length];
         self.code(*self.symbols.get(usize::try_from(place).ok()?)?, length as u8)
     }
@@ -203,30 +202,61 @@ fn value(window: u64, size: usize) -> f32 {
     (bits - i32::from(is_negative) * ((1 << size) - 1)) as f32
 }
 
-/// The bits of a piece of a scan without its stuffed zeros.
+/// The bits of a scan, without the zeros that are stuffed behind each 0xff, up to the next marker.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
-    /// The next eight bytes to be read.
+    /// The next byte to be read.
     at: usize,
-    /// The next bits, from the top; `count` of them are counted as read.
+    /// The next bits, from the top; `count` of them are counted as read, and `padding` of those are zeros that are not there.
     window: u64,
     count: u32,
+    padding: u64,
 }
 
 impl<'a> Bits<'a> {
-    /// `data` ends with `PADDING`.
     pub(super) fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0, window: 0, count: 0 }
+        Self { data, at: 0, window: 0, count: 0, padding: 0 }
     }
 
     /// Has at least 56 bits ready afterwards; zeros behind the end.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
         let next = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>());
-        self.window |= next.map_or(0, |bytes| u64::from_be_bytes(*bytes)) >> self.count;
+        let next = next.map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
+        if has_marker_byte(next) {
+            // By value, so that the bits stay in registers.
+            *self = self.refilled();
+            return;
+        }
+        self.window |= next >> self.count;
         self.at += ((63 - self.count) >> 3) as usize;
         self.count |= 56;
+    }
+
+    /// The same byte by byte.
+    #[cold]
+    #[inline(never)]
+    fn refilled(mut self) -> Self {
+        while self.count < 56 {
+            let byte = match self.data.get(self.at..).unwrap_or_default() {
+                [0xff, 0, ..] => {
+                    self.at += 2;
+                    0xff
+                }
+                [] | [0xff, ..] => {
+                    self.padding += 8;
+                    0
+                }
+                [byte, ..] => {
+                    self.at += 1;
+                    *byte
+                }
+            };
+            self.window |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+        self
     }
 
     /// At most the bits that are ready.
@@ -236,9 +266,34 @@ impl<'a> Bits<'a> {
         self.count = self.count.wrapping_sub(bits);
     }
 
-    /// Whether all of the data was read, but for what fills its last byte.
-    pub(super) fn are_used_up(&self) -> bool {
-        let left = ((self.data.len() - PADDING) * 8) as i64 - (self.at * 8) as i64 + i64::from(self.count);
-        (0..8).contains(&left)
+    /// Whether bits were taken that are not there.
+    pub(super) fn are_too_few(&self) -> bool {
+        self.padding > u64::from(self.count)
     }
+
+    /// Whether all was read up to the next marker, but for what fills the last byte.
+    fn are_used_up(&self) -> bool {
+        let ends = matches!(self.data.get(self.at..), Some([] | [0xff, ..]));
+        ends && !self.are_too_few() && u64::from(self.count) - self.padding < 8
+    }
+
+    /// Goes on behind the restart marker of this number, 0 to 7. `None` if it is not the next thing.
+    pub(super) fn restarted(&self, number: u8) -> Option<Self> {
+        let marker = self.data.get(self.at..)?.first_chunk::<2>()?;
+        let is_next = self.are_used_up() && *marker == [0xff, 0xd0 + number];
+        is_next.then(|| Self { at: self.at + 2, ..Self::new(self.data) })
+    }
+
+    /// Whether the data ends here, too.
+    pub(super) fn are_all_read(&self) -> bool {
+        self.are_used_up() && self.at == self.data.len()
+    }
+}
+
+/// Whether one of eight bytes is 0xff.
+#[inline(always)]
+fn has_marker_byte(bytes: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Of the inverse, the lowest byte that is zero borrows from its highest bit.
+    (!bytes).wrapping_sub(ONES) & bytes & (ONES << 7) != 0
 }

@@ -3,7 +3,8 @@
 //! What a large photograph costs are its Huffman codes: all of them must be read, whatever the scale. Here one look at a
 //! table gives up to two coefficients, and what each of them adds to the few pixels that are left of its block is added at
 //! once; nothing is stored, sorted or transformed. The pixels are the means of those that a whole decoding gives,
-//! as libjpeg-turbo's are at these scales. It remains the judge: whatever is unusual here, or not perfectly in order, is left
+//! as libjpeg-turbo's are at these scales; where chroma is halved in one direction only, which libjpeg-turbo then interpolates, it is
+//! sharper. It remains the judge: whatever is unusual here, or not perfectly in order, is left
 //! to it.
 
 mod codes;
@@ -13,7 +14,7 @@ mod tables;
 mod weights;
 
 use super::markers::{Frame, Stream};
-use tables::{Pieces, Tables};
+use tables::Tables;
 
 /// A decoded picture: interleaved RGB, or gray, of `width.div_ceil(reduction)` times `height.div_ceil(reduction)` pixels.
 pub(super) struct Reduced {
@@ -33,25 +34,24 @@ pub(super) fn decode(stream: &Stream<'_>, reduction: usize) -> Option<Reduced> {
         return None;
     }
     let tables = Tables::read(&stream.head)?;
-    let data = Pieces::read(stream.scans)?;
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
         // SAFETY: this processor has what the function was compiled for.
         #[allow(unsafe_code)]
-        return unsafe { decode_wide(reduction, frame, &tables, &data) };
+        return unsafe { decode_wide(reduction, frame, &tables, stream.scans) };
     }
-    decode_any(reduction, frame, &tables, &data)
+    decode_any(reduction, frame, &tables, stream.scans)
 }
 
 /// The same function, compiled for more lanes and for shifts that cost nothing.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi2")]
-fn decode_wide(reduction: usize, frame: &Frame, tables: &Tables, data: &Pieces) -> Option<Reduced> {
+fn decode_wide(reduction: usize, frame: &Frame, tables: &Tables, data: &[u8]) -> Option<Reduced> {
     decode_any(reduction, frame, tables, data)
 }
 
 #[inline(always)]
-fn decode_any(reduction: usize, frame: &Frame, tables: &Tables, data: &Pieces) -> Option<Reduced> {
+fn decode_any(reduction: usize, frame: &Frame, tables: &Tables, data: &[u8]) -> Option<Reduced> {
     match (reduction, frame.sampling.as_slice()) {
         (2, [_]) => scan::gray::<16>(frame, tables, data),
         (4, [_]) => scan::gray::<4>(frame, tables, data),

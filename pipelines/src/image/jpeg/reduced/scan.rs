@@ -4,7 +4,7 @@ use super::super::markers::Frame;
 use super::Reduced;
 use super::codes::{Bits, Codes, END};
 use super::rows::{self, Rows};
-use super::tables::{Component, Pieces, Tables};
+use super::tables::{Component, Tables};
 use super::weights::{Weights, weights};
 
 /// Looks between two refills: those of ten bits, and the codes of a mean, fit into 56.
@@ -103,43 +103,33 @@ fn add<const N: usize>(pixels: &mut [f32; N], weights: &Weights<N>, places: [usi
     }
 }
 
-/// The pieces of a scan, one after the other.
-struct Units<'a, I> {
-    pieces: I,
+/// The units of a scan, one after the other.
+struct Units<'a> {
     bits: Bits<'a>,
-    /// Units in a piece, and those left in this one.
+    /// Units between two restart markers, those left until the next one, and its number.
     interval: usize,
     left: usize,
+    number: u8,
 }
 
-impl<'a, I: Iterator<Item = &'a [u8]>> Units<'a, I> {
-    /// Before each unit: whether a new piece begins. `None` if there is none, or the last one was not read to its end.
+impl<'a> Units<'a> {
+    fn new(tables: &Tables, data: &'a [u8]) -> Self {
+        let interval = if tables.interval == 0 { usize::MAX } else { tables.interval };
+        Self { bits: Bits::new(data), interval, left: interval, number: 0 }
+    }
+
+    /// Before each unit: whether it is the first one behind a restart marker. `None` if that is not where it should be.
     #[inline(always)]
     fn next(&mut self) -> Option<bool> {
         let begins = self.left == 0;
         if begins {
-            if !self.bits.are_used_up() {
-                return None;
-            }
-            self.bits = Bits::new(self.pieces.next()?);
+            self.bits = self.bits.restarted(self.number)?;
+            self.number = (self.number + 1) % 8;
             self.left = self.interval;
         }
         self.left -= 1;
         Some(begins)
     }
-}
-
-const NOTHING: &[u8] = &[0; super::codes::PADDING];
-
-/// `count` units in all. `None` if the pieces are not as many as they should be.
-fn units<'a>(
-    tables: &Tables,
-    data: &'a Pieces,
-    count: usize,
-) -> Option<Units<'a, impl Iterator<Item = &'a [u8]>>> {
-    let interval = if tables.interval == 0 { count } else { tables.interval };
-    let matches = data.count() == count.div_ceil(interval);
-    matches.then(|| Units { pieces: data.iter(), bits: Bits::new(NOTHING), interval, left: 0 })
 }
 
 /// Size of the result, where `side` pixels stand for eight.
@@ -149,16 +139,19 @@ fn size(frame: &Frame, side: usize) -> (usize, usize) {
 }
 
 #[inline(always)]
-pub(super) fn gray<const N: usize>(frame: &Frame, tables: &Tables, data: &Pieces) -> Option<Reduced> {
+pub(super) fn gray<const N: usize>(frame: &Frame, tables: &Tables, data: &[u8]) -> Option<Reduced> {
     let side = N.isqrt();
     let (width, height) = size(frame, side);
     let across = usize::from(frame.width).div_ceil(8);
-    let mut units = units(tables, data, across * usize::from(frame.height).div_ceil(8))?;
+    let mut units = Units::new(tables, data);
     let [component] = tables.components.as_slice() else { return None };
     let mut reader = Reader::<N>::new(component, tables, side)?;
     let mut rows = Rows::new(across * side, side);
     let mut pixels = vec![0; width * height];
     for band in pixels.chunks_mut(width * side) {
+        if units.bits.are_too_few() {
+            return None;
+        }
         for unit in 0..across {
             if units.next()? {
                 reader.mean = 0.0;
@@ -169,22 +162,21 @@ pub(super) fn gray<const N: usize>(frame: &Frame, tables: &Tables, data: &Pieces
             rows::gray(rows.row(row, width), target);
         }
     }
-    units.bits.are_used_up().then_some(Reduced { pixels, is_gray: true })
+    units.bits.are_all_read().then_some(Reduced { pixels, is_gray: true })
 }
 
 #[inline(always)]
 pub(super) fn color<const L: usize, const C: usize>(
     frame: &Frame,
     tables: &Tables,
-    data: &Pieces,
+    data: &[u8],
 ) -> Option<Reduced> {
     let side = L.isqrt();
     let (width, height) = size(frame, side);
     let (h, v) = frame.sampling.first().map(|s| (usize::from(s.0), usize::from(s.1)))?;
     let (unit_width, unit_height) = (h * side, v * side);
-    let units_of = |length: u16, blocks: usize| usize::from(length).div_ceil(8 * blocks);
-    let across = units_of(frame.width, h);
-    let mut units = units(tables, data, across * units_of(frame.height, v))?;
+    let across = usize::from(frame.width).div_ceil(8 * h);
+    let mut units = Units::new(tables, data);
     let [luma, blue, red] = tables.components.as_slice() else { return None };
     let mut luma = Reader::<L>::new(luma, tables, side)?;
     let mut blue = Reader::<C>::new(blue, tables, unit_width)?;
@@ -192,6 +184,9 @@ pub(super) fn color<const L: usize, const C: usize>(
     let mut rows = [(); 3].map(|()| Rows::new(across * unit_width, unit_height));
     let mut pixels = vec![0; 3 * width * height];
     for band in pixels.chunks_mut(3 * width * unit_height) {
+        if units.bits.are_too_few() {
+            return None;
+        }
         for unit in 0..across {
             if units.next()? {
                 (luma.mean, blue.mean, red.mean) = (0.0, 0.0, 0.0);
@@ -209,5 +204,5 @@ pub(super) fn color<const L: usize, const C: usize>(
             rows::rgb([0, 1, 2].map(|component| rows[component].row(row, width)), target);
         }
     }
-    units.bits.are_used_up().then_some(Reduced { pixels, is_gray: false })
+    units.bits.are_all_read().then_some(Reduced { pixels, is_gray: false })
 }

@@ -1,6 +1,6 @@
-//! The tables in front of a scan, and its data in pieces.
+//! The tables in front of a scan.
 
-use super::codes::{Codes, Kind, PADDING};
+use super::codes::{Codes, Kind};
 
 /// What a scan needs to be read.
 pub(super) struct Tables {
@@ -31,8 +31,10 @@ impl Tables {
             codes_of_waves: [const { None }; 4],
             interval: 0,
         };
-        // Components are named before their quantization may be known.
+        // Components are named before their quantization may be known, and codes are worth their work only if the scan uses them:
+        // there may be very many.
         let mut named = Vec::new();
+        let mut given: [[Option<(&[u8; 16], &[u8])>; 4]; 2] = [[None; 4]; 2];
         let mut at = 2;
         loop {
             let [0xff, marker, high, low] = *stream.get(at..)?.first_chunk()? else { return None };
@@ -56,12 +58,8 @@ impl Tables {
                     while let [head, rest @ ..] = content {
                         let counts = rest.first_chunk::<16>()?;
                         let count = counts.iter().map(|count| usize::from(*count)).sum::<usize>();
-                        let (kind, tables) = match head >> 4 {
-                            0 => (Kind::Means, &mut tables.codes_of_means),
-                            _ => (Kind::Waves, &mut tables.codes_of_waves),
-                        };
-                        let codes = Codes::new(kind, counts, rest.get(16..16 + count)?)?;
-                        *tables.get_mut(usize::from(head & 15))? = Some(codes);
+                        let given = given.get_mut(usize::from(head >> 4))?.get_mut(usize::from(head & 15))?;
+                        *given = Some((counts, rest.get(16..16 + count)?));
                         content = &rest[16 + count..];
                     }
                 }
@@ -85,54 +83,22 @@ impl Tables {
                         (component.means, component.waves) =
                             (usize::from(scan[1] >> 4), usize::from(scan[1] & 15));
                     }
+                    for Component { means, waves, .. } in &tables.components {
+                        for (kind, place) in [(Kind::Means, *means), (Kind::Waves, *waves)] {
+                            let known = match kind {
+                                Kind::Means => tables.codes_of_means.get_mut(place)?,
+                                Kind::Waves => tables.codes_of_waves.get_mut(place)?,
+                            };
+                            if known.is_none() {
+                                let (counts, symbols) = given[kind as usize][place]?;
+                                *known = Some(Codes::new(kind, counts, symbols)?);
+                            }
+                        }
+                    }
                     return (tables.components.len() == count).then_some(tables);
                 }
                 _ => {}
             }
         }
-    }
-}
-
-/// The data of a scan between its restart markers, without stuffed zeros, each piece with `PADDING` behind it.
-pub(super) struct Pieces {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Pieces {
-    /// `None` if there are other markers in it, or some out of order.
-    pub(super) fn read(data: &[u8]) -> Option<Self> {
-        let mut pieces = Self { bytes: Vec::with_capacity(data.len() + PADDING), ends: Vec::new() };
-        let mut from = 0;
-        for at in memchr::memchr_iter(0xff, data) {
-            match *data.get(at + 1)? {
-                0 => {
-                    pieces.bytes.extend_from_slice(&data[from..=at]);
-                    from = at + 2;
-                }
-                marker @ 0xd0..=0xd7 if usize::from(marker & 7) == pieces.ends.len() % 8 => {
-                    pieces.end(&data[from..at]);
-                    from = at + 2;
-                }
-                _ => return None,
-            }
-        }
-        pieces.end(&data[from..]);
-        Some(pieces)
-    }
-
-    fn end(&mut self, rest: &[u8]) {
-        self.bytes.extend_from_slice(rest);
-        self.bytes.extend([0; PADDING]);
-        self.ends.push(self.bytes.len());
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 }

@@ -169,9 +169,50 @@ fn both_compilations_answer_alike() {
     let bytes = jpeg((333, 215), Subsamp::Sub2x2, 95, true);
     let stream = Stream::read(&bytes).expect("is a JPEG");
     let tables = Tables::read(&stream.head).expect("has tables");
-    let data = Pieces::read(stream.scans).expect("is in order");
     for reduction in [2, 4, 8] {
-        let plain = decode_any(reduction, &stream.frame, &tables, &data).expect("is decoded");
+        let plain = decode_any(reduction, &stream.frame, &tables, stream.scans).expect("is decoded");
         assert_eq!(plain.pixels, decode(&stream, reduction).expect("is decoded").pixels);
     }
+}
+
+/// A gray picture of one block, whose waves have these codes.
+fn block(counts: [u8; 16], symbols: &[u8], data: &[u8]) -> Vec<u8> {
+    let segment =
+        |marker: u8, content: &[u8]| [&[0xff, marker, 0, content.len() as u8 + 2], content].concat();
+    let mut one_code = [0u8; 18];
+    one_code[1] = 1;
+    [
+        vec![0xff, 0xd8],
+        segment(0xdb, &[&[0u8][..], &[255; 64]].concat()),
+        segment(0xc0, &[8, 0, 8, 0, 8, 1, 1, 0x11, 0]),
+        segment(0xc4, &one_code),
+        segment(0xc4, &[&[0x10][..], &counts, symbols].concat()),
+        segment(0xda, &[1, 1, 0, 0, 63, 0]),
+        data.to_vec(),
+        vec![0xff, 0xd9],
+    ]
+    .concat()
+}
+
+#[test]
+fn a_symbol_that_is_none_is_not_taken_for_another() {
+    let mut counts = [0; 16];
+    (counts[0], counts[10], counts[11]) = (1, 2, 1);
+    let decoded = |symbols: &[u8], data: &[u8]| {
+        let bytes = block(counts, symbols, data);
+        decode(&Stream::read(&bytes).expect("is a JPEG"), 2)
+    };
+    // A mean of size 0; then the second code of 11 bits, whose symbol is in no baseline picture.
+    assert!(decoded(&[0x00, 0x01, 0x20, 0x02], &[0b0100_0000, 0b0001_0101]).is_none());
+    // One that is: a wave of size 1, its value, the end, and ones to fill the byte.
+    assert!(decoded(&[0x00, 0x02, 0x01, 0x03], &[0b0100_0000, 0b0001_1011]).is_some());
+}
+
+#[test]
+fn markers_without_end_cost_nothing() {
+    let mut counts = [0; 16];
+    counts[0] = 1;
+    let markers: Vec<u8> = (0..1 << 20).flat_map(|i| [0xff, 0xd0 + (i % 8) as u8]).collect();
+    let bytes = block(counts, &[0], &markers);
+    assert!(decode(&Stream::read(&bytes).expect("is a JPEG"), 2).is_none());
 }
