@@ -12,6 +12,9 @@ pub(super) struct Tables {
     pub(super) interval: usize,
 }
 
+/// Counts and symbols of codes, as the stream has them.
+type Given<'a> = (&'a [u8; 16], &'a [u8]);
+
 /// One component's tables.
 pub(super) struct Component {
     id: u8,
@@ -34,7 +37,7 @@ impl Tables {
         // Components are named before their quantization may be known, and codes are worth their work only if the scan uses them:
         // there may be very many.
         let mut named = Vec::new();
-        let mut given: [[Option<(&[u8; 16], &[u8])>; 4]; 2] = [[None; 4]; 2];
+        let mut given: [[Option<Given>; 4]; 2] = [[None; 4]; 2];
         let mut at = 2;
         loop {
             let [0xff, marker, high, low] = *stream.get(at..)?.first_chunk()? else { return None };
