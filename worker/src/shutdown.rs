@@ -3,6 +3,9 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// SIGXFSZ, of the same number on Linux (but for MIPS), macOS and the BSDs.
+const FILE_TOO_LARGE: i32 = 25;
+
 /// A request to stop that everybody can see. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -30,6 +33,9 @@ impl Shutdown {
     pub fn listen(&self, on_first: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        // A file that must not grow is an error of its writer, and no reason to die: it is told by the system's answer as
+        // soon as somebody listens for the signal.
+        drop(signal(SignalKind::from_raw(FILE_TOO_LARGE))?);
         let token = self.token.clone();
         tokio::spawn(async move {
             let mut next = async || {
