@@ -174,7 +174,12 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         }
         let providers: Vec<String> = providers.into_iter().collect();
         let provider = Some(providers.join(", ")).filter(|names| !names.is_empty());
-        let model = model.expect("at least one thread was started");
+        let Some(model) = model else {
+            return Err(docent_models::Error::Model {
+                model: name.to_owned(),
+                reason: "it has no thread".to_owned(),
+            });
+        };
         let inbox = Some(sender);
         Ok(Self { shared: Arc::new(Shared { model, provider, batching, inbox, threads, usage }) })
     }

@@ -66,7 +66,11 @@ pub async fn run(
     let summary = app.ingest(ingest, Arc::clone(&progress), shutdown).await?;
     clock.abort();
     anyhow::ensure!(!summary.interrupted, "stopped before the end; nothing was measured");
-    let window = clock.await.ok().flatten().context("no two pictures were analyzed one after the other")?;
+    let window = clock
+        .await
+        .ok()
+        .flatten()
+        .context("the pictures were done too quickly to tell a speed; measure with more of them")?;
     let report = report::of(&calm, &window, &summary, &progress, app.config());
     app.close().await;
     Ok(report)

@@ -35,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     let header = decompressor.read_header(&stream.head).map_err(|error| failure(&error))?;
     let inks = matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK);
     let is_usual = matches!(header.colorspace, Colorspace::Gray | Colorspace::YCbCr);
-    let (pixels, samples) = match is_usual.then(|| reduced::decode(&stream, factor.denom())).flatten() {
+    let (mut pixels, samples) = match is_usual.then(|| reduced::decode(&stream, factor.denom())).flatten() {
         Some(Reduced { pixels, is_gray: true }) => (pixels, Samples::Gray),
         Some(Reduced { pixels, is_gray: false }) => (pixels, Samples::Rgb),
         None => {
@@ -55,7 +55,6 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
             (pixels, samples)
         }
     };
-    let mut pixels = pixels;
     // Programs of Adobe, and nearly all others after them, store how much light is left instead of ink.
     if inks && stream.adobe {
         pixels.iter_mut().for_each(|value| *value = 255 - *value);

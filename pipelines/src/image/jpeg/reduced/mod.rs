@@ -2,10 +2,9 @@
 //!
 //! What a large photograph costs are its Huffman codes: all of them must be read, whatever the scale. Here one look at a
 //! table gives up to two coefficients, and what each of them adds to the few pixels that are left of its block is added at
-//! once; nothing is stored, sorted or transformed. The pixels are the means of those that a whole decoding gives,
-//! as libjpeg-turbo's are at these scales; where chroma is halved in one direction only, which libjpeg-turbo then interpolates, it is
-//! sharper. It remains the judge: whatever is unusual here, or not perfectly in order, is left
-//! to it.
+//! once; nothing is stored, sorted or transformed. The pixels are the means of those that a whole decoding gives, as
+//! libjpeg-turbo's are at these scales; where chroma is halved in one direction only, which libjpeg-turbo then interpolates,
+//! it is sharper. libjpeg-turbo remains the judge: whatever is unusual here, or not perfectly in order, is left to it.
 
 mod codes;
 mod rows;

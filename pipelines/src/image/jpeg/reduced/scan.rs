@@ -7,7 +7,7 @@ use super::rows::{self, Rows};
 use super::tables::{Component, Tables};
 use super::weights::{Weights, weights};
 
-/// Looks between two refills: those of ten bits, and the codes of a mean, fit into 56.
+/// Looks between two refills, each of which has 56 bits ready.
 const LOOKS: usize = 3;
 /// Means beyond these, in steps, are in no picture.
 const MOST: f32 = 32_768.0;
