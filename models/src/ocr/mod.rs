@@ -1,7 +1,11 @@
 //! Text from pixels.
 
 mod gate;
+#[cfg(target_os = "linux")]
+mod linked;
 mod polarity;
+#[cfg(target_os = "linux")]
+mod sauvola;
 mod tesseract;
 
 use std::path::PathBuf;

@@ -1,9 +1,9 @@
 //! Which provider ONNX Runtime gave a graph's nodes to.
 //!
-//! The only place of docent with `unsafe`: the binding has no safe way to ask. A safe one would be to profile a run and to
-//! count the providers in the file that it leaves, which needs made-up values for every input of every network, a folder to
-//! write to, and a run at every start. That a provider was registered says nothing: it takes the nodes that it knows, and
-//! ONNX Runtime leaves all others to the processor without a word.
+//! The binding has no safe way to ask. One would be to profile a run and to count the providers in the file that it leaves,
+//! which needs made-up values for every input of every network, a folder to write to, and a run at every start. That a
+//! provider was registered says nothing: it takes the nodes that it knows, and ONNX Runtime leaves all others to the
+//! processor without a word.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
