@@ -4,12 +4,12 @@
 //!
 //! Reads every picture with Tesseract all the same and takes that for the truth: a picture has text if Tesseract is
 //! at least 80 % sure of three words of three letters or more. Then does what the analyzer does: looks, reads the places
-//! that resemble text where they are few, and the whole picture if there are words in them.
+//! that resemble text where they are few, and the whole picture if that looks like words.
 
 #![allow(clippy::print_stdout, reason = "a measurement prints what it measured")]
 
 use cpu_time::ThreadTime;
-use docent_models::ocr::{OcrInput, OcrOptions, load, text_check};
+use docent_models::ocr::{OcrInput, OcrOptions, is_promising, load, text_check};
 
 fn main() -> anyhow::Result<()> {
     let folder = docent_benches::folder_argument("pictures")?;
@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
             && let Some(parts) = input.only(&check.places)
         {
             let start = ThreadTime::now();
-            seen = !reader.run(&[parts])?.remove(0).is_empty();
+            seen = is_promising(&reader.run(&[parts])?.remove(0));
             parts_ms += start.elapsed().as_secs_f64() * 1e3;
         }
         let start = ThreadTime::now();

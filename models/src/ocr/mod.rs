@@ -3,6 +3,8 @@
 mod gate;
 #[cfg(target_os = "linux")]
 mod linked;
+#[cfg(target_os = "linux")]
+mod opening;
 mod polarity;
 #[cfg(target_os = "linux")]
 mod sauvola;
@@ -73,6 +75,8 @@ const MIN_SIDE: u32 = 1000;
 const MAX_PART: f32 = 0.4;
 /// … and of a flat picture, most of which have.
 const MAX_PART_OF_PAPER: f32 = 0.15;
+/// A line alone in the parts that are read first must be as sure as this.
+const SURE: f32 = 0.75;
 /// Beside parts.
 const PAPER: u8 = 255;
 
@@ -132,6 +136,12 @@ impl OcrInput {
     }
 }
 
+/// Whether what was read in parts of a picture is a reason to read all of it. One line that is not sure is none: of 320
+/// photographs five had such a line and nothing else, all foliage and grain, and took half of the time for reading.
+pub fn is_promising(lines: &[TextLine]) -> bool {
+    lines.len() > 1 || lines.iter().any(|line| line.confidence >= SURE)
+}
+
 /// Rec. 601 luma.
 fn gray(picture: &Picture) -> Vec<u8> {
     let luma = |p: &[u8]| ((u32::from(p[0]) * 77 + u32::from(p[1]) * 150 + u32::from(p[2]) * 29) >> 8) as u8;
@@ -146,6 +156,14 @@ pub fn load(options: &OcrOptions) -> Result<Box<TextReader>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_line_that_is_not_sure_promises_nothing() {
+        let bbox = BoundingBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 };
+        let line = |confidence| TextLine { text: "ane".to_owned(), bbox, confidence, words: Vec::new() };
+        assert!(!is_promising(&[]) && !is_promising(&[line(0.7)]));
+        assert!(is_promising(&[line(0.8)]) && is_promising(&[line(0.62), line(0.62)]));
+    }
 
     #[test]
     fn places_are_put_one_below_the_other() {

@@ -1,6 +1,6 @@
 //! Text in the picture.
 
-use docent_models::ocr::{OcrInput, TextLine, text_check};
+use docent_models::ocr::{OcrInput, TextLine, is_promising, text_check};
 use docent_models::{BoundingBox, Picture};
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -41,10 +41,10 @@ impl Analyzer for TextAnalyzer {
                     return Ok(Findings::default());
                 }
                 // Most of what resembles text is none. Where it covers little, it is read by itself, and the whole
-                // picture only if there are words in it.
+                // picture only if that looks like words.
                 let whole = input.insert(OcrInput::from_picture(subject.picture));
                 if let Some(parts) = whole.only(&check.places)
-                    && self.reader.run(parts).await?.is_empty()
+                    && !is_promising(&self.reader.run(parts).await?)
                 {
                     return Ok(Findings::default());
                 }
