@@ -44,6 +44,7 @@ impl Machine {
             "cmake",
             "nasm",
             "pkg-config",
+            "dpkg-source",
             "chromium",
             "chromedriver",
             "epmd",

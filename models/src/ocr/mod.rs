@@ -148,6 +148,22 @@ fn gray(picture: &Picture) -> Vec<u8> {
     picture.rgb().chunks_exact(3).map(luma).collect()
 }
 
+/// The file of Tesseract's library, where that can be told.
+pub fn library() -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    return linked::library();
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Whether Tesseract gets what it calls from this program where that is faster, with the same results.
+pub fn is_helped() -> bool {
+    #[cfg(target_os = "linux")]
+    return linked::in_use();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// Starts a reader.
 pub fn load(options: &OcrOptions) -> Result<Box<TextReader>, Error> {
     Ok(Box::new(tesseract::Tesseract::load(options)?))

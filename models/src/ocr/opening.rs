@@ -1,7 +1,7 @@
 //! Morphological opening of a picture of two levels: what a brick that fits into the ink can reach.
 //!
-//! A shift by half of what is done already doubles it, so that a brick 75 pixels long takes seven passes over the picture
-//! and not 75. Nothing fits beyond the edges.
+//! A shift by as much as is reached already doubles it, so that a brick 75 pixels long takes seven passes over the picture
+//! each way, and not 75. Nothing fits beyond the edges.
 
 /// Opens `bits`, lines of `words` words whose highest bits are the pixels furthest to the left, by a brick that is `across`
 /// times `down` pixels large. Bits at and behind `width` are ignored, and gone afterwards.
@@ -23,7 +23,7 @@ pub(super) fn open(bits: &mut [u32], words: usize, width: usize, across: usize, 
     shifts(down, |by| dilate_lines(bits, words, by));
 }
 
-/// Shifts that reach `length` pixels together, each no further than those before it and one more.
+/// Shifts that reach `length` pixels together, each no further than those before it together, and one more.
 fn shifts(length: usize, mut shift: impl FnMut(usize)) {
     let mut reached = 1;
     while reached < length {

@@ -1,7 +1,7 @@
 //! Tesseract. The only file that names it.
 //!
-//! Threads of OpenMP spin and make everything slower on busy cores. GCC's are not started (see `linked`); with those of
-//! another compiler the process must run with OMP_THREAD_LIMIT=1, which `docent` sees to.
+//! Threads of OpenMP spin and make everything slower on busy cores. GCC's are not started, whatever OMP_THREAD_LIMIT says
+//! (see `linked`); with those of another compiler the process must run with OMP_THREAD_LIMIT=1, which `docent` sees to.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use crate::{BoundingBox, Error, ModelRef, Network};
 const MIN_WORD_CONFIDENCE: f32 = 0.6;
 /// Lines whose longest word has two letters need this.
 const MIN_SHORT_CONFIDENCE: f32 = 0.9;
-/// Languages whose letters are always as wide as each other, by the start of Tesseract's names; not tried.
-const EQUALLY_WIDE: [&str; 3] = ["chi", "jpn", "kor"];
+/// Languages and scripts whose letters are always as wide as each other, by the start of Tesseract's names; not tried.
+const EQUALLY_WIDE: [&str; 6] = ["chi", "jpn", "kor", "Han", "Japanese", "Hangul"];
 /// Told to Tesseract, which otherwise guesses, and guesses badly on small pictures.
 const RESOLUTION: i32 = 300;
 
@@ -52,6 +52,12 @@ fn data_folder(options: &OcrOptions) -> Option<PathBuf> {
     named.into_iter().chain(usual.map(PathBuf::from)).find(|folder| folder.is_dir())
 }
 
+/// Scripts are named with their folder: `script/HanS`.
+fn is_equally_wide(language: &str) -> bool {
+    let name = language.rsplit('/').next().unwrap_or(language);
+    EQUALLY_WIDE.iter().any(|script| name.starts_with(script))
+}
+
 impl Tesseract {
     pub fn load(options: &OcrOptions) -> Result<Self, Error> {
         let model = model_ref(options);
@@ -68,6 +74,8 @@ impl Tesseract {
                 )));
             }
         }
+        #[cfg(target_os = "linux")]
+        super::linked::silence_leptonica();
         let api = TesseractAPI::new();
         api.init(&folder, &options.languages.join("+")).map_err(|error| failed(error.to_string()))?;
         // It talks about every picture on stderr otherwise.
@@ -81,17 +89,15 @@ impl Tesseract {
         api.set_variable("paragraph_text_based", "0").map_err(|error| failed(error.to_string()))?;
         // Whether letters are equally wide is not asked where the network finds the words all the same: of 10,641 on pages
         // and screens, typewriter faces among them, none was lost, in 2 % less time.
-        if !options
-            .languages
-            .iter()
-            .any(|language| EQUALLY_WIDE.iter().any(|script| language.starts_with(script)))
-        {
+        if !options.languages.iter().any(|language| is_equally_wide(language)) {
             api.set_variable("textord_all_prop", "1").map_err(|error| failed(error.to_string()))?;
         }
         Ok(Self { api, model })
     }
 
     fn read(&self, input: &OcrInput) -> Result<Vec<TextLine>, Error> {
+        #[cfg(target_os = "linux")]
+        let _reading = super::linked::Reading::begin();
         let failed = |error: TesseractError| Error::Inference {
             model: self.model.to_string(),
             reason: error.to_string(),
@@ -199,6 +205,16 @@ fn line(words: Vec<Word>) -> Option<TextLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equally_wide_letters_are_told_by_the_name() {
+        for name in ["chi_sim", "jpn_vert", "kor", "script/HanT_vert", "script/Japanese", "script/Hangul"] {
+            assert!(is_equally_wide(name), "{name}");
+        }
+        for name in ["eng", "deu_frak", "script/Latin", "script/Hebrew"] {
+            assert!(!is_equally_wide(name), "{name}");
+        }
+    }
 
     #[test]
     fn words_become_lines_and_noise_is_dropped() {

@@ -213,10 +213,13 @@ fn tesseract(config: &Config) -> Finding {
     let options = config.ocr_options();
     let version = ocr::model_ref(&options).version().to_owned();
     let installed = ocr::installed_languages(&options);
-    let found = match installed.as_slice() {
-        [] => format!("version {version}, no languages"),
-        languages => format!("version {version}, languages {}", languages.join(", ")),
+    let languages = match installed.as_slice() {
+        [] => "no languages".to_owned(),
+        languages => format!("languages {}", languages.join(", ")),
     };
+    let speed = if ocr::is_helped() { "" } else { ", as slow as it was built" };
+    let library = ocr::library().map(|file| format!(" ({})", file.display())).unwrap_or_default();
+    let found = format!("version {version}{speed}{library}, {languages}");
     let missing: Vec<String> =
         options.languages.iter().filter(|name| !installed.contains(name)).cloned().collect();
     if missing.is_empty() {

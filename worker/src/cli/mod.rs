@@ -140,10 +140,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the libraries read when they are loaded. Tesseract's OpenMP threads spin while they wait, and make reading many
-/// times slower on busy cores. ONNX Runtime as its makers build it keeps a database of what is run, in the user's cache,
-/// and sends it to them; a later word, when it is loaded, comes too late. The C library keeps up to eight heaps for each
-/// core, and what large pictures left in one is of no use to the others: two take a quarter less memory in the same time.
+/// What the libraries read when they are loaded. OpenMP's threads, where Tesseract starts some after all, spin while they
+/// wait, and make reading many times slower on busy cores. ONNX Runtime as its makers build it keeps a database of what is
+/// run, in the user's cache, and sends it to them; a later word, when it is loaded, comes too late. The C library keeps up to
+/// eight heaps for each core, and what large pictures left in one is of no use to the others: two take a quarter less memory
+/// in the same time.
 fn environment() -> [(&'static str, String); 3] {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     [
