@@ -29,6 +29,11 @@ fn built_anew_it_reads_the_same() {
         eprintln!("skipped: DOCENT_TEST_TESSERACT does not name the folder that .ci/tesseract prints");
         return;
     };
+    #[cfg(target_arch = "x86_64")]
+    if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        eprintln!("skipped: it is not made for this processor");
+        return;
+    }
     let folder = PathBuf::from(folder);
     let packaged = Docent::new(PROGRAM);
     let built = Docent::new(PROGRAM).with_libraries(&folder);

@@ -98,33 +98,30 @@ impl OptimumDecoder {
         Ok(Self { session, tokenizer, rules, caches, takes_states, takes_mask })
     }
 
-    /// One step: the next-token log-probabilities of each row, and its caches.
+    /// One step: the next-token log-probabilities of each row, and its caches. Those over the picture are the same in all
+    /// steps but the first.
     fn step(
         &mut self,
         last: &[i64],
         states: (&[usize; 3], &[f32]),
-        caches: Option<&[Output]>,
+        caches: Option<Vec<Output>>,
     ) -> Result<(Vec<Vec<f32>>, Vec<Output>), Error> {
         let rows = last.len();
         let [_, tokens, _] = *states.0;
-        let empty: Vec<Output> = match caches {
-            Some(_) => Vec::new(),
+        let is_first = caches.is_none();
+        let past = caches.unwrap_or_else(|| {
             // Before the first token there is nothing; the graph wants the picture's part at its full length.
-            None => self
-                .caches
-                .iter()
-                .map(|port| {
-                    let length = if port.over_picture { tokens } else { 0 };
-                    let shape = vec![rows, port.heads, length, port.head_width];
-                    Output { data: vec![0.0; shape.iter().product()], shape }
-                })
-                .collect(),
-        };
-        let past = caches.unwrap_or(&empty);
+            let empty = |port: &CachePort| {
+                let length = if port.over_picture { tokens } else { 0 };
+                let shape = vec![rows, port.heads, length, port.head_width];
+                Output { data: vec![0.0; shape.iter().product()], shape }
+            };
+            self.caches.iter().map(empty).collect()
+        });
         let ids_shape = [rows, 1];
         let mask_shape = [rows, tokens];
         let mask = vec![1; rows * tokens];
-        let branch = [caches.is_some()];
+        let branch = [!is_first];
         let mut inputs: Vec<(&str, &[usize], Input)> = vec![
             ("input_ids", &ids_shape, Input::I64(last)),
             ("use_cache_branch", &[1], Input::Bool(&branch)),
@@ -135,13 +132,14 @@ impl OptimumDecoder {
         if self.takes_mask {
             inputs.push(("encoder_attention_mask", &mask_shape, Input::I64(&mask)));
         }
-        for (port, cache) in self.caches.iter().zip(past) {
+        for (port, cache) in self.caches.iter().zip(&past) {
             inputs.push((&port.past, &cache.shape, Input::F32(&cache.data)));
         }
-        let wanted: Vec<&str> =
-            std::iter::once("logits").chain(self.caches.iter().map(|port| port.present.as_str())).collect();
+        let changes = |port: &&CachePort| is_first || !port.over_picture;
+        let present = self.caches.iter().filter(changes).map(|port| port.present.as_str());
+        let wanted: Vec<&str> = std::iter::once("logits").chain(present).collect();
         let mut outputs = self.session.run(&inputs, &wanted)?;
-        let mut present = outputs.split_off(1);
+        let mut changed = outputs.split_off(1).into_iter();
         let logits = &outputs[0];
         let vocabulary = logits.shape.last().copied().unwrap_or(0);
         if logits.shape.first() != Some(&rows) || vocabulary == 0 {
@@ -152,14 +150,10 @@ impl OptimumDecoder {
         }
         // A step may look at several positions; only the last one says what comes next.
         let next = (0..rows).map(|i| log_softmax(&logits.row(i)[logits.row_len() - vocabulary..])).collect();
-        if let Some(former) = caches {
-            for ((port, now), before) in self.caches.iter().zip(&mut present).zip(former) {
-                if port.over_picture {
-                    *now = before.clone();
-                }
-            }
-        }
-        Ok((next, present))
+        let present = self.caches.iter().zip(past);
+        let present =
+            present.filter_map(|(port, past)| if changes(&port) { changed.next() } else { Some(past) });
+        Ok((next, present.collect()))
     }
 
     fn caption(&self, search: Search) -> Result<Caption, Error> {
@@ -200,16 +194,20 @@ impl Network for OptimumDecoder {
         // Which picture each row of the run belongs to; the rows of a picture stand together.
         let mut pictures: Vec<usize> = (0..batch.len()).collect();
         let mut caches: Option<Vec<Output>> = None;
+        let mut states = Vec::new();
         while !pictures.is_empty() {
-            let states: Vec<f32> =
-                pictures.iter().flat_map(|&p| batch[p].tokens.data.iter().copied()).collect();
+            // Rows change seldom.
+            if states.len() != pictures.len() * tokens * width {
+                states.clear();
+                pictures.iter().for_each(|&picture| states.extend_from_slice(&batch[picture].tokens.data));
+            }
             let last: Vec<i64> = searches
                 .iter()
                 .flat_map(|search| &search.live)
                 .map(|hypothesis| hypothesis.tokens.last().map_or(0, |&token| i64::from(token)))
                 .collect();
             let shape = [pictures.len(), tokens, width];
-            let (next, present) = self.step(&last, (&shape, &states), caches.as_deref())?;
+            let (next, present) = self.step(&last, (&shape, &states), caches)?;
             let mut rows = Vec::new();
             let mut continued = Vec::new();
             let mut start = 0;
@@ -221,18 +219,30 @@ impl Network for OptimumDecoder {
                 }
                 start += live;
             }
-            caches = Some(present.iter().map(|cache| gather(cache, &rows)).collect());
-            pictures = continued;
+            let stays = pictures == continued;
+            let continue_cache = |(port, cache): (&CachePort, Output)| {
+                if stays && port.over_picture { cache } else { gather(cache, &rows) }
+            };
+            caches = Some(self.caches.iter().zip(present).map(continue_cache).collect());
+            if !stays {
+                states.clear();
+                pictures = continued;
+            }
         }
         searches.into_iter().map(|search| self.caption(search)).collect()
     }
 }
 
 /// The given rows of a batch, in that order.
-fn gather(from: &Output, rows: &[usize]) -> Output {
-    let data = rows.iter().flat_map(|&row| from.row(row).iter().copied()).collect();
-    let mut shape = from.shape.clone();
-    shape[0] = rows.len();
+fn gather(from: Output, rows: &[usize]) -> Output {
+    let count = from.shape.first().copied().unwrap_or(0);
+    if rows.iter().copied().eq(0..count) {
+        return from;
+    }
+    let mut data = Vec::with_capacity(rows.len() * from.row_len());
+    rows.iter().for_each(|&row| data.extend_from_slice(from.row(row)));
+    let mut shape = from.shape;
+    shape.iter_mut().take(1).for_each(|count| *count = rows.len());
     Output { shape, data }
 }
 

@@ -193,11 +193,12 @@ impl Session {
                 first.shape, other.shape
             )));
         }
-        let joined: Vec<f32>;
+        let joined;
         let data: &[f32] = match batch {
             [single] => &single.data,
             many => {
-                joined = many.iter().flat_map(|tensor| tensor.data.iter().copied()).collect();
+                let parts: Vec<&[f32]> = many.iter().map(|tensor| &tensor.data[..]).collect();
+                joined = parts.concat();
                 &joined
             }
         };
