@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
+use docent_models::captioning::CaptionRequest;
 use docent_models::manifest::ModelEntry;
 use docent_models::ocr::{self, OcrOptions};
-use docent_models::pixels::Prepared;
 use docent_models::session::{SessionOptions, placement};
 use docent_models::{
-    InputSpec, ModelRef, Pack, Picture, Task, Tensor, captioning, embedding, emotion, faces, objects, tagging,
+    InputSpec, ModelRef, Pack, Task, captioning, embedding, emotion, faces, objects, tagging,
 };
 use futures_util::future::{FutureExt, join_all};
 
@@ -21,9 +21,10 @@ use crate::analyzers::{
     FacesAnalyzer, Findings, ObjectsAnalyzer, SharedNetworks, Subject, TagsAnalyzer, TextAnalyzer, TextRule,
 };
 use crate::asset::AssetId;
-use crate::executor::batching::{Batching, Tuning, TuningMemory};
+use crate::executor::batching::{Batching, Sampler, Tuning, TuningMemory};
 use crate::executor::{DynNetwork, ExecutorError, ExecutorOptions, ModelHandle, Usage, panic_message};
 use crate::image::Image;
+use crate::sample::Sample;
 use crate::suggestion::Suggestion;
 use crate::vector::VectorRecord;
 use crate::vocabulary::{TagRule, TagVocabulary};
@@ -66,6 +67,13 @@ pub struct TuningOptions {
     pub measure: bool,
     /// Where results are kept.
     pub memory: Arc<dyn TuningMemory>,
+}
+
+impl TuningOptions {
+    /// For a network, with an input to measure with.
+    pub fn with<I>(self, sample: Sampler<I>) -> Tuning<I> {
+        Tuning { most: self.most, measure: self.measure, sample, memory: self.memory }
+    }
 }
 
 /// Loaded analyzers over their running networks.
@@ -135,9 +143,6 @@ fn compose(parts: &[ModelRef]) -> ModelRef {
 /// The way into a task's network.
 type Load<I, O> = fn(&Pack, &SessionOptions) -> Result<Box<DynNetwork<I, O>>, docent_models::Error>;
 
-/// An input of a network's usual form, made from a picture without content.
-type Sample<I> = fn(&InputSpec, &Picture) -> Result<I, docent_models::Error>;
-
 /// A running network, and how a picture is prepared for it.
 type Running<I, O> = (InputSpec, ModelHandle<I, O>);
 
@@ -158,15 +163,17 @@ impl Pipeline {
         let mut running = Networks::default();
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
         let shared = std::thread::scope(|scope| {
+            let strategy = options.caption.strategy;
+            let captioned = Box::new(move |own| CaptionRequest { strategy, ..own });
             let start = Loader { pack, options, needed: &needed, scope };
-            let tagger = start.network(Task::Tagging, tagging::load, Some(tensor));
-            let detector = start.network(Task::ObjectDetection, objects::load, Some(prepared));
-            let faces = start.network(Task::FaceDetection, faces::load_detector, Some(prepared));
-            let landmarks = start.network(Task::FaceLandmarks, faces::load_landmarks, Some(prepared));
-            let embedder = start.network(Task::FaceEmbedding, faces::load_embedder, Some(tensor));
-            let expressions = start.network(Task::Emotion, emotion::load, Some(tensor));
-            let image = start.network(Task::ImageEmbedding, embedding::load_image, Some(tensor));
-            let captioner = start.network(Task::Captioning, captioning::load, None);
+            let tagger = start.network(Task::Tagging, tagging::load, Sample::tensor());
+            let detector = start.network(Task::ObjectDetection, objects::load, Sample::prepared());
+            let faces = start.network(Task::FaceDetection, faces::load_detector, Sample::prepared());
+            let landmarks = start.network(Task::FaceLandmarks, faces::load_landmarks, Sample::prepared());
+            let embedder = start.network(Task::FaceEmbedding, faces::load_embedder, Sample::tensor());
+            let expressions = start.network(Task::Emotion, emotion::load, Sample::tensor());
+            let image = start.network(Task::ImageEmbedding, embedding::load_image, Sample::tensor());
+            let captioner = start.network(Task::Captioning, captioning::load, Sample::Own(captioned));
             let reader = needed.contains(&Task::Ocr).then(|| scope.spawn(|| load_reader(options)));
 
             let shared = SharedNetworks {
@@ -306,7 +313,7 @@ struct Loader<'s, 'e, 'a> {
 
 impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
     /// Starts loading the network of `task`, if it is needed.
-    fn network<I, O>(&self, task: Task, load: Load<I, O>, sample: Option<Sample<I>>) -> Loading<'s, I, O>
+    fn network<I, O>(&self, task: Task, load: Load<I, O>, sample: Sample<I>) -> Loading<'s, I, O>
     where
         I: Send + 'static,
         O: Send + 'static,
@@ -316,7 +323,7 @@ impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
             self.scope.spawn(move || {
                 let entry = pack.model(task)?;
                 let executor = options.executor(entry)?;
-                let tuning = sample.and_then(|sample| options.tuning(entry, sample));
+                let tuning = options.tuning(entry, sample);
                 let handle = ModelHandle::spawn_each(entry.model_ref().id(), executor, tuning, {
                     let (pack, session) = (pack.clone(), options.session.clone());
                     move |number| load(&pack, &SessionOptions { number, ..session.clone() })
@@ -366,23 +373,10 @@ impl PipelineOptions {
     }
 
     fn tuning<I: 'static>(&self, entry: &ModelEntry, sample: Sample<I>) -> Option<Tuning<I>> {
-        let TuningOptions { most, measure, memory } = self.tuning.clone()?;
-        let spec = entry.input.clone()?;
-        let sample = move || {
-            let (width, height) = (spec.width, spec.height);
-            let gray = vec![127; width as usize * height as usize * 3];
-            sample(&spec, &Picture::new(width, height, gray).ok()?).ok()
-        };
-        Some(Tuning { most, measure, memory, sample: Box::new(sample) })
+        let tuning = self.tuning.clone()?;
+        let spec = entry.input.clone();
+        Some(tuning.with(Box::new(move |own| sample.make(spec.as_ref(), own))))
     }
-}
-
-fn prepared(spec: &InputSpec, picture: &Picture) -> Result<Prepared, docent_models::Error> {
-    spec.prepare(picture)
-}
-
-fn tensor(spec: &InputSpec, picture: &Picture) -> Result<Tensor, docent_models::Error> {
-    Ok(spec.prepare(picture)?.tensor)
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, Result<T, docent_models::Error>>) -> Result<T, docent_models::Error> {

@@ -69,7 +69,7 @@ fn batches_are_measured_once_on_a_machine() {
     assert!(!docent.tuning().exists());
 
     let ingest = |pictures: &OsStr| {
-        docent.run([OsStr::new("ingest"), pictures, OsStr::new("--only=tags,embedding")]).expect(0);
+        docent.run([OsStr::new("ingest"), pictures, OsStr::new("--only=tags,caption")]).expect(0);
     };
     let records = || {
         let files = std::fs::read_dir(docent.tuning()).expect("is there").flatten();
@@ -80,7 +80,7 @@ fn batches_are_measured_once_on_a_machine() {
     };
     ingest(pictures.as_os_str());
     let first = records();
-    assert_eq!(first.len(), 2, "{first:?}");
+    assert_eq!(first.len(), 3, "the tagger, the image encoder and the captioner: {first:?}");
     for text in &first {
         let record: Value = serde_json::from_str(text).expect("is JSON");
         let trials = record["trials"].as_array().expect("is a list");
@@ -93,6 +93,12 @@ fn batches_are_measured_once_on_a_machine() {
     corpus::write(&pictures.join("more"), 2, 9);
     ingest(pictures.as_os_str());
     assert_eq!(records(), first);
+    // The text encoder is measured when somebody first searches by words.
+    docent.run(["search", "a dog"].map(OsStr::new)).expect(0);
+    let words = records();
+    assert_eq!((words.len(), words.iter().filter(|text| first.contains(text)).count()), (4, 3), "{words:?}");
+    docent.run(["search", "a cat"].map(OsStr::new)).expect(0);
+    assert_eq!(records(), words);
 }
 
 #[test]

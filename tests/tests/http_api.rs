@@ -414,7 +414,7 @@ async fn ready_is_when_ledger_and_index_answer() {
     let index = QdrantIndex::connect(QdrantOptions::new(server.url())).expect("is set up");
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     let options = SearchOptions {
-        onnxruntime: None,
+        start: Arc::new(|| Ok(None)),
         session: SessionOptions::default(),
         decode: DecodeLimits::default(),
     };

@@ -1,14 +1,15 @@
 //! Finds assets by words, by likeness, or by a picture that is not in the archive.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use docent_models::embedding::{self, ImageEmbedding};
 use docent_models::manifest::ModelEntry;
 use docent_models::session::SessionOptions;
 use docent_models::{InputSpec, Pack, Task, Tensor};
+use docent_pipelines::executor::batching::Sampler;
 use docent_pipelines::executor::{DynNetwork, ExecutorError, ExecutorOptions, ModelHandle};
 use docent_pipelines::image::DecodeLimits;
+use docent_pipelines::pipeline::TuningOptions;
 use docent_pipelines::{AssetId, Image, VectorSpace};
 use serde::Serialize;
 use tokio::sync::OnceCell;
@@ -60,10 +61,13 @@ impl From<ExecutorError> for SearchError {
     }
 }
 
+/// Loads ONNX Runtime and says how the best sizes of batches are found.
+pub type Start = Arc<dyn Fn() -> Result<Option<TuningOptions>, docent_models::Error> + Send + Sync>;
+
 /// What a search is built from.
 pub struct SearchOptions {
-    /// ONNX Runtime's library, if it is not to be searched for.
-    pub onnxruntime: Option<PathBuf>,
+    /// What has to be done before the first network is loaded.
+    pub start: Start,
     /// Threads per call.
     pub session: SessionOptions,
     /// Limits for pictures to search by.
@@ -151,7 +155,8 @@ impl Search {
                     SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
                 })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
-                self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
+                let sample: Sampler<String> = Box::new(|own| own);
+                self.load(sample, move || embedding::load_text_entry(&pack, &text, &session)).await
             })
             .await?;
         let query = handle.run(words.chars().take(MAX_WORDS).collect()).await?;
@@ -191,7 +196,8 @@ impl Search {
                 })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
                 let load = move || embedding::load_image_entry(&pack, &image, &session);
-                Ok::<_, SearchError>((spec, self.load(load).await?))
+                // One at a time: a picture to search by is rare, and its network is measured where many are read.
+                Ok::<_, SearchError>((spec, self.load(Box::new(|_| None), load).await?))
             })
             .await?;
         let (spec, limits) = (spec.clone(), self.options.decode.clone());
@@ -212,16 +218,18 @@ impl Search {
 
     async fn load<I: Send + 'static, O: Send + 'static>(
         &self,
+        sample: Sampler<I>,
         load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<ModelHandle<I, O>, SearchError> {
-        let library = self.options.onnxruntime.clone();
+        let start = Arc::clone(&self.options.start);
         tokio::task::spawn_blocking(move || {
-            docent_models::session::init_runtime(library.as_deref())?;
-            let options = ExecutorOptions { sessions: 1, max_batch: 8, inbox: 64 };
-            let handle = ModelHandle::spawn("search", options, load)?;
+            let tuning = start()?.map(|tuning| tuning.with(sample));
+            let options = ExecutorOptions { sessions: 1, max_batch: 1, inbox: 64 };
+            let handle = ModelHandle::spawn_each("search", options, tuning, move |_| load())?;
             if let Some(provider) = handle.provider() {
                 telemetry::session(handle.model(), provider);
             }
+            telemetry::batch(handle.model(), handle.batching().size);
             Ok(handle)
         })
         .await

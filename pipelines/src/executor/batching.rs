@@ -52,14 +52,17 @@ pub trait TuningMemory: fmt::Debug + Send + Sync {
     fn keep(&self, key: &TuningKey, trials: &[Trial]);
 }
 
+/// Makes inputs to measure with.
+pub type Sampler<I> = Box<dyn Fn(Option<I>) -> Option<I> + Send + Sync>;
+
 /// How a size is found for a network with inputs of type `I`.
 pub struct Tuning<I> {
     /// The largest size that may be tried.
     pub most: usize,
     /// Whether to measure what nobody remembers; it takes some calls of the network.
     pub measure: bool,
-    /// An input of the usual form.
-    pub sample: Box<dyn Fn() -> Option<I> + Send + Sync>,
+    /// Makes an input of the usual form; it gets the network's own, if that has one.
+    pub sample: Sampler<I>,
     /// Where results are kept.
     pub memory: Arc<dyn TuningMemory>,
 }
@@ -73,8 +76,8 @@ const CALLS: usize = 5;
 static MEASURING: Mutex<()> = Mutex::new(());
 
 impl<I: Send + 'static> Tuning<I> {
-    /// The size for a network, `given` where nothing is known and nothing can be measured; and whether the network crashed
-    /// meanwhile, so that it has to be loaded anew.
+    /// The size for a network, `given` where nothing is known and nothing can be measured; and whether the network has to be
+    /// loaded anew, because it crashed meanwhile or keeps the memory of larger batches than it will get.
     pub(super) fn choose<O: Send + 'static>(
         &self,
         network: &mut DynNetwork<I, O>,
@@ -96,7 +99,8 @@ impl<I: Send + 'static> Tuning<I> {
             tracing::info!(model = %key.model, size, ?trials, "measured how large batches should be");
             self.memory.keep(&key, &trials);
         }
-        (Batching { size, trials }, crashed)
+        let is_swollen = trials.iter().any(|trial| trial.size > 1);
+        (Batching { size, trials }, crashed || is_swollen)
     }
 }
 
@@ -117,11 +121,11 @@ pub fn best(trials: &[Trial]) -> Option<usize> {
 fn trials<I: Send + 'static, O: Send + 'static>(
     network: &mut DynNetwork<I, O>,
     most: usize,
-    sample: &dyn Fn() -> Option<I>,
+    sample: &Sampler<I>,
 ) -> (Vec<Trial>, bool) {
     let mut crashed = false;
     let mut call = |size: usize| -> Option<f64> {
-        let batch: Vec<I> = std::iter::repeat_with(sample).take(size).collect::<Option<_>>()?;
+        let batch: Vec<I> = (0..size).map(|_| sample(network.sample())).collect::<Option<_>>()?;
         let on_processor = network.provider().is_none_or(|provider| provider == "CPUExecutionProvider");
         let (start, start_of_thread) = (Instant::now(), ThreadTime::now());
         // Too large a batch for a GPU's memory is no reason to end.
@@ -215,7 +219,7 @@ mod tests {
 
     fn tuning(measure: bool, memory: &Arc<Memory>) -> Tuning<()> {
         let memory = Arc::clone(memory) as Arc<dyn TuningMemory>;
-        Tuning { most: 16, measure, sample: Box::new(|| Some(())), memory }
+        Tuning { most: 16, measure, sample: Box::new(|_| Some(())), memory }
     }
 
     fn slow(fixed: u64, each: u64, bears: usize) -> Slow {
@@ -243,10 +247,11 @@ mod tests {
         assert_eq!(tuning(false, &memory).choose(&mut network, 5).0.size, 5);
         assert!(network.calls.lock().expect("is not poisoned").is_empty());
         let first = tuning(true, &memory).choose(&mut network, 5);
+        assert!(first.1, "the memory of its larger batches is given back");
         let calls = network.calls.lock().expect("is not poisoned").len();
         assert!(calls > 0);
         for measure in [true, false] {
-            assert_eq!(tuning(measure, &memory).choose(&mut network, 5), first);
+            assert_eq!(tuning(measure, &memory).choose(&mut network, 5), (first.0.clone(), false));
         }
         assert_eq!(network.calls.lock().expect("is not poisoned").len(), calls);
     }

@@ -130,8 +130,9 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
                 // One of them finds out for all.
                 let batching = match tuning.as_ref() {
                     Some(tuning) if number == 0 => {
-                        let (batching, crashed) = tuning.choose(network.as_mut(), options.max_batch.max(1));
-                        if crashed {
+                        let (batching, anew) = tuning.choose(network.as_mut(), options.max_batch.max(1));
+                        if anew {
+                            drop(network);
                             network = match load(number) {
                                 Ok(network) => network,
                                 Err(error) => return drop(loaded.send(Err(error))),

@@ -184,8 +184,9 @@ impl App {
 
     /// Searches by words and likeness.
     pub fn search(&self) -> Search {
+        let config = self.config.clone();
         let options = SearchOptions {
-            onnxruntime: self.config.onnxruntime.clone(),
+            start: Arc::new(move || Ok(tuned_options(&config, true)?.tuning)),
             session: self.config.pipeline_options().session,
             decode: self.config.decode_limits(),
         };

@@ -1,7 +1,7 @@
 //! What each stage costs by itself: one picture after the other, nothing else at work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use docent_pipelines::{AnalyzerId, Pipeline};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::threads::Threads;
 use crate::app::App;
 use crate::assets::file_uri;
-use crate::consumer::look_at;
+use crate::consumer::{Seen, look_at};
 use crate::progress::Cpu;
 
 /// Processor time of the calm pass, per picture that could be decoded.
@@ -33,9 +34,9 @@ pub(super) struct Calm {
 }
 
 impl Calm {
-    /// All of it, in seconds, with each network at its best size of batches. One thread is the best number for the sum: further
-    /// ones only add the time in which they wait for each other.
-    pub fn ideal(&self) -> f64 {
+    /// All of it, in seconds, with each network at its best size of batches, and with the better number of threads, if two were
+    /// tried.
+    pub fn ideal(&self, threads: Option<&Threads>) -> f64 {
         let network = |(model, (_, seconds)): (&ModelRef, &(f64, f64))| {
             // Here pictures came one by one.
             let trials = self.batching.get(model).map_or(&[][..], |batching| &batching.trials);
@@ -43,7 +44,8 @@ impl Calm {
             let best = trials.iter().map(|trial| trial.seconds).fold(single, f64::min);
             seconds * best / single
         };
-        self.decode + self.prepare + self.networks.iter().map(network).sum::<f64>()
+        let all = self.decode + self.prepare + self.networks.iter().map(network).sum::<f64>();
+        all * threads.map_or(1.0, Threads::gain)
     }
 }
 
@@ -54,8 +56,6 @@ pub(super) async fn measure(
     files: &[PathBuf],
     stop: &CancellationToken,
 ) -> anyhow::Result<Calm> {
-    let analyzers: Vec<AnalyzerId> = app.config().analyzers.enabled.clone();
-    let analyzers: Vec<AnalyzerId> = analyzers.into_iter().chain(pipeline.models().keys().copied()).collect();
     let mut before = usage(pipeline);
     let (mut sum, mut pictures, mut latencies) = (Cpu::default(), 0_u32, Vec::new());
     for (number, file) in files.iter().take(1).chain(files).enumerate() {
@@ -65,17 +65,9 @@ pub(super) async fn measure(
             (sum, pictures) = (Cpu::default(), 0);
             latencies.clear();
         }
-        let Ok(bytes) = app.source().fetch(&file_uri(&std::path::absolute(file)?)).await else { continue };
-        let (runtime, pipeline) = (Handle::current(), Arc::clone(pipeline));
-        let (limits, analyzers) = (app.config().decode_limits(), analyzers.clone());
-        let start = std::time::Instant::now();
-        let seen = tokio::task::spawn_blocking(move || {
-            let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
-            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &analyzers)
-        })
-        .await?;
+        let Some((seen, latency)) = look(app, pipeline, file).await? else { continue };
         if seen.picture.is_some() {
-            latencies.push(start.elapsed().as_secs_f64());
+            latencies.push(latency.as_secs_f64());
             sum.decode += seen.cpu.decode;
             sum.prepare += seen.cpu.prepare;
             pictures += 1;
@@ -97,6 +89,26 @@ pub(super) async fn measure(
         latencies,
         provider: providers.into_iter().collect::<Vec<_>>().join(", "),
     })
+}
+
+/// Looks at one picture with all analyzers of `pipeline`, and says how long that took from its bytes to the answers. Nothing if it
+/// cannot be read.
+pub(super) async fn look(
+    app: &App,
+    pipeline: &Arc<Pipeline>,
+    file: &Path,
+) -> anyhow::Result<Option<(Seen, Duration)>> {
+    let Ok(bytes) = app.source().fetch(&file_uri(&std::path::absolute(file)?)).await else { return Ok(None) };
+    let (runtime, pipeline) = (Handle::current(), Arc::clone(pipeline));
+    let limits = app.config().decode_limits();
+    let start = std::time::Instant::now();
+    let seen = tokio::task::spawn_blocking(move || {
+        let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
+        let analyzers: Vec<AnalyzerId> = pipeline.models().keys().copied().collect();
+        look_at(&runtime, &pipeline, &asset, &bytes, &limits, &analyzers)
+    })
+    .await?;
+    Ok(Some((seen, start.elapsed())))
 }
 
 fn usage(pipeline: &Pipeline) -> BTreeMap<ModelRef, (u64, Duration)> {

@@ -8,6 +8,7 @@ mod calm;
 mod clock;
 mod machine;
 mod report;
+mod threads;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub async fn run(
     let analyzers = request.only.clone().unwrap_or_else(|| app.config().analyzers.enabled.clone());
 
     say("measuring what each stage costs by itself");
-    let pipeline = Arc::new(app.pipeline(analyzers).await?);
+    let pipeline = Arc::new(app.pipeline(analyzers.clone()).await?);
     // Evenly over all pictures.
     let step = files.div_ceil(CALM);
     let sample: Vec<PathBuf> = request.files.iter().step_by(step).cloned().collect();
@@ -71,7 +72,11 @@ pub async fn run(
         .ok()
         .flatten()
         .context("the pictures were done too quickly to tell a speed; measure with more of them")?;
-    let report = report::of(&calm, &window, &summary, &progress, app.config());
+    let peak_memory = machine::peak_memory();
+    say("measuring whether another number of threads in each call would cost less");
+    let threads = threads::measure(&app, &analyzers, &sample, shutdown.token()).await?;
+    let report = report::of(&calm, threads.as_ref(), &window, &summary, &progress, app.config());
+    let report = BenchReport { peak_memory_bytes: peak_memory, ..report };
     app.close().await;
     Ok(report)
 }

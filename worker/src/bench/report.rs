@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::calm::Calm;
 use super::clock::Window;
 use super::machine;
+use super::threads::Threads;
 use crate::app::IngestSummary;
 use crate::config::Config;
 use crate::progress::Progress;
@@ -24,6 +25,10 @@ pub struct BenchReport {
     pub images_per_second: f64,
     /// Processor time of the whole process per picture there.
     pub cpu_seconds_per_picture: f64,
+    /// What was tried for the number of threads in a call of a network: the number, and milliseconds of processor time per picture
+    /// by itself. The first one is the configured one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<(usize, f64)>,
     /// Wall time per picture if every core did nothing but the stages' own work, in milliseconds.
     pub ideal_ms: f64,
     /// Wall time per picture, in milliseconds.
@@ -72,6 +77,7 @@ const NOTABLE: f64 = 0.1;
 
 pub(super) fn of(
     calm: &Calm,
+    threads: Option<&Threads>,
     window: &Window,
     summary: &IngestSummary,
     progress: &Progress,
@@ -82,7 +88,7 @@ pub(super) fn of(
     let steady = window.pictures.max(1) as f64;
     let achieved_ms = window.wall.as_secs_f64() * 1e3 / steady;
     let cpu_ms = window.own.as_secs_f64() * 1e3 / steady;
-    let ideal_ms = calm.ideal() * 1e3 / cores as f64;
+    let ideal_ms = calm.ideal(threads) * 1e3 / cores as f64;
     let cpu = progress.cpu();
     let mut stages = vec![
         stage("decode", 0.0, calm.decode, cpu.decode.as_secs_f64() / all),
@@ -116,6 +122,9 @@ pub(super) fn of(
         provider: calm.provider.clone(),
         images_per_second: 1e3 / achieved_ms,
         cpu_seconds_per_picture: cpu_ms / 1e3,
+        threads: threads.map_or_else(Vec::new, |tried| {
+            [tried.configured, tried.other].map(|(number, seconds)| (number, seconds * 1e3)).to_vec()
+        }),
         ideal_ms,
         achieved_ms,
         efficiency: ideal_ms / achieved_ms,

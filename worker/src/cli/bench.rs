@@ -34,7 +34,8 @@ What the columns say:
   walk    the same while everything is at work; more than calm is what stages take from each other
   share   of the processor time of the walk
 
-ideal is the time per picture if every core did only the stages' own work; efficiency is ideal / achieved.";
+ideal is the time per picture if every core did only the stages' own work, in batches of the best size and with the better
+number of threads in a call; efficiency is ideal / achieved.";
 
 /// Measure how fast this machine is, and why not faster
 #[derive(Debug, Args)]
@@ -145,6 +146,12 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
         out.line(format!("networks on  {}", report.provider))?;
     }
     out.line(format!("processor    {:.3} s per picture", report.cpu_seconds_per_picture))?;
+    if let [configured, other] = report.threads[..] {
+        out.line(format!(
+            "threads      {} in a call costs {:.0} ms of processor time per picture by itself, {} costs {:.0} ms",
+            configured.0, configured.1, other.0, other.1
+        ))?;
+    }
     out.line(format!(
         "efficiency   {:.2}: ideal {:.1} ms, achieved {:.1} ms per picture",
         report.efficiency, report.ideal_ms, report.achieved_ms
