@@ -69,7 +69,7 @@ fn batches_are_measured_once_on_a_machine() {
     assert!(!docent.tuning().exists());
 
     let ingest = |pictures: &OsStr| {
-        docent.run([OsStr::new("ingest"), pictures, OsStr::new("--only=tags,caption")]).expect(0);
+        docent.run([OsStr::new("ingest"), pictures, OsStr::new("--only=tags,caption,embedding")]).expect(0);
     };
     let records = || {
         let files = std::fs::read_dir(docent.tuning()).expect("is there").flatten();

@@ -45,7 +45,8 @@ pub(super) async fn measure(
         return Ok(None);
     }
     let first = load(app, configured, analyzers).await?;
-    if first.providers().is_empty() || first.providers().iter().any(|(_, name)| name != "CPUExecutionProvider")
+    if first.providers().is_empty()
+        || first.providers().iter().any(|(_, name)| name != "CPUExecutionProvider")
     {
         return Ok(None);
     }
