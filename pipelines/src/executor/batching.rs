@@ -1,6 +1,6 @@
 //! How many inputs one call of a network gets.
 //!
-//! A processor is kept busy by a single input, and larger batches only leave its caches; a GPU wants many. What is best depends
+//! A processor is mostly kept busy by a single input, and larger batches only leave its caches; a GPU wants many. What is best depends
 //! on the network, on what runs it and on the library's version, so it is measured when a network is loaded for the first time
 //! on a machine, and remembered.
 
