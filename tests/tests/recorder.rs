@@ -113,7 +113,7 @@ async fn a_lone_run_is_written_at_once() {
 #[tokio::test]
 async fn runs_are_gathered_while_others_are_in_work_and_written_by_one_call() {
     let desk = desk(PATIENT).await;
-    let looking = desk.recorder.looking();
+    let looking = desk.recorder.expect();
     let mut answers = Vec::new();
     for number in 0..3 {
         answers.push(desk.recorder.take(finished(number), false).await);
@@ -130,7 +130,7 @@ async fn runs_are_gathered_while_others_are_in_work_and_written_by_one_call() {
 #[tokio::test]
 async fn somebody_who_waits_a_full_portion_and_the_end_do_not_wait() {
     let desk = desk(PATIENT).await;
-    let _looking = desk.recorder.looking();
+    let _looking = desk.recorder.expect();
     let waiting = desk.recorder.take(finished(0), false).await;
     let urgent = desk.recorder.take(finished(1), true).await;
     urgent.await.expect("answers").expect("is written");
@@ -153,14 +153,14 @@ async fn somebody_who_waits_a_full_portion_and_the_end_do_not_wait() {
 #[tokio::test]
 async fn nothing_waits_longer_than_the_delay() {
     let desk = desk(Gather { delay: Duration::from_millis(1), ..PATIENT }).await;
-    let _looking = desk.recorder.looking();
+    let _looking = desk.recorder.expect();
     desk.recorder.take(finished(0), false).await.await.expect("answers").expect("is written");
 }
 
 #[tokio::test]
 async fn a_run_that_cannot_be_recorded_costs_only_itself() {
     let desk = desk(PATIENT).await;
-    let looking = desk.recorder.looking();
+    let looking = desk.recorder.expect();
     let good = desk.recorder.take(finished(0), false).await;
     // Nobody registered it.
     let bad = desk.recorder.take(finished(200), false).await;
@@ -175,7 +175,7 @@ async fn a_run_that_cannot_be_recorded_costs_only_itself() {
 #[tokio::test]
 async fn two_runs_over_one_asset_are_written_one_after_the_other() {
     let desk = desk(PATIENT).await;
-    let looking = desk.recorder.looking();
+    let looking = desk.recorder.expect();
     let first = desk.recorder.take(finished(0), false).await;
     let second = desk.recorder.take(finished(0), false).await;
     first.await.expect("answers").expect("is written");
@@ -188,7 +188,7 @@ async fn two_runs_over_one_asset_are_written_one_after_the_other() {
 #[tokio::test]
 async fn flushing_waits_until_everything_is_written() {
     let desk = desk(PATIENT).await;
-    let _looking = desk.recorder.looking();
+    let _looking = desk.recorder.expect();
     let _one = desk.recorder.take(finished(0), false).await;
     let _two = desk.recorder.take(finished(1), false).await;
     desk.recorder.flush().await;

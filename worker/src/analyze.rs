@@ -17,7 +17,7 @@ use walkdir::WalkDir;
 use crate::app::load_pipeline;
 use crate::assets::{AssetSource, FileSource, file_uri};
 use crate::config::Config;
-use crate::consumer::{Seen, look_at};
+use crate::consumer::{Captioning, Seen, look_at};
 use crate::disposition;
 
 /// What `docent analyze` prints for one file.
@@ -113,7 +113,15 @@ pub async fn analyze_paths(
                 };
                 let hash = ContentHash::of(&bytes);
                 let looked = tokio::task::spawn_blocking(move || {
-                    look_at(&runtime, &pipeline, &hash.asset_id(), &bytes, &limits, &analyzers)
+                    look_at(
+                        &runtime,
+                        &pipeline,
+                        &hash.asset_id(),
+                        &bytes,
+                        &limits,
+                        &analyzers,
+                        Captioning::AtOnce,
+                    )
                 });
                 let seen = looked.await.unwrap_or_else(|error| {
                     Seen::failed(Failure {

@@ -24,6 +24,39 @@ pub struct CaptionRule {
     pub min_probability: f64,
 }
 
+impl CaptionAnalyzer {
+    /// What the captioner needs to know of a picture; nothing if no encoder is loaded.
+    pub async fn request(&self, subject: &Subject<'_>) -> Result<Option<CaptionRequest>, AnalyzerError> {
+        let embedding = subject.embedding().await?;
+        Ok(embedding.map(|embedding| CaptionRequest {
+            tokens: embedding.tokens.clone(),
+            strategy: self.rule.strategy,
+        }))
+    }
+
+    /// Answers several pictures' requests, in their order.
+    pub async fn answer(&self, requests: Vec<CaptionRequest>) -> Vec<Result<Findings, AnalyzerError>> {
+        let captions = self.captioner.run_together(requests).await;
+        captions.into_iter().map(|caption| Ok(self.findings(caption?))).collect()
+    }
+
+    fn findings(&self, caption: Caption) -> Findings {
+        let probability = f64::from(caption.mean_log_probability).exp();
+        let offered = probability >= self.rule.min_probability && !caption.text.is_empty();
+        let claim = offered.then(|| Claim {
+            kind: Kind::Caption,
+            value: caption.text,
+            confidence: Confidence::new(probability),
+            region: None,
+        });
+        let model = self.captioner.model();
+        Findings {
+            claims: claim.map(|claim| (claim, model.clone())).into_iter().collect(),
+            ..Findings::default()
+        }
+    }
+}
+
 impl Analyzer for CaptionAnalyzer {
     fn id(&self) -> AnalyzerId {
         AnalyzerId::Caption
@@ -31,22 +64,8 @@ impl Analyzer for CaptionAnalyzer {
 
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
-            let Some(embedding) = subject.embedding().await? else { return Ok(Findings::default()) };
-            let request = CaptionRequest { tokens: embedding.tokens.clone(), strategy: self.rule.strategy };
-            let caption = self.captioner.run(request).await?;
-            let probability = f64::from(caption.mean_log_probability).exp();
-            let offered = probability >= self.rule.min_probability && !caption.text.is_empty();
-            let claim = offered.then(|| Claim {
-                kind: Kind::Caption,
-                value: caption.text,
-                confidence: Confidence::new(probability),
-                region: None,
-            });
-            let model = self.captioner.model();
-            Ok(Findings {
-                claims: claim.map(|claim| (claim, model.clone())).into_iter().collect(),
-                ..Findings::default()
-            })
+            let Some(request) = self.request(subject).await? else { return Ok(Findings::default()) };
+            Ok(self.findings(self.captioner.run(request).await?))
         }
         .boxed()
     }

@@ -67,8 +67,10 @@ pub struct Tuning<I> {
     pub memory: Arc<dyn TuningMemory>,
 }
 
-/// A larger batch must spare this share of the time: it takes memory, and a lone picture in it waits for the others.
+/// Twice the batch must spare this share of the time on a GPU, whose memory is its own and mostly idle.
 const LEAST_GAIN: f64 = 0.05;
+/// On a processor every session keeps the memory of its largest batch, and what comes meanwhile waits for all of it.
+const LEAST_GAIN_ON_PROCESSOR: f64 = 0.12;
 /// Calls of each size that are measured, after one that is not: the first one takes memory and, on a GPU, compiles.
 const CALLS: usize = 5;
 
@@ -86,7 +88,8 @@ impl<I: Send + 'static> Tuning<I> {
         let provider = network.provider().map(str::to_owned);
         let key = TuningKey { model: network.model().clone(), provider, most: self.most };
         if let Some(trials) = self.memory.recall(&key) {
-            return (Batching { size: best(&trials).unwrap_or(given), trials }, false);
+            let size = best(&trials, least_gain(network.provider())).unwrap_or(given);
+            return (Batching { size, trials }, false);
         }
         if !self.measure {
             return (Batching { size: given, trials: Vec::new() }, false);
@@ -94,7 +97,7 @@ impl<I: Send + 'static> Tuning<I> {
         let guard = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
         let (trials, crashed) = trials(network, self.most, &self.sample);
         drop(guard);
-        let size = best(&trials).unwrap_or(given);
+        let size = best(&trials, least_gain(network.provider())).unwrap_or(given);
         if !trials.is_empty() {
             tracing::info!(model = %key.model, size, ?trials, "measured how large batches should be");
             self.memory.keep(&key, &trials);
@@ -104,11 +107,19 @@ impl<I: Send + 'static> Tuning<I> {
     }
 }
 
-/// The smallest size that no other one beats by more than the least gain.
-pub fn best(trials: &[Trial]) -> Option<usize> {
+fn on_processor(provider: Option<&str>) -> bool {
+    provider.is_none_or(|provider| provider == "CPUExecutionProvider")
+}
+
+fn least_gain(provider: Option<&str>) -> f64 {
+    if on_processor(provider) { LEAST_GAIN_ON_PROCESSOR } else { LEAST_GAIN }
+}
+
+/// The smallest size that no other one beats by more than `least_gain`.
+fn best(trials: &[Trial], least_gain: f64) -> Option<usize> {
     let mut best = trials.first()?;
     for trial in trials {
-        if trial.seconds < best.seconds * (1.0 - LEAST_GAIN) {
+        if trial.seconds < best.seconds * (1.0 - least_gain) {
             best = trial;
         }
     }
@@ -124,9 +135,10 @@ fn trials<I: Send + 'static, O: Send + 'static>(
     sample: &Sampler<I>,
 ) -> (Vec<Trial>, bool) {
     let mut crashed = false;
+    let least_gain = least_gain(network.provider());
     let mut call = |size: usize| -> Option<f64> {
         let batch: Vec<I> = (0..size).map(|_| sample(network.sample())).collect::<Option<_>>()?;
-        let on_processor = network.provider().is_none_or(|provider| provider == "CPUExecutionProvider");
+        let on_processor = on_processor(network.provider());
         let (start, start_of_thread) = (Instant::now(), ThreadTime::now());
         // Too large a batch for a GPU's memory is no reason to end.
         let answered = catch_unwind(AssertUnwindSafe(|| network.run(&batch)));
@@ -150,8 +162,8 @@ fn trials<I: Send + 'static, O: Send + 'static>(
         let Some(seconds) = median(measured.1) else { break };
         let ratio = before.zip(median(measured.0)).map(|(before, now)| before.seconds / now);
         trials.push(Trial { size, seconds: seconds * ratio.unwrap_or(1.0) });
-        if before.is_some_and(|before| seconds * ratio.unwrap_or(1.0) >= before.seconds * (1.0 - LEAST_GAIN))
-        {
+        let enough = |before: Trial| before.seconds * (1.0 - least_gain);
+        if before.is_some_and(|before| seconds * ratio.unwrap_or(1.0) >= enough(before)) {
             break;
         }
         size *= 2;
@@ -229,8 +241,8 @@ mod tests {
     #[test]
     fn sizes_grow_as_long_as_they_pay() {
         let memory = Arc::new(Memory::default());
-        // 4, 2.5, 1.75, 1.375 and 1.19 ms for each input.
-        let found = tuning(true, &memory).choose(&mut slow(3, 1, 99), 5).0;
+        // 10, 5.5, 3.25, 2.125 and 1.56 ms for each input.
+        let found = tuning(true, &memory).choose(&mut slow(9, 1, 99), 5).0;
         assert_eq!(found.size, 16, "{found:?}");
         // 2 ms for each, whatever the size.
         let found = tuning(true, &Arc::new(Memory::default())).choose(&mut slow(0, 2, 99), 5).0;
@@ -259,8 +271,9 @@ mod tests {
     #[test]
     fn a_small_gain_is_not_worth_a_larger_batch() {
         let trial = |size, seconds| Trial { size, seconds };
-        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.97)]), Some(1));
-        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.9), trial(4, 0.87), trial(8, 0.8)]), Some(8));
-        assert_eq!(best(&[]), None);
+        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.97)], 0.05), Some(1));
+        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.9), trial(4, 0.87), trial(8, 0.8)], 0.05), Some(8));
+        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.8), trial(4, 0.7), trial(8, 0.63)], 0.12), Some(4));
+        assert_eq!(best(&[], 0.05), None);
     }
 }

@@ -69,7 +69,7 @@ struct Shared<I, O> {
     model: ModelRef,
     provider: Option<String>,
     batching: Batching,
-    inbox: Option<mpsc::Sender<Request<I, O>>>,
+    inbox: Option<mpsc::Sender<Group<I, O>>>,
     threads: Vec<JoinHandle<()>>,
     usage: Arc<Mutex<Usage>>,
 }
@@ -88,6 +88,16 @@ pub struct Usage {
 struct Request<I, O> {
     input: I,
     reply: oneshot::Sender<Result<O, ExecutorError>>,
+}
+
+/// Inputs that came together and are answered by one call.
+type Group<I, O> = Vec<Request<I, O>>;
+
+/// What the owners of a network share.
+struct Inbox<I, O> {
+    groups: mpsc::Receiver<Group<I, O>>,
+    /// What did not fit into the batch before.
+    next: Option<Group<I, O>>,
 }
 
 impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
@@ -111,7 +121,7 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
     ) -> Result<Self, docent_models::Error> {
         let load: Arc<Loader<I, O>> = Arc::new(load);
         let (sender, receiver) = mpsc::channel(options.inbox.max(1));
-        let receiver = Arc::new(Mutex::new(receiver));
+        let receiver = Arc::new(Mutex::new(Inbox { groups: receiver, next: None }));
         let usage = Arc::new(Mutex::new(Usage::default()));
         let max_batch = Arc::new(AtomicUsize::new(options.max_batch.max(1)));
         let tuning = Arc::new(tuning);
@@ -208,11 +218,36 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
 
     /// Answers one input; waits while the inbox is full. Needs no particular async runtime.
     pub async fn run(&self, input: I) -> Result<O, ExecutorError> {
-        let closed = || ExecutorError::Closed(self.shared.model.clone());
-        let (reply, answer) = oneshot::channel();
-        let inbox = self.shared.inbox.as_ref().ok_or_else(closed)?;
-        inbox.send(Request { input, reply }).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        self.run_together(vec![input]).await.pop().unwrap_or_else(|| Err(self.closed()))
+    }
+
+    /// Answers several inputs, in their order, by as few calls as the size of batches allows. A group takes one place in
+    /// the inbox.
+    pub async fn run_together(&self, inputs: Vec<I>) -> Vec<Result<O, ExecutorError>> {
+        let size = self.shared.batching.size.max(1);
+        let mut inputs = inputs.into_iter().peekable();
+        let mut waiting = Vec::new();
+        while inputs.peek().is_some() {
+            let mut group = Vec::new();
+            for input in inputs.by_ref().take(size) {
+                let (reply, answer) = oneshot::channel();
+                group.push(Request { input, reply });
+                waiting.push(answer);
+            }
+            if let Some(inbox) = &self.shared.inbox {
+                // What cannot be sent is dropped, and its answer is that nobody is there.
+                drop(inbox.send(group).await);
+            }
+        }
+        let mut answers = Vec::with_capacity(waiting.len());
+        for answer in waiting {
+            answers.push(answer.await.unwrap_or_else(|_| Err(self.closed())));
+        }
+        answers
+    }
+
+    fn closed(&self) -> ExecutorError {
+        ExecutorError::Closed(self.shared.model.clone())
     }
 }
 
@@ -237,7 +272,7 @@ struct Owner<I: Send + 'static, O: Send + 'static> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
-    fn serve(mut self, inbox: &Mutex<mpsc::Receiver<Request<I, O>>>) {
+    fn serve(mut self, inbox: &Mutex<Inbox<I, O>>) {
         while let Some(batch) = next_batch(inbox, &self.max_batch) {
             // Whoever gave up waiting needs no answer.
             let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
@@ -302,15 +337,22 @@ impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     }
 }
 
-fn next_batch<T>(inbox: &Mutex<mpsc::Receiver<T>>, max: &AtomicUsize) -> Option<Vec<T>> {
+fn next_batch<I, O>(inbox: &Mutex<Inbox<I, O>>, max: &AtomicUsize) -> Option<Group<I, O>> {
     // Owners of the same network queue up here while they are idle.
     let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut batch = vec![inbox.blocking_recv()?];
+    let mut batch = match inbox.next.take() {
+        Some(group) => group,
+        None => inbox.groups.blocking_recv()?,
+    };
     // It may have been measured meanwhile.
     let max = max.load(Ordering::Relaxed);
     while batch.len() < max {
-        match inbox.try_recv() {
-            Ok(request) => batch.push(request),
+        match inbox.groups.try_recv() {
+            Ok(group) if batch.len() + group.len() <= max => batch.extend(group),
+            Ok(group) => {
+                inbox.next = Some(group);
+                break;
+            }
             Err(_) => break,
         }
     }

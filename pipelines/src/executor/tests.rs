@@ -89,6 +89,57 @@ async fn what_waits_leaves_as_one_batch() {
     assert_eq!(*f.largest.lock().expect("not poisoned"), 8);
 }
 
+/// Each place in the inbox holds a group, and none is torn or mixed with what does not fit beside it.
+#[tokio::test]
+async fn a_group_is_answered_by_one_call() {
+    let f = doubler(1, 4);
+    let held = tokio::spawn({
+        let handle = f.handle.clone();
+        async move { handle.run(0).await }
+    });
+    let wait = |gate: &Arc<std::sync::Barrier>| {
+        let gate = Arc::clone(gate);
+        async move { drop(tokio::task::spawn_blocking(move || gate.wait()).await) }
+    };
+    wait(&f.gate).await;
+    let mut waiting = Vec::new();
+    for (number, group) in
+        [vec![1], vec![2, 3, 4, 5], vec![6, 7], vec![8, 9, 10, 11, 12, 14]].into_iter().enumerate()
+    {
+        let handle = f.handle.clone();
+        waiting.push(tokio::spawn(async move { handle.run_together(group).await }));
+        // In this order.
+        while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 1 - number {
+            tokio::task::yield_now().await;
+        }
+    }
+    while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 5 {
+        tokio::task::yield_now().await;
+    }
+    wait(&f.gate).await;
+    assert_eq!(held.await.expect("joins").expect("answers"), 0);
+    let mut answers = Vec::new();
+    for group in waiting {
+        answers.extend(group.await.expect("joins").into_iter().map(|answer| answer.expect("answers")));
+    }
+    assert_eq!(answers, [2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28]);
+    // The held one; 1; 2 to 5; 6 and 7; 8 to 11; 12 and 14.
+    assert_eq!(f.handle.usage().batches, 6);
+    assert_eq!(*f.largest.lock().expect("not poisoned"), 4);
+}
+
+#[test]
+fn a_refused_input_costs_only_itself_in_its_group() {
+    let f = doubler(1, 16);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+    let answers = runtime.block_on(f.handle.run_together(vec![1, 13, 3, 99]));
+    assert_eq!(*answers[0].as_ref().expect("answered"), 2);
+    assert!(matches!(&answers[1], Err(ExecutorError::Refused(_))));
+    assert_eq!(*answers[2].as_ref().expect("answered"), 6);
+    assert!(matches!(&answers[3], Err(ExecutorError::Crashed { .. })));
+    assert!(runtime.block_on(f.handle.run_together(Vec::new())).is_empty());
+}
+
 #[test]
 fn a_refused_input_costs_only_itself() {
     let f = doubler(1, 16);

@@ -3,6 +3,7 @@
 //! The real feeder, consumer and scanner work over the real ledger, queue and networks. One call at a time fails, or
 //! the process dies there; what is left is then taken up by a new one, as at the next start.
 
+mod captions;
 mod ports;
 
 use std::collections::BTreeMap;
@@ -112,9 +113,11 @@ impl Setting {
             Config::load(&Overrides { file: Some(file), ..Overrides::default() }).expect("the defaults");
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
         let pack = Pack::open(&models).expect("the bundled models");
-        let analyzers = [AnalyzerId::Tags, AnalyzerId::Embedding];
+        let analyzers = [AnalyzerId::Tags, AnalyzerId::Embedding, AnalyzerId::Caption];
         init_runtime(None).expect("ONNX Runtime");
-        let options = config.pipeline_options();
+        let mut options = config.pipeline_options();
+        // Every picture has a caption, however unsure.
+        options.caption.min_probability = 0.0;
         let pipeline = Arc::new(Pipeline::load(&pack, &analyzers, &options).expect("the networks load"));
         let wanted = models_of(&pack, &analyzers, &options).expect("the models");
         Self { folder, pipeline, wanted, config, timeout: PATIENCE, gather: Gather::SINGLY }
@@ -220,6 +223,9 @@ impl Setting {
         for row in listed.rows {
             let mut value = json!(row);
             value.as_object_mut().expect("an object").remove("created_at");
+            // The last bits depend on what was computed beside it.
+            let confidence = row.confidence;
+            value["confidence"] = json!((confidence * 1000.0).round() / 1000.0);
             suggestions.insert(row.id.to_string(), value);
         }
         let counts = store.counts(&self.wanted).await.expect("counts");

@@ -53,6 +53,8 @@ pub struct Plan {
 pub struct Trigger {
     plans: Vec<Plan>,
     calls: Mutex<HashMap<&'static str, usize>>,
+    /// The calls of this life, as they began and as they were answered.
+    order: Mutex<Vec<(&'static str, Side)>>,
     struck: AtomicUsize,
     death: Mutex<CancellationToken>,
 }
@@ -62,6 +64,7 @@ impl Trigger {
         Arc::new(Self {
             plans: plans.to_vec(),
             calls: Mutex::default(),
+            order: Mutex::default(),
             struck: AtomicUsize::new(0),
             death: Mutex::default(),
         })
@@ -76,7 +79,17 @@ impl Trigger {
     pub fn birth(&self) -> CancellationToken {
         let token = CancellationToken::new();
         *self.death.lock().unwrap_or_else(PoisonError::into_inner) = token.clone();
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).clear();
         token
+    }
+
+    /// The calls since the last birth, as they began and as they were answered.
+    pub fn order(&self) -> Vec<(&'static str, Side)> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, arrow: &'static str, side: Side) {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).push((arrow, side));
     }
 
     fn count(&self, arrow: &'static str) -> usize {
@@ -106,10 +119,12 @@ impl Trigger {
         error: impl Fn(Fault) -> E,
     ) -> Result<T, E> {
         let count = self.count(arrow);
+        self.note(arrow, Side::Before);
         if let Some(fault) = self.strike(arrow, count, Side::Before).await {
             return Err(error(fault));
         }
         let answer = call.await;
+        self.note(arrow, Side::After);
         match self.strike(arrow, count, Side::After).await {
             Some(fault) => Err(error(fault)),
             None => answer,

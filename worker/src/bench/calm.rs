@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::threads::Threads;
 use crate::app::App;
 use crate::assets::file_uri;
-use crate::consumer::{Seen, look_at};
+use crate::consumer::{Captioning, Seen, look_at};
 use crate::progress::Cpu;
 
 /// Processor time of the calm pass, per picture that could be decoded.
@@ -105,7 +105,7 @@ pub(super) async fn look(
     let seen = tokio::task::spawn_blocking(move || {
         let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
         let analyzers: Vec<AnalyzerId> = pipeline.models().keys().copied().collect();
-        look_at(&runtime, &pipeline, &asset, &bytes, &limits, &analyzers)
+        look_at(&runtime, &pipeline, &asset, &bytes, &limits, &analyzers, Captioning::AtOnce)
     })
     .await?;
     Ok(Some((seen, start.elapsed())))

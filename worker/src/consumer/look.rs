@@ -8,7 +8,7 @@ use cpu_time::ThreadTime;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::decoder;
+use docent_pipelines::pipeline::{Uncaptioned, decoder};
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Pipeline};
 use tokio::runtime::Handle;
 
@@ -21,13 +21,15 @@ pub(crate) struct Seen {
     /// Upright width and height, and the format, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
     pub analysis: Analysis,
+    /// What its caption is to be made from, if that was left for later.
+    pub uncaptioned: Option<Uncaptioned>,
     pub cpu: Cpu,
 }
 
 impl Seen {
     pub(crate) fn failed(failure: Failure) -> Self {
         let analysis = Analysis { failures: vec![failure], ..Analysis::default() };
-        Self { picture: None, analysis, cpu: Cpu::default() }
+        Self { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() }
     }
 }
 
@@ -75,6 +77,15 @@ pub(super) async fn fetch(
     }))
 }
 
+/// When a picture is captioned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Captioning {
+    /// While the other analyzers look at it.
+    AtOnce,
+    /// By somebody else, together with other pictures.
+    Later,
+}
+
 /// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
 /// Keeps that thread busy; `runtime` only waits for the networks' answers.
 pub(crate) fn look_at(
@@ -84,6 +95,7 @@ pub(crate) fn look_at(
     bytes: &[u8],
     limits: &DecodeLimits,
     wanted: &[AnalyzerId],
+    captioning: Captioning,
 ) -> Seen {
     let (start, thread) = (Instant::now(), ThreadTime::now());
     let permanent = |reason| Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
@@ -99,9 +111,13 @@ pub(crate) fn look_at(
     };
     let decoded = start.elapsed();
     let decode = thread.elapsed();
-    let mut analysis = runtime.block_on(pipeline.analyze(asset, &image, wanted));
+    let (mut analysis, uncaptioned) = match captioning {
+        Captioning::AtOnce => (runtime.block_on(pipeline.analyze(asset, &image, wanted)), None),
+        Captioning::Later => runtime.block_on(pipeline.analyze_but_caption(asset, &image, wanted)),
+    };
     analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
     analysis.completed.insert(AnalyzerId::Decode, decoder());
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
-    Seen { picture: Some((image.width(), image.height(), image.format().as_str())), analysis, cpu }
+    let picture = Some((image.width(), image.height(), image.format().as_str()));
+    Seen { picture, analysis, uncaptioned, cpu }
 }

@@ -3,6 +3,8 @@
 //! The only place that settles a delivery. The order of the walk's writes (vectors before the row, the row before
 //! the ack) makes a crash at any point end in a repeated walk with the same writes.
 
+mod captions;
+mod gathering;
 mod look;
 mod recorder;
 
@@ -12,16 +14,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use captions::{CaptionOptions, Captions};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::decoder;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
 use futures_util::FutureExt;
-pub(crate) use look::{Seen, look_at};
+pub use gathering::Counted;
+pub(crate) use look::{Captioning, Seen, look_at};
 use look::{fetch, fetch_within};
 use recorder::LONGEST_WAIT;
-pub use recorder::{Gather, Looking, Recorder, RecorderOptions, Scribe};
+pub use recorder::{Gather, Recorder, RecorderOptions, Scribe};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -85,10 +89,17 @@ enum Walked {
     WithoutLedger,
 }
 
-/// What a walk holds while it looks at its picture, and lets go of when the answer is on its way to the ledger.
+/// What a walk holds while it looks at its picture, and lets go of when that is no longer needed.
 struct Place {
     _permits: Vec<OwnedSemaphorePermit>,
-    _looking: Looking,
+    _looking: Option<Counted>,
+}
+
+/// Where a walk brings what it has.
+#[derive(Clone)]
+struct Desks {
+    recorder: Recorder,
+    captions: Option<Captions>,
 }
 
 impl Walk {
@@ -106,9 +117,19 @@ impl Walk {
                 stop: stop.clone(),
             },
         );
-        // Ends with the walks it answers, or with this call.
-        let mut writing = JoinSet::new();
-        writing.spawn(scribe.write());
+        // They end with the walks they answer, or with this call.
+        let mut desks_at_work = JoinSet::new();
+        desks_at_work.spawn(scribe.write());
+        let captions = CaptionOptions {
+            in_flight: self.options.in_flight,
+            timeout: self.options.timeout,
+            stop: stop.clone(),
+        };
+        let captions = Captions::new(&self.pipeline, captions).map(|(captions, desk)| {
+            desks_at_work.spawn(desk.serve());
+            captions
+        });
+        let desks = Desks { recorder, captions };
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -123,9 +144,15 @@ impl Walk {
             };
             match received {
                 Ok(Some((delivery, permits))) => {
-                    let (walk, recorder) = (self.clone(), recorder.clone());
-                    let place = Place { _permits: permits, _looking: recorder.looking() };
-                    walks.spawn(async move { walk.settle(delivery, place, &recorder).await });
+                    let (walk, desks) = (self.clone(), desks.clone());
+                    let expected = desks.recorder.expect();
+                    let later = desks.captions.as_ref().filter(|_| can_wait(&delivery.job));
+                    let place = Place { _permits: permits, _looking: later.map(Captions::looking) };
+                    walks.spawn(async move {
+                        let walked = walk.settle(delivery, place, expected, &desks).await;
+                        drop(desks);
+                        walked
+                    });
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -183,14 +210,15 @@ impl Walk {
     }
 
     /// Walks one asset and settles its delivery, whatever happens.
-    async fn settle(&self, delivery: Delivery, place: Place, recorder: &Recorder) -> Walked {
+    async fn settle(&self, delivery: Delivery, place: Place, expected: Counted, desks: &Desks) -> Walked {
         let Delivery { job, receipt } = delivery;
         self.progress.in_flight.fetch_add(1, Relaxed);
         if job.alone() {
-            // Nothing that is finished shall be lost with it.
-            recorder.flush().await;
+            // Nothing that is finished, or nearly so, shall be lost with it.
+            desks.recorder.expects_only(&expected).await;
+            desks.recorder.flush().await;
         }
-        let walked = AssertUnwindSafe(self.perform(&job, place, recorder)).catch_unwind().await;
+        let walked = AssertUnwindSafe(self.perform(&job, place, expected, desks)).catch_unwind().await;
         let mut outcome = Walked::Settled;
         let disposition = match walked {
             Ok(Ok(())) => Disposition::Ack,
@@ -226,7 +254,14 @@ impl Walk {
         outcome
     }
 
-    async fn perform(&self, job: &Job, place: Place, recorder: &Recorder) -> Result<(), WalkError> {
+    async fn perform(
+        &self,
+        job: &Job,
+        place: Place,
+        expected: Counted,
+        desks: &Desks,
+    ) -> Result<(), WalkError> {
+        let later = desks.captions.as_ref().filter(|_| can_wait(job));
         let (registered, bytes);
         let (job, bytes) = match job {
             Job::Analyze(job) => (job, None),
@@ -236,10 +271,27 @@ impl Walk {
             }
         };
         let started = Instant::now();
-        let Some(finished) = self.walk(job, bytes).await? else { return Ok(()) };
-        let (timings, outcomes) = (finished.analysis.timings.clone(), finished.outcomes.clone());
-        let recorded = recorder.take(finished, job.lane == Lane::Interactive).await;
-        drop(place);
+        let Some(begun) = self.begin(job).await? else { return Ok(()) };
+        let captioning = if later.is_some() { Captioning::Later } else { Captioning::AtOnce };
+        let wanted: Vec<AnalyzerId> = begun.keys().copied().collect();
+        let Seen { picture, analysis, uncaptioned, cpu } = self.look(job, bytes, wanted, captioning).await;
+        self.progress.spent(cpu);
+        let mut place = Some(place);
+        let (analysis, room) = match (later, uncaptioned) {
+            (Some(captions), Some(uncaptioned)) => {
+                let room = captions.room().await;
+                drop(place.take());
+                let analysis = captions.caption(job.asset.clone(), analysis, uncaptioned).await;
+                (analysis.ok_or(WalkError::Ended)?, Some(room))
+            }
+            _ => (analysis, None),
+        };
+        let outcomes = self.outcomes(&analysis, &begun);
+        let timings = analysis.timings.clone();
+        let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
+        let finished = Finished { run, analysis, outcomes: outcomes.clone() };
+        let recorded = desks.recorder.take(finished, job.lane == Lane::Interactive).await;
+        drop((place, room, expected));
         let recorded = recorded.await.map_err(|_| WalkError::Ended)??;
         self.observe(&job.asset, &timings, &outcomes, started.elapsed());
         tracing::debug!(asset = %job.asset, ?recorded, "recorded");
@@ -279,23 +331,16 @@ impl Walk {
         wanted
     }
 
-    /// Walks one asset up to what has to be recorded, if there is anything to do. Its bytes are fetched unless they are
-    /// at hand.
-    async fn walk(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>) -> Result<Option<Finished>, WalkError> {
-        let attempts = match self.ledger.begin_run(job, &self.options.owner).await? {
-            Begun::Run(attempts) => attempts,
-            Begun::Done | Begun::Elsewhere => return Ok(None),
+    /// What is still to be done for an asset, and which attempt at each of it this is; nothing if there is nothing to do.
+    async fn begin(&self, job: &AnalyzeAsset) -> Result<Option<BTreeMap<AnalyzerId, u32>>, WalkError> {
+        match self.ledger.begin_run(job, &self.options.owner).await? {
+            Begun::Run(attempts) => Ok(Some(attempts)),
+            Begun::Done | Begun::Elsewhere => Ok(None),
             Begun::GivenUp { lost } => {
                 self.progress.finish(true);
-                return Err(WalkError::GivenUp { lost });
+                Err(WalkError::GivenUp { lost })
             }
-        };
-        let wanted: Vec<AnalyzerId> = attempts.keys().copied().collect();
-        let Seen { picture, analysis, cpu } = self.look(job, bytes, wanted).await;
-        self.progress.spent(cpu);
-        let outcomes = self.outcomes(&analysis, &attempts);
-        let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
-        Ok(Some(Finished { run, analysis, outcomes }))
+        }
     }
 
     fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {
@@ -339,7 +384,13 @@ impl Walk {
     }
 
     /// Fetches, decodes and analyzes. Never fails: what goes wrong is part of the analysis.
-    async fn look(&self, job: &AnalyzeAsset, bytes: Option<Vec<u8>>, wanted: Vec<AnalyzerId>) -> Seen {
+    async fn look(
+        &self,
+        job: &AnalyzeAsset,
+        bytes: Option<Vec<u8>>,
+        wanted: Vec<AnalyzerId>,
+        captioning: Captioning,
+    ) -> Seen {
         let fetched = match bytes {
             Some(bytes) => Ok(bytes),
             None => fetch(&*self.source, &job.asset, &job.uris, self.options.timeout).await,
@@ -352,7 +403,7 @@ impl Walk {
             (job.asset.clone(), self.options.decode.clone(), Arc::clone(&self.pipeline));
         let runtime = Handle::current();
         let work = tokio::task::spawn_blocking(move || {
-            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &wanted)
+            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &wanted, captioning)
         });
         let failed = |kind, reason| Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason });
         match tokio::time::timeout(self.options.timeout, work).await {
@@ -367,6 +418,15 @@ impl Walk {
             ),
         }
     }
+}
+
+/// Whether nobody waits for it, and nothing is to be in work beside it.
+fn can_wait(job: &Job) -> bool {
+    let lane = match job {
+        Job::Analyze(job) => job.lane,
+        Job::Submit(submission) => submission.lane,
+    };
+    lane == Lane::Backfill && !job.alone()
 }
 
 /// A number in 0..1, different from call to call.

@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use docent_pipelines::{AssetId, VectorRecord};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::gathering::{Count, Counted, Missing, Patience};
 use super::jitter;
 use crate::disposition::{RetryPolicy, WalkError};
 use crate::store::{Finished, Ledger, Recorded, StoreError};
@@ -56,24 +56,7 @@ enum Message {
 #[derive(Clone)]
 pub struct Recorder {
     inbox: mpsc::Sender<Message>,
-    at_work: Arc<AtWork>,
-}
-
-/// How many pictures are being looked at: as long as there are any, more may come.
-#[derive(Default)]
-struct AtWork {
-    count: AtomicUsize,
-    fewer: Notify,
-}
-
-/// A picture that is being looked at.
-pub struct Looking(Arc<AtWork>);
-
-impl Drop for Looking {
-    fn drop(&mut self) {
-        self.0.count.fetch_sub(1, SeqCst);
-        self.0.fewer.notify_one();
-    }
+    at_work: Count,
 }
 
 impl Recorder {
@@ -83,16 +66,20 @@ impl Recorder {
         index: Arc<dyn VectorIndex>,
         options: RecorderOptions,
     ) -> (Self, Scribe) {
-        let at_work = Arc::new(AtWork::default());
+        let at_work = Count::new();
         let (inbox, messages) = mpsc::channel(options.gather.runs.max(1));
-        let scribe = Scribe { ledger, index, options, messages, at_work: Arc::clone(&at_work) };
+        let scribe = Scribe { ledger, index, options, messages, at_work: at_work.clone() };
         (Self { inbox, at_work }, scribe)
     }
 
-    /// Says that a picture is being looked at, until the answer is dropped.
-    pub fn looking(&self) -> Looking {
-        self.at_work.count.fetch_add(1, SeqCst);
-        Looking(Arc::clone(&self.at_work))
+    /// Says that something is going to be handed over, until the answer is dropped.
+    pub fn expect(&self) -> Counted {
+        self.at_work.one()
+    }
+
+    /// Waits until nothing else is going to be handed over than what its holder has to say.
+    pub async fn expects_only(&self, _holder: &Counted) {
+        self.at_work.at_most(1).await;
     }
 
     /// Hands a run over; waits while too many wait. The answer comes when it is written, or cannot be.
@@ -134,7 +121,7 @@ pub struct Scribe {
     index: Arc<dyn VectorIndex>,
     options: RecorderOptions,
     messages: mpsc::Receiver<Message>,
-    at_work: Arc<AtWork>,
+    at_work: Count,
 }
 
 /// What is written next.
@@ -165,11 +152,16 @@ impl Batch {
         }
     }
 
-    fn is_full(&self, gather: &Gather) -> bool {
-        self.entries.len() >= gather.runs
+    fn missing(&self, gather: &Gather) -> Missing {
+        let is_full = self.entries.len() >= gather.runs
             || self.vectors >= gather.vectors
             || self.flush.is_some()
-            || self.next.is_some()
+            || self.next.is_some();
+        match (is_full, self.urgent) {
+            (true, _) => Missing::Room,
+            (false, true) => Missing::Nothing,
+            (false, false) => Missing::More,
+        }
     }
 }
 
@@ -200,31 +192,14 @@ impl Scribe {
     }
 
     async fn gather(&mut self, first: Message) -> Batch {
-        let Gather { delay, .. } = self.options.gather;
-        let deadline = Instant::now() + delay;
+        let RecorderOptions { gather, stop, .. } = &self.options;
         let mut batch = Batch::default();
-        batch.take(first);
-        // What lies there costs no waiting.
-        while !batch.is_full(&self.options.gather) {
-            if let Ok(message) = self.messages.try_recv() {
+        Patience { delay: gather.delay, others: &self.at_work, stop }
+            .gather(first, &mut self.messages, |message| {
                 batch.take(message);
-                continue;
-            }
-            let more_may_come = self.at_work.count.load(SeqCst) > 0 && !self.options.stop.is_cancelled();
-            if batch.urgent || !more_may_come {
-                break;
-            }
-            tokio::select! {
-                biased;
-                message = self.messages.recv() => match message {
-                    Some(message) => batch.take(message),
-                    None => break,
-                },
-                () = self.at_work.fewer.notified() => {}
-                () = self.options.stop.cancelled() => {}
-                () = tokio::time::sleep_until(deadline) => break,
-            }
-        }
+                batch.missing(gather)
+            })
+            .await;
         batch
     }
 

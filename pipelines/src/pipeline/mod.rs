@@ -1,0 +1,311 @@
+//! The analyzers of a run, and their networks.
+
+mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use docent_models::captioning::CaptionRequest;
+use docent_models::ocr::{self, OcrOptions};
+use docent_models::session::SessionOptions;
+use docent_models::{ModelRef, Pack, Task};
+use futures_util::future::{FutureExt, join, join_all};
+
+use crate::analysis::{Analysis, Failure, FailureKind};
+use crate::analyzers::{
+    Analyzer, AnalyzerError, AnalyzerId, CaptionAnalyzer, CaptionRule, FaceRule, Findings, SharedNetworks,
+    Subject, TextRule,
+};
+use crate::asset::AssetId;
+use crate::executor::batching::{Batching, Sampler, Tuning, TuningMemory};
+use crate::executor::{ExecutorError, Usage, panic_message};
+use crate::image::Image;
+use crate::suggestion::Suggestion;
+use crate::vector::VectorRecord;
+use crate::vocabulary::TagRule;
+
+/// What a pipeline does and how.
+#[derive(Debug, Clone)]
+pub struct PipelineOptions {
+    /// Threads inside one call of a network, and the processors it is run on.
+    pub session: SessionOptions,
+    /// Sessions per network, each with its own thread.
+    pub sessions: usize,
+    /// Sessions of networks on GPUs, over all of them.
+    pub gpu_sessions: usize,
+    /// How the best sizes of batches are found; `None`: the manifest's.
+    pub tuning: Option<TuningOptions>,
+    /// Inputs that may wait for one network.
+    pub inbox: usize,
+    /// When a tag is offered.
+    pub tags: TagRule,
+    /// Least score of an offered object.
+    pub min_object_score: f64,
+    /// Which faces count.
+    pub faces: FaceRule,
+    /// Whether faces' expressions are read.
+    pub emotion: bool,
+    /// Languages of the text reader.
+    pub ocr: OcrOptions,
+    /// When text is read.
+    pub text: TextRule,
+    /// How captions are made.
+    pub caption: CaptionRule,
+}
+
+/// How the best sizes of batches are found.
+#[derive(Debug, Clone)]
+pub struct TuningOptions {
+    /// The largest size that may be tried.
+    pub most: usize,
+    /// Whether to measure what nobody remembers.
+    pub measure: bool,
+    /// Where results are kept.
+    pub memory: Arc<dyn TuningMemory>,
+}
+
+impl TuningOptions {
+    /// For a network, with an input to measure with.
+    pub fn with<I>(self, sample: Sampler<I>) -> Tuning<I> {
+        Tuning { most: self.most, measure: self.measure, sample, memory: self.memory }
+    }
+}
+
+/// Loaded analyzers over their running networks.
+pub struct Pipeline {
+    analyzers: Vec<Box<dyn Analyzer>>,
+    /// Apart from the others, because it can be asked later than they.
+    captions: Option<CaptionAnalyzer>,
+    shared: SharedNetworks,
+    models: BTreeMap<AnalyzerId, ModelRef>,
+    usage: Vec<UsageProbe>,
+    providers: Vec<(ModelRef, String)>,
+    batching: Vec<(ModelRef, Batching)>,
+}
+
+/// What is needed for a picture's caption, once everything else is known of it. It holds the encoder's view of the picture
+/// (49 tokens of 256 numbers with the bundled one) and not the picture.
+#[derive(Debug)]
+pub struct Uncaptioned {
+    request: CaptionRequest,
+}
+
+/// Reads what one network has done.
+type UsageProbe = Box<dyn Fn() -> (ModelRef, Usage) + Send + Sync>;
+
+/// The decoder's name in the ledger. Its version changes when decoded pixels do by more than rounding.
+pub fn decoder() -> ModelRef {
+    ModelRef::new("decoder", "2")
+}
+
+/// The tasks whose networks an analyzer needs.
+fn tasks(analyzer: AnalyzerId, emotion: bool) -> &'static [Task] {
+    match analyzer {
+        AnalyzerId::Decode => &[],
+        AnalyzerId::Tags => &[Task::Tagging],
+        AnalyzerId::Objects => &[Task::ObjectDetection],
+        AnalyzerId::Faces if emotion => {
+            &[Task::FaceDetection, Task::FaceLandmarks, Task::FaceEmbedding, Task::Emotion]
+        }
+        AnalyzerId::Faces => &[Task::FaceDetection, Task::FaceLandmarks, Task::FaceEmbedding],
+        AnalyzerId::Text => &[Task::Ocr],
+        AnalyzerId::Caption => &[Task::ImageEmbedding, Task::Captioning],
+        AnalyzerId::Embedding => &[Task::ImageEmbedding],
+    }
+}
+
+/// Which model each of `analyzers` would answer by, without loading any; always with the decoder.
+/// An analyzer of several networks is named after all of them: if one changes, the work is stale.
+pub fn models_of(
+    pack: &Pack,
+    analyzers: &[AnalyzerId],
+    options: &PipelineOptions,
+) -> Result<BTreeMap<AnalyzerId, ModelRef>, docent_models::Error> {
+    let mut models = BTreeMap::from([(AnalyzerId::Decode, decoder())]);
+    for &analyzer in analyzers {
+        let parts = tasks(analyzer, options.emotion)
+            .iter()
+            .map(|&task| match task {
+                Task::Ocr => Ok(ocr::model_ref(&options.ocr)),
+                task => Ok(pack.model(task)?.model_ref()),
+            })
+            .collect::<Result<Vec<_>, docent_models::Error>>()?;
+        models.entry(analyzer).or_insert_with(|| compose(&parts));
+    }
+    Ok(models)
+}
+
+fn compose(parts: &[ModelRef]) -> ModelRef {
+    let join = |part: fn(&ModelRef) -> &str| parts.iter().map(part).collect::<Vec<_>>().join("+");
+    let same_version = parts.windows(2).all(|pair| pair[0].version() == pair[1].version());
+    match parts.first() {
+        Some(first) if same_version => ModelRef::new(join(ModelRef::id), first.version()),
+        _ => ModelRef::new(join(ModelRef::id), join(ModelRef::version)),
+    }
+}
+
+impl Pipeline {
+    /// The loaded analyzers and their models, with the decoder.
+    pub fn models(&self) -> &BTreeMap<AnalyzerId, ModelRef> {
+        &self.models
+    }
+
+    /// On what each network runs, as ONNX Runtime names it, without those that something else runs.
+    pub fn providers(&self) -> &[(ModelRef, String)] {
+        &self.providers
+    }
+
+    /// How large each network's batches may be.
+    pub fn batching(&self) -> &[(ModelRef, Batching)] {
+        &self.batching
+    }
+
+    /// What each network has done since it was loaded.
+    pub fn usage(&self) -> Vec<(ModelRef, Usage)> {
+        self.usage.iter().map(|probe| probe()).collect()
+    }
+
+    /// Looks at one picture with those of `wanted` that are loaded, side by side. The pictures' preparation runs on
+    /// the calling thread, which should be one that may be kept busy; inference runs on the networks' own threads.
+    pub async fn analyze(&self, asset: &AssetId, image: &Image, wanted: &[AnalyzerId]) -> Analysis {
+        let subject = Subject::new(image.picture(), &self.shared);
+        let captions = self.captions.as_ref().map(|analyzer| analyzer as &dyn Analyzer);
+        let analyzers = self.analyzers.iter().map(AsRef::as_ref).chain(captions);
+        self.run(asset, &subject, analyzers, wanted).await
+    }
+
+    /// The same, but for the caption: that needs the picture no more, and several of them are cheaper together
+    /// ([`Pipeline::caption`]). Nothing is left where no caption is wanted or it failed already.
+    pub async fn analyze_but_caption(
+        &self,
+        asset: &AssetId,
+        image: &Image,
+        wanted: &[AnalyzerId],
+    ) -> (Analysis, Option<Uncaptioned>) {
+        let subject = Subject::new(image.picture(), &self.shared);
+        let analyzers = self.analyzers.iter().map(AsRef::as_ref);
+        let captions = self.captions.as_ref().filter(|_| wanted.contains(&AnalyzerId::Caption));
+        let request = async {
+            match captions {
+                Some(captions) => captions.request(&subject).await.transpose(),
+                None => None,
+            }
+        };
+        let (mut analysis, request) = join(self.run(asset, &subject, analyzers, wanted), request).await;
+        match request {
+            Some(Ok(request)) => (analysis, Some(Uncaptioned { request })),
+            Some(Err(error)) => {
+                self.take(&mut analysis, asset, AnalyzerId::Caption, Ok(Err(error)));
+                (analysis, None)
+            }
+            None if captions.is_some() => {
+                self.complete(&mut analysis, asset, AnalyzerId::Caption, Findings::default());
+                (analysis, None)
+            }
+            None => (analysis, None),
+        }
+    }
+
+    /// How many captions are best made together: 1 where it makes no difference, or none are made.
+    pub fn captions_together(&self) -> usize {
+        self.captions.as_ref().map_or(1, |captions| captions.captioner.batching().size)
+    }
+
+    /// Captions pictures and adds that to what is known of them.
+    pub async fn caption(&self, pictures: Vec<(Uncaptioned, &AssetId, &mut Analysis)>) {
+        let Some(captions) = &self.captions else { return };
+        let start = Instant::now();
+        let (requests, analyses): (Vec<_>, Vec<_>) = pictures
+            .into_iter()
+            .map(|(uncaptioned, asset, analysis)| (uncaptioned.request, (asset, analysis)))
+            .unzip();
+        for (outcome, (asset, analysis)) in captions.answer(requests).await.into_iter().zip(analyses) {
+            analysis.timings.insert(AnalyzerId::Caption.as_str(), start.elapsed());
+            self.take(analysis, asset, AnalyzerId::Caption, Ok(outcome));
+        }
+    }
+
+    async fn run<'a>(
+        &'a self,
+        asset: &AssetId,
+        subject: &'a Subject<'a>,
+        analyzers: impl Iterator<Item = &'a dyn Analyzer>,
+        wanted: &[AnalyzerId],
+    ) -> Analysis {
+        let start = Instant::now();
+        let runs = analyzers.filter(|analyzer| wanted.contains(&analyzer.id())).map(|analyzer| async move {
+            let outcome = AssertUnwindSafe(analyzer.analyze(subject)).catch_unwind().await;
+            (analyzer.id(), start.elapsed(), outcome)
+        });
+        let mut analysis = Analysis::default();
+        for (analyzer, elapsed, outcome) in join_all(runs).await {
+            analysis.timings.insert(analyzer.as_str(), elapsed);
+            self.take(&mut analysis, asset, analyzer, outcome);
+        }
+        analysis
+    }
+
+    fn take(
+        &self,
+        analysis: &mut Analysis,
+        asset: &AssetId,
+        analyzer: AnalyzerId,
+        outcome: std::thread::Result<Result<Findings, AnalyzerError>>,
+    ) {
+        let failure = |kind, reason| Failure { analyzer, kind, reason };
+        match outcome {
+            Ok(Ok(findings)) => self.complete(analysis, asset, analyzer, findings),
+            Ok(Err(error)) => {
+                analysis.failures.push(failure(failure_kind(&error), error.to_string()));
+            }
+            Err(panic) => analysis.failures.push(failure(
+                FailureKind::Permanent,
+                format!("the {analyzer} analyzer crashed: {}", panic_message(panic.as_ref())),
+            )),
+        }
+    }
+
+    fn complete(&self, analysis: &mut Analysis, asset: &AssetId, analyzer: AnalyzerId, findings: Findings) {
+        let mut seen = BTreeSet::new();
+        for (claim, model) in findings.claims {
+            let suggestion = Suggestion::new(asset.clone(), analyzer, claim, model);
+            // Two boxes that round to the same region say the same thing.
+            if seen.insert(suggestion.id.clone()) {
+                analysis.suggestions.push(suggestion);
+            }
+        }
+        analysis.spaces.extend(findings.spaces);
+        for (space, region, values) in findings.vectors {
+            analysis.vectors.push(VectorRecord::new(asset.clone(), space, region, values));
+        }
+        if let Some(model) = self.models.get(&analyzer) {
+            analysis.completed.insert(analyzer, model.clone());
+        }
+    }
+}
+
+/// A crash is the picture's own doing; a refusal may be a lack of memory and is tried again a few times.
+fn failure_kind(error: &AnalyzerError) -> FailureKind {
+    match error {
+        AnalyzerError::Executor(ExecutorError::Crashed { .. }) | AnalyzerError::Prepare(_) => {
+            FailureKind::Permanent
+        }
+        AnalyzerError::Executor(ExecutorError::Refused(_) | ExecutorError::Closed(_)) => {
+            FailureKind::Transient
+        }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_analyzer_is_named_after_all_its_networks() {
+        let part = |id: &str, version: &str| ModelRef::new(id, version);
+        assert_eq!(compose(&[part("a", "1")]).to_string(), "a@1");
+        assert_eq!(compose(&[part("a", "1"), part("b", "1")]).to_string(), "a+b@1");
+        assert_eq!(compose(&[part("a", "1"), part("b", "2")]).to_string(), "a+b@1+2");
+    }
+}

@@ -1,0 +1,145 @@
+//! Captions wait for each other where nobody waits for them: together they cost half as much.
+//!
+//! By the time a picture lacks nothing but its caption it is no longer needed, so what waits is small, and the picture's
+//! place is free for the next one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use docent_pipelines::pipeline::Uncaptioned;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::gathering::{Count, Counted, Missing, Patience};
+
+/// A caption waits for others this long at most.
+const DELAY: Duration = Duration::from_secs(2);
+
+/// A picture that lacks nothing but its caption.
+struct Entry {
+    asset: AssetId,
+    analysis: Analysis,
+    uncaptioned: Uncaptioned,
+    reply: oneshot::Sender<Analysis>,
+}
+
+/// The walks' end of the desk where captions are made together. Clones share it.
+#[derive(Clone)]
+pub(super) struct Captions {
+    inbox: mpsc::Sender<Entry>,
+    room: Arc<Semaphore>,
+    looking: Count,
+}
+
+/// How captions are made together.
+pub(super) struct CaptionOptions {
+    /// Pictures in work at once.
+    pub in_flight: usize,
+    /// Longest time for one call.
+    pub timeout: Duration,
+    /// Nothing more is waited for.
+    pub stop: CancellationToken,
+}
+
+/// Makes them.
+pub(super) struct CaptionDesk {
+    pipeline: Arc<Pipeline>,
+    options: CaptionOptions,
+    together: usize,
+    entries: mpsc::Receiver<Entry>,
+    looking: Count,
+}
+
+impl Captions {
+    /// A desk and what does its work, which ends when the last clone is dropped. Nothing where captions are no cheaper
+    /// together.
+    pub fn new(pipeline: &Arc<Pipeline>, options: CaptionOptions) -> Option<(Self, CaptionDesk)> {
+        let together = pipeline.captions_together();
+        if together < 2 {
+            return None;
+        }
+        // One group gathers while others are answered.
+        let room = together + options.in_flight.max(together);
+        let (inbox, entries) = mpsc::channel(room);
+        let looking = Count::new();
+        let desk = CaptionDesk {
+            pipeline: Arc::clone(pipeline),
+            options,
+            together,
+            entries,
+            looking: looking.clone(),
+        };
+        Some((Self { inbox, room: Arc::new(Semaphore::new(room)), looking }, desk))
+    }
+
+    /// Says that a picture is looked at that may lack a caption later, until the answer is dropped.
+    pub fn looking(&self) -> Counted {
+        self.looking.one()
+    }
+
+    /// Waits for room; until then the picture's place has to be kept.
+    pub async fn room(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// What is known of a picture, with its caption. Nothing if the desk is gone.
+    pub async fn caption(
+        &self,
+        asset: AssetId,
+        analysis: Analysis,
+        uncaptioned: Uncaptioned,
+    ) -> Option<Analysis> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(Entry { asset, analysis, uncaptioned, reply }).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+impl CaptionDesk {
+    /// Makes captions until nobody asks for any more.
+    pub async fn serve(mut self) {
+        let patience = Patience { delay: DELAY, others: &self.looking, stop: &self.options.stop };
+        let mut groups = JoinSet::new();
+        while let Some(first) = self.entries.recv().await {
+            while groups.try_join_next().is_some() {}
+            let mut group = Vec::with_capacity(self.together);
+            let take = |entry| {
+                group.push(entry);
+                if group.len() < self.together { Missing::More } else { Missing::Room }
+            };
+            patience.gather(first, &mut self.entries, take).await;
+            metrics::histogram!("docent_captioned_together").record(group.len() as f64);
+            groups.spawn(answer(Arc::clone(&self.pipeline), self.options.timeout, group));
+        }
+        while groups.join_next().await.is_some() {}
+    }
+}
+
+async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
+    let alone = group.len() == 1;
+    let mut requests = Vec::with_capacity(group.len());
+    let mut waiting = Vec::with_capacity(group.len());
+    for Entry { asset, analysis, uncaptioned, reply } in group {
+        requests.push(uncaptioned);
+        waiting.push((asset, analysis, reply));
+    }
+    let pictures = requests
+        .into_iter()
+        .zip(&mut waiting)
+        .map(|(uncaptioned, (asset, analysis, _))| (uncaptioned, &*asset, analysis))
+        .collect();
+    let in_time = tokio::time::timeout(timeout, pipeline.caption(pictures)).await.is_ok();
+    for (_, mut analysis, reply) in waiting {
+        if !in_time {
+            // Which of them it was is not known.
+            let kind = if alone { FailureKind::Permanent } else { FailureKind::Transient };
+            let seconds = timeout.as_secs();
+            let reason = format!("caption: not finished after {seconds} s (work.timeout_seconds)");
+            analysis.failures.push(Failure { analyzer: AnalyzerId::Caption, kind, reason });
+        }
+        // Whoever gave up waiting needs no answer.
+        drop(reply.send(analysis));
+    }
+}
