@@ -22,7 +22,8 @@ pub struct Analysis {
     pub completed: BTreeMap<AnalyzerId, ModelRef>,
     /// Analyzers that did not, and why.
     pub failures: Vec<Failure>,
-    /// Wall time from the start of the analysis to each analyzer's answer; `decode` is measured by the caller.
+    /// Wall time from the start of the analysis to each analyzer's answer, of a caption that is made later from the start of that.
+    /// `decode` is measured by the caller.
     pub timings: BTreeMap<&'static str, Duration>,
 }
 

@@ -28,6 +28,10 @@ pub struct Progress {
     pub failed: AtomicU64,
     /// Assets in work.
     pub in_flight: AtomicU64,
+    /// Assets that were given a place.
+    pub begun: AtomicU64,
+    /// Assets that have left their place: all that needs the picture is known.
+    pub looked: AtomicU64,
     /// Folders are still being walked.
     pub scanning: AtomicBool,
     finished: Mutex<VecDeque<Instant>>,
@@ -57,6 +61,10 @@ pub struct ProgressSnapshot {
     pub failed: u64,
     /// See [`Progress::in_flight`].
     pub in_flight: u64,
+    /// See [`Progress::begun`].
+    pub begun: u64,
+    /// See [`Progress::looked`].
+    pub looked: u64,
     /// See [`Progress::scanning`].
     pub scanning: bool,
     /// Assets finished per second, over the last minute at most.
@@ -92,6 +100,8 @@ impl Default for Progress {
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
             scanning: AtomicBool::new(false),
             finished: Mutex::new(VecDeque::with_capacity(WINDOW)),
             cpu: Mutex::default(),
@@ -149,6 +159,8 @@ impl Progress {
             done,
             failed,
             in_flight: self.in_flight.load(Relaxed),
+            begun: self.begun.load(Relaxed),
+            looked: self.looked.load(Relaxed),
             scanning: self.scanning.load(Relaxed),
             images_per_second: speed,
             seconds_left: (speed > 0.0).then(|| left as f64 / speed),

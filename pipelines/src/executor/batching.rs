@@ -115,15 +115,11 @@ fn least_gain(provider: Option<&str>) -> f64 {
     if on_processor(provider) { LEAST_GAIN_ON_PROCESSOR } else { LEAST_GAIN }
 }
 
-/// The smallest size that no other one beats by more than `least_gain`.
+/// The first size after which twice as many spare no more than `least_gain`.
 fn best(trials: &[Trial], least_gain: f64) -> Option<usize> {
-    let mut best = trials.first()?;
-    for trial in trials {
-        if trial.seconds < best.seconds * (1.0 - least_gain) {
-            best = trial;
-        }
-    }
-    Some(best.size)
+    let pays = |pair: &&[Trial]| pair[1].seconds < pair[0].seconds * (1.0 - least_gain);
+    let steps = trials.windows(2).take_while(pays).count();
+    trials.get(steps).map(|trial| trial.size)
 }
 
 /// Tries 1, 2, 4 and so on, as long as each is better than the one before, and says whether the network crashed. Each is
@@ -272,7 +268,9 @@ mod tests {
     fn a_small_gain_is_not_worth_a_larger_batch() {
         let trial = |size, seconds| Trial { size, seconds };
         assert_eq!(best(&[trial(1, 1.0), trial(2, 0.97)], 0.05), Some(1));
-        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.9), trial(4, 0.87), trial(8, 0.8)], 0.05), Some(8));
+        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.9), trial(4, 0.8), trial(8, 0.75)], 0.05), Some(8));
+        // As if it had been measured with the greater gain from the beginning.
+        assert_eq!(best(&[trial(1, 1.0), trial(2, 0.93), trial(4, 0.8)], 0.12), Some(1));
         assert_eq!(best(&[trial(1, 1.0), trial(2, 0.8), trial(4, 0.7), trial(8, 0.63)], 0.12), Some(4));
         assert_eq!(best(&[], 0.05), None);
     }

@@ -31,7 +31,7 @@ pub struct ExecutorOptions {
     pub sessions: usize,
     /// Most inputs answered by one call of the network, where nothing is measured.
     pub max_batch: usize,
-    /// Inputs that may wait; a further one waits outside, which is how load flows back to the consumer.
+    /// Inputs, or groups of them, that may wait; a further one waits outside, which is how load flows back to the consumer.
     pub inbox: usize,
 }
 
@@ -204,6 +204,11 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
     /// the network. As it was when they were loaded.
     pub fn provider(&self) -> Option<&str> {
         self.shared.provider.as_deref()
+    }
+
+    /// How many calls of it may run at once.
+    pub fn sessions(&self) -> usize {
+        self.shared.threads.len()
     }
 
     /// How large its batches may be, and why.

@@ -37,7 +37,7 @@ pub struct PipelineOptions {
     pub gpu_sessions: usize,
     /// How the best sizes of batches are found; `None`: the manifest's.
     pub tuning: Option<TuningOptions>,
-    /// Inputs that may wait for one network.
+    /// Inputs, or groups of them, that may wait for one network.
     pub inbox: usize,
     /// When a tag is offered.
     pub tags: TagRule,
@@ -189,28 +189,33 @@ impl Pipeline {
         let captions = self.captions.as_ref().filter(|_| wanted.contains(&AnalyzerId::Caption));
         let request = async {
             match captions {
-                Some(captions) => captions.request(&subject).await.transpose(),
-                None => None,
+                Some(captions) => {
+                    AssertUnwindSafe(captions.request(&subject)).catch_unwind().await.map(Result::transpose)
+                }
+                None => Ok(None),
             }
         };
         let (mut analysis, request) = join(self.run(asset, &subject, analyzers, wanted), request).await;
         match request {
-            Some(Ok(request)) => (analysis, Some(Uncaptioned { request })),
-            Some(Err(error)) => {
-                self.take(&mut analysis, asset, AnalyzerId::Caption, Ok(Err(error)));
-                (analysis, None)
-            }
-            None if captions.is_some() => {
+            Ok(Some(Ok(request))) => return (analysis, Some(Uncaptioned { request })),
+            Ok(Some(Err(error))) => self.take(&mut analysis, asset, AnalyzerId::Caption, Ok(Err(error))),
+            Err(panic) => self.take(&mut analysis, asset, AnalyzerId::Caption, Err(panic)),
+            Ok(None) if captions.is_some() => {
                 self.complete(&mut analysis, asset, AnalyzerId::Caption, Findings::default());
-                (analysis, None)
             }
-            None => (analysis, None),
+            Ok(None) => {}
         }
+        (analysis, None)
     }
 
     /// How many captions are best made together: 1 where it makes no difference, or none are made.
     pub fn captions_together(&self) -> usize {
         self.captions.as_ref().map_or(1, |captions| captions.captioner.batching().size)
+    }
+
+    /// How many groups of captions may be made at once.
+    pub fn caption_sessions(&self) -> usize {
+        self.captions.as_ref().map_or(1, |captions| captions.captioner.sessions())
     }
 
     /// Captions pictures and adds that to what is known of them.

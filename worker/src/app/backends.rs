@@ -11,6 +11,7 @@ use docent_pipelines::{VectorRecord, VectorSpace};
 
 use super::AppError;
 use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
+use crate::consumer::captions_room;
 use crate::queue::{EventPublisher, MemoryQueue, Queue, RabbitOptions, RabbitQueue};
 use crate::store::{EventSink, PostgresOptions, PostgresStore, SqliteStore, Store};
 use crate::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
@@ -61,7 +62,9 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
             let gathered = u16::try_from(config.work.gathered).unwrap_or(u16::MAX);
             let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
             let mut options = RabbitOptions::new(address(&url), prefetch, capacity);
-            options.backfill_prefetch = prefetch.saturating_add(gathered);
+            let captioned = captions_room(config.in_flight(), config.device.max_batch);
+            let captioned = u16::try_from(captioned).unwrap_or(u16::MAX);
+            options.backfill_prefetch = prefetch.saturating_add(gathered).saturating_add(captioned);
             let queue = RabbitQueue::connect(options).await?;
             let events =
                 config.backends.events.then(|| Arc::new(Exchange(queue.events())) as Arc<dyn EventSink>);

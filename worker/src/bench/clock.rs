@@ -1,4 +1,4 @@
-//! The steady part of the walk: from the first finished picture to the moment when places begin to stay empty.
+//! The steady part of the walk: from the first picture that was looked at to the moment when places begin to stay empty.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::progress::Progress;
 /// The steady part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    /// Pictures that were finished in it.
+    /// Pictures that were looked at in it.
     pub pictures: u64,
     /// Its length.
     pub wall: Duration,
@@ -22,21 +22,21 @@ pub(super) struct Window {
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(2);
 
-/// Watches until the last `in_flight` pictures are in work; nothing if there are no more than those.
-pub(super) async fn watch(progress: Arc<Progress>, in_flight: u64) -> Option<Window> {
+/// Watches until the last pictures are in work; nothing if they were so from the beginning. What is looked at is counted, not what
+/// is recorded: that comes many at a time.
+pub(super) async fn watch(progress: Arc<Progress>) -> Option<Window> {
     let mut ticks = tokio::time::interval(TICK);
     let mut first = None;
     loop {
         ticks.tick().await;
         let now = progress.snapshot();
-        let done = now.done + now.failed;
-        if done > 0 && first.is_none() {
-            first = Some((Instant::now(), machine::own(), machine::busy(), done));
+        if now.looked > 0 && first.is_none() {
+            first = Some((Instant::now(), machine::own(), machine::busy(), now.looked));
         }
-        if !now.scanning && done > 0 && done + in_flight >= now.to_do {
+        if !now.scanning && now.looked > 0 && now.begun >= now.to_do {
             let (start, own, machine, before) = first?;
-            return (done > before).then(|| Window {
-                pictures: done - before,
+            return (now.looked > before).then(|| Window {
+                pictures: now.looked - before,
                 wall: start.elapsed(),
                 own: machine::own().saturating_sub(own),
                 machine: machine::busy().since(&machine),

@@ -62,7 +62,7 @@ pub async fn run(
 
     say("measuring the walk");
     let progress = Arc::new(Progress::default());
-    let clock = tokio::spawn(clock::watch(Arc::clone(&progress), app.config().in_flight() as u64));
+    let clock = tokio::spawn(clock::watch(Arc::clone(&progress)));
     let ingest = IngestRequest { paths: request.files, owner: None, only: request.only, wait: false };
     let summary = app.ingest(ingest, Arc::clone(&progress), shutdown).await?;
     clock.abort();

@@ -3,11 +3,14 @@
 //! By the time a picture lacks nothing but its caption it is no longer needed, so what waits is small, and the picture's
 //! place is free for the next one.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use docent_pipelines::executor::panic_message;
 use docent_pipelines::pipeline::Uncaptioned;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
+use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +55,11 @@ pub(super) struct CaptionDesk {
     looking: Count,
 }
 
+/// How many pictures may wait for their captions: one group gathers while others are answered.
+pub(crate) fn room(in_flight: usize, together: usize) -> usize {
+    together + in_flight.max(together)
+}
+
 impl Captions {
     /// A desk and what does its work, which ends when the last clone is dropped. Nothing where captions are no cheaper
     /// together.
@@ -60,8 +68,7 @@ impl Captions {
         if together < 2 {
             return None;
         }
-        // One group gathers while others are answered.
-        let room = together + options.in_flight.max(together);
+        let room = room(options.in_flight, together);
         let (inbox, entries) = mpsc::channel(room);
         let looking = Count::new();
         let desk = CaptionDesk {
@@ -84,16 +91,17 @@ impl Captions {
         Arc::clone(&self.room).acquire_owned().await.expect("the semaphore is never closed")
     }
 
-    /// What is known of a picture, with its caption. Nothing if the desk is gone.
-    pub async fn caption(
+    /// Hands over what is known of a picture; it comes back with its caption, or with why there is none.
+    pub async fn hand_over(
         &self,
         asset: AssetId,
         analysis: Analysis,
         uncaptioned: Uncaptioned,
-    ) -> Option<Analysis> {
+    ) -> oneshot::Receiver<Analysis> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Entry { asset, analysis, uncaptioned, reply }).await.ok()?;
-        answer.await.ok()
+        // Without a desk the answer is that there is none.
+        drop(self.inbox.send(Entry { asset, analysis, uncaptioned, reply }).await);
+        answer
     }
 }
 
@@ -102,8 +110,12 @@ impl CaptionDesk {
     pub async fn serve(mut self) {
         let patience = Patience { delay: DELAY, others: &self.looking, stop: &self.options.stop };
         let mut groups = JoinSet::new();
+        // An upload finds a session that no group keeps busy, where there is more than one.
+        let most = self.pipeline.caption_sessions().saturating_sub(1).max(1);
         while let Some(first) = self.entries.recv().await {
-            while groups.try_join_next().is_some() {}
+            while groups.len() >= most {
+                groups.join_next().await;
+            }
             let mut group = Vec::with_capacity(self.together);
             let take = |entry| {
                 group.push(entry);
@@ -118,7 +130,6 @@ impl CaptionDesk {
 }
 
 async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
-    let alone = group.len() == 1;
     let mut requests = Vec::with_capacity(group.len());
     let mut waiting = Vec::with_capacity(group.len());
     for Entry { asset, analysis, uncaptioned, reply } in group {
@@ -130,14 +141,19 @@ async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
         .zip(&mut waiting)
         .map(|(uncaptioned, (asset, analysis, _))| (uncaptioned, &*asset, analysis))
         .collect();
-    let in_time = tokio::time::timeout(timeout, pipeline.caption(pictures)).await.is_ok();
+    let answered = AssertUnwindSafe(pipeline.caption(pictures)).catch_unwind();
+    let trouble = match tokio::time::timeout(timeout, answered).await {
+        Ok(Ok(())) => None,
+        Ok(Err(panic)) => Some(format!("caption: crashed: {}", panic_message(panic.as_ref()))),
+        Err(_) => Some(format!("caption: not finished after {} s (work.timeout_seconds)", timeout.as_secs())),
+    };
     for (_, mut analysis, reply) in waiting {
-        if !in_time {
-            // Which of them it was is not known.
-            let kind = if alone { FailureKind::Permanent } else { FailureKind::Transient };
-            let seconds = timeout.as_secs();
-            let reason = format!("caption: not finished after {seconds} s (work.timeout_seconds)");
-            analysis.failures.push(Failure { analyzer: AnalyzerId::Caption, kind, reason });
+        let is_settled = analysis.completed.contains_key(&AnalyzerId::Caption)
+            || analysis.failures.iter().any(|failure| failure.analyzer == AnalyzerId::Caption);
+        if let (Some(reason), false) = (&trouble, is_settled) {
+            // It may be another one's fault, and is then well the next time.
+            let (analyzer, kind) = (AnalyzerId::Caption, FailureKind::Transient);
+            analysis.failures.push(Failure { analyzer, kind, reason: reason.clone() });
         }
         // Whoever gave up waiting needs no answer.
         drop(reply.send(analysis));

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+pub(crate) use captions::room as captions_room;
 use captions::{CaptionOptions, Captions};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
@@ -93,6 +94,20 @@ enum Walked {
 struct Place {
     _permits: Vec<OwnedSemaphorePermit>,
     _looking: Option<Counted>,
+    progress: Arc<Progress>,
+}
+
+impl Place {
+    fn new(permits: Vec<OwnedSemaphorePermit>, looking: Option<Counted>, progress: &Arc<Progress>) -> Self {
+        progress.begun.fetch_add(1, Relaxed);
+        Self { _permits: permits, _looking: looking, progress: Arc::clone(progress) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.progress.looked.fetch_add(1, Relaxed);
+    }
 }
 
 /// Where a walk brings what it has.
@@ -147,12 +162,8 @@ impl Walk {
                     let (walk, desks) = (self.clone(), desks.clone());
                     let expected = desks.recorder.expect();
                     let later = desks.captions.as_ref().filter(|_| can_wait(&delivery.job));
-                    let place = Place { _permits: permits, _looking: later.map(Captions::looking) };
-                    walks.spawn(async move {
-                        let walked = walk.settle(delivery, place, expected, &desks).await;
-                        drop(desks);
-                        walked
-                    });
+                    let place = Place::new(permits, later.map(Captions::looking), &self.progress);
+                    walks.spawn(async move { walk.settle(delivery, place, expected, &desks).await });
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -161,14 +172,16 @@ impl Walk {
                 }
             }
         }
-        let drained = async { while walks.join_next().await.is_some() {} };
-        tokio::pin!(drained);
         tokio::select! {
-            () = &mut drained => {}
+            () = async { while walks.join_next().await.is_some() {} } => {}
             () = async { stop.cancelled().await; tokio::time::sleep(self.options.grace).await } => {
                 tracing::warn!("the grace period is over; work in flight is handed back");
             }
         }
+        // Nobody but the caller holds the networks when this is over: whoever drops them last waits for their threads.
+        drop(desks);
+        walks.shutdown().await;
+        desks_at_work.shutdown().await;
     }
 
     /// Nothing can be begun without the ledger; the queue keeps what comes meanwhile.
@@ -280,9 +293,9 @@ impl Walk {
         let (analysis, room) = match (later, uncaptioned) {
             (Some(captions), Some(uncaptioned)) => {
                 let room = captions.room().await;
+                let captioned = captions.hand_over(job.asset.clone(), analysis, uncaptioned).await;
                 drop(place.take());
-                let analysis = captions.caption(job.asset.clone(), analysis, uncaptioned).await;
-                (analysis.ok_or(WalkError::Ended)?, Some(room))
+                (captioned.await.map_err(|_| WalkError::Ended)?, Some(room))
             }
             _ => (analysis, None),
         };

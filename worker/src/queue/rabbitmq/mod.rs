@@ -48,7 +48,7 @@ pub struct RabbitOptions {
     pub url: String,
     /// Work in flight: so many messages of the interactive lane are in the hands of this process at most …
     pub prefetch: u16,
-    /// … and so many of the backfill, whose finished work is recorded in larger portions.
+    /// … and so many of the backfill, whose captions are made and whose finished work is recorded in larger portions.
     pub backfill_prefetch: u16,
     /// Messages that may wait in each lane. The same for all processes: it is a property of the queues.
     pub capacity: u32,
