@@ -41,6 +41,21 @@ struct Fixture {
     loads: Arc<Mutex<usize>>,
 }
 
+impl Fixture {
+    /// Keeps a session in a call, until the gate is passed once more.
+    async fn hold(&self) -> tokio::task::JoinHandle<Result<u32, ExecutorError>> {
+        let handle = self.handle.clone();
+        let held = tokio::spawn(async move { handle.run(0).await });
+        self.pass_gate().await;
+        held
+    }
+
+    async fn pass_gate(&self) {
+        let gate = Arc::clone(&self.gate);
+        drop(tokio::task::spawn_blocking(move || gate.wait()).await);
+    }
+}
+
 fn doubler(sessions: usize, max_batch: usize) -> Fixture {
     let largest = Arc::new(Mutex::new(0));
     let gate = Arc::new(std::sync::Barrier::new(2));
@@ -63,15 +78,7 @@ fn doubler(sessions: usize, max_batch: usize) -> Fixture {
 #[tokio::test]
 async fn what_waits_leaves_as_one_batch() {
     let f = doubler(1, 8);
-    let held = tokio::spawn({
-        let handle = f.handle.clone();
-        async move { handle.run(0).await }
-    });
-    let wait = |gate: &Arc<std::sync::Barrier>| {
-        let gate = Arc::clone(gate);
-        async move { drop(tokio::task::spawn_blocking(move || gate.wait()).await) }
-    };
-    wait(&f.gate).await;
+    let held = f.hold().await;
     let waiting: Vec<_> = (1..=8)
         .map(|x| {
             let handle = f.handle.clone();
@@ -81,7 +88,7 @@ async fn what_waits_leaves_as_one_batch() {
     while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 8 {
         tokio::task::yield_now().await;
     }
-    wait(&f.gate).await;
+    f.pass_gate().await;
     assert_eq!(held.await.expect("joins").expect("answers"), 0);
     let answers: Vec<u32> =
         join_all(waiting).await.into_iter().map(|a| a.expect("joins").expect("answers")).collect();
@@ -93,15 +100,7 @@ async fn what_waits_leaves_as_one_batch() {
 #[tokio::test]
 async fn a_group_is_answered_by_one_call() {
     let f = doubler(1, 4);
-    let held = tokio::spawn({
-        let handle = f.handle.clone();
-        async move { handle.run(0).await }
-    });
-    let wait = |gate: &Arc<std::sync::Barrier>| {
-        let gate = Arc::clone(gate);
-        async move { drop(tokio::task::spawn_blocking(move || gate.wait()).await) }
-    };
-    wait(&f.gate).await;
+    let held = f.hold().await;
     let mut waiting = Vec::new();
     for (number, group) in
         [vec![1], vec![2, 3, 4, 5], vec![6, 7], vec![8, 9, 10, 11, 12, 14]].into_iter().enumerate()
@@ -116,7 +115,7 @@ async fn a_group_is_answered_by_one_call() {
     while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 5 {
         tokio::task::yield_now().await;
     }
-    wait(&f.gate).await;
+    f.pass_gate().await;
     assert_eq!(held.await.expect("joins").expect("answers"), 0);
     let mut answers = Vec::new();
     for group in waiting {
