@@ -41,7 +41,7 @@ DOCENT_VNNI static void VnniMatrixDotVector(int dim1, int dim2, const int8_t *w,
                                             const int8_t *u, float *v) {
   const int num_in = IntSimdMatrix::Roundup(dim2 - 1, 4);
   int registers = IntSimdMatrix::Roundup(dim1, 8) / 8;
-  // Behind all weights, by `AppendStarts`; at a multiple of four bytes, since both factors are.
+  // Behind all weights, by `AppendStarts`; at a multiple of eight bytes, as `registers * 8` is one.
   const auto *starts = reinterpret_cast<const int32_t *>(w + (num_in + 1) * registers * 8);
   for (; registers >= 8; registers -= 8) {
     VnniOutputs<8>(w, scales, starts, u, num_in, v);

@@ -1,5 +1,4 @@
 // Where the sums of products.h start: for each output, 128 times its weights, taken off.
-
 static inline void AppendStarts(const GENERIC_2D_ARRAY<int8_t> &w, int rounded_num_out, std::vector<int8_t> &shaped_w) {
   std::vector<int32_t> starts(rounded_num_out, 0);
   for (int output = 0; output < w.dim1(); ++output) {
@@ -8,7 +7,6 @@ static inline void AppendStarts(const GENERIC_2D_ARRAY<int8_t> &w, int rounded_n
       starts[output] -= 128 * w(output, input);
     }
   }
-  const size_t end = shaped_w.size();
-  shaped_w.resize(end + starts.size() * sizeof(starts[0]));
-  memcpy(&shaped_w[end], starts.data(), starts.size() * sizeof(starts[0]));
+  const auto *bytes = reinterpret_cast<const int8_t *>(starts.data());
+  shaped_w.insert(shaped_w.end(), bytes, bytes + starts.size() * sizeof(starts[0]));
 }

@@ -59,18 +59,23 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
         QueueBackend::Memory => Ok(Transport { queue: Arc::new(MemoryQueue::new(room)), events: None }),
         QueueBackend::Rabbit(url) => {
             let prefetch = u16::try_from(config.in_flight()).unwrap_or(u16::MAX);
-            let gathered = u16::try_from(config.work.gathered).unwrap_or(u16::MAX);
             let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
             let mut options = RabbitOptions::new(address(&url), prefetch, capacity);
-            let captioned = captions_room(config.in_flight(), config.device.max_batch);
-            let captioned = u16::try_from(captioned).unwrap_or(u16::MAX);
-            options.backfill_prefetch = prefetch.saturating_add(gathered).saturating_add(captioned);
+            options.backfill_prefetch =
+                backfill_prefetch(config.in_flight(), config.device.max_batch, config.work.gathered);
             let queue = RabbitQueue::connect(options).await?;
             let events =
                 config.backends.events.then(|| Arc::new(Exchange(queue.events())) as Arc<dyn EventSink>);
             Ok(Transport { queue: Arc::new(queue), events })
         }
     }
+}
+
+/// Deliveries of a backfill that are not settled at once: those in work, those that wait for their captions, and those that wait to
+/// be recorded. With fewer, places would stay empty.
+fn backfill_prefetch(in_flight: usize, together: usize, gathered: usize) -> u16 {
+    let all = in_flight.saturating_add(captions_room(in_flight, together)).saturating_add(gathered);
+    u16::try_from(all).unwrap_or(u16::MAX)
 }
 
 /// The broker's exchange as the ledger sees it.
@@ -134,5 +139,17 @@ impl VectorSource for LedgerVectors {
         sequences: &[i64],
     ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
         Ok(self.0.vectors_at(space, sequences).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backfill_fetches_for_all_who_wait() {
+        // Three in work, one group of eight that gathers and one that is answered, sixteen that are not recorded yet.
+        assert_eq!(backfill_prefetch(3, 8, 16), 3 + 8 + 8 + 16);
+        assert_eq!(backfill_prefetch(3, 8, usize::MAX), u16::MAX);
     }
 }

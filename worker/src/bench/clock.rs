@@ -44,3 +44,39 @@ pub(super) async fn watch(progress: Arc<Progress>) -> Option<Window> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_left_its_place_is_counted_and_not_what_was_recorded() {
+        let progress = Arc::new(Progress::default());
+        progress.scanning.store(true, Relaxed);
+        progress.to_do.store(10, Relaxed);
+        progress.begun.store(3, Relaxed);
+        let watched = tokio::spawn(watch(Arc::clone(&progress)));
+        tokio::time::sleep(3 * TICK).await;
+        progress.looked.store(2, Relaxed);
+        tokio::time::sleep(3 * TICK).await;
+        // Recorded are all of them at once, much later.
+        progress.looked.store(8, Relaxed);
+        progress.done.store(1, Relaxed);
+        progress.begun.store(10, Relaxed);
+        tokio::time::sleep(3 * TICK).await;
+        assert!(!watched.is_finished(), "more may be found");
+        progress.scanning.store(false, Relaxed);
+        assert_eq!(watched.await.expect("ends").expect("is a window").pictures, 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_steady_part_there_is_no_window() {
+        let progress = Arc::new(Progress::default());
+        progress.to_do.store(3, Relaxed);
+        progress.begun.store(3, Relaxed);
+        progress.looked.store(1, Relaxed);
+        assert!(watch(progress).await.is_none());
+    }
+}

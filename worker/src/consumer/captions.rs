@@ -60,6 +60,11 @@ pub(crate) fn room(in_flight: usize, together: usize) -> usize {
     together + in_flight.max(together)
 }
 
+/// An upload finds a session that no group keeps busy, where there is more than one.
+fn groups_at_once(sessions: usize) -> usize {
+    sessions.saturating_sub(1).max(1)
+}
+
 impl Captions {
     /// A desk and what does its work, which ends when the last clone is dropped. Nothing where captions are no cheaper
     /// together.
@@ -110,8 +115,7 @@ impl CaptionDesk {
     pub async fn serve(mut self) {
         let patience = Patience { delay: DELAY, others: &self.looking, stop: &self.options.stop };
         let mut groups = JoinSet::new();
-        // An upload finds a session that no group keeps busy, where there is more than one.
-        let most = self.pipeline.caption_sessions().saturating_sub(1).max(1);
+        let most = groups_at_once(self.pipeline.caption_sessions());
         while let Some(first) = self.entries.recv().await {
             while groups.len() >= most {
                 groups.join_next().await;
@@ -141,21 +145,61 @@ async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
         .zip(&mut waiting)
         .map(|(uncaptioned, (asset, analysis, _))| (uncaptioned, &*asset, analysis))
         .collect();
-    let answered = AssertUnwindSafe(pipeline.caption(pictures)).catch_unwind();
-    let trouble = match tokio::time::timeout(timeout, answered).await {
+    let trouble = trouble(timeout, pipeline.caption(pictures)).await;
+    for (_, mut analysis, reply) in waiting {
+        settle(&mut analysis, trouble.as_deref());
+        // Whoever gave up waiting needs no answer.
+        drop(reply.send(analysis));
+    }
+}
+
+/// Why a group could not be captioned, if it could not.
+async fn trouble(timeout: Duration, captioned: impl Future<Output = ()>) -> Option<String> {
+    match tokio::time::timeout(timeout, AssertUnwindSafe(captioned).catch_unwind()).await {
         Ok(Ok(())) => None,
         Ok(Err(panic)) => Some(format!("caption: crashed: {}", panic_message(panic.as_ref()))),
         Err(_) => Some(format!("caption: not finished after {} s (work.timeout_seconds)", timeout.as_secs())),
-    };
-    for (_, mut analysis, reply) in waiting {
-        let is_settled = analysis.completed.contains_key(&AnalyzerId::Caption)
-            || analysis.failures.iter().any(|failure| failure.analyzer == AnalyzerId::Caption);
-        if let (Some(reason), false) = (&trouble, is_settled) {
-            // It may be another one's fault, and is then well the next time.
-            let (analyzer, kind) = (AnalyzerId::Caption, FailureKind::Transient);
-            analysis.failures.push(Failure { analyzer, kind, reason: reason.clone() });
-        }
-        // Whoever gave up waiting needs no answer.
-        drop(reply.send(analysis));
+    }
+}
+
+/// What the trouble of a group means for one of its pictures: nothing, if it has its caption or its own failure.
+fn settle(analysis: &mut Analysis, trouble: Option<&str>) {
+    let analyzer = AnalyzerId::Caption;
+    let is_settled = analysis.completed.contains_key(&analyzer)
+        || analysis.failures.iter().any(|failure| failure.analyzer == analyzer);
+    if let (Some(reason), false) = (trouble, is_settled) {
+        // It may be another one's fault, and is then well the next time.
+        let kind = FailureKind::Transient;
+        analysis.failures.push(Failure { analyzer, kind, reason: reason.to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_find_a_session_free() {
+        assert_eq!([0, 1, 2, 5].map(groups_at_once), [1, 1, 1, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_costs_only_captions_that_are_not_there_yet() {
+        let timeout = Duration::from_secs(7);
+        assert_eq!(trouble(timeout, async {}).await, None);
+        let late = trouble(timeout, std::future::pending()).await;
+        assert_eq!(late.as_deref(), Some("caption: not finished after 7 s (work.timeout_seconds)"));
+        let crashed = trouble(timeout, async { panic!("no such word") }).await;
+        assert_eq!(crashed.as_deref(), Some("caption: crashed: no such word"));
+
+        let mut open = Analysis::default();
+        settle(&mut open, None);
+        assert!(open.failures.is_empty());
+        settle(&mut open, crashed.as_deref());
+        let [failure] = open.failures.as_slice() else { panic!("{open:?}") };
+        assert_eq!((failure.analyzer, failure.kind), (AnalyzerId::Caption, FailureKind::Transient));
+        // A failure of its own stays alone.
+        settle(&mut open, late.as_deref());
+        assert_eq!(open.failures.len(), 1);
     }
 }
