@@ -39,7 +39,10 @@ fn the_libraries_surroundings_are_set_before_they_are_loaded() {
         let environment = std::fs::read(&file).unwrap_or_default();
         let environment = String::from_utf8_lossy(&environment);
         let has = |name: &str| environment.split('\0').any(|variable| variable.starts_with(name));
-        has("OMP_THREAD_LIMIT=1") && has("ORT_DISABLE_TELEMETRY=1") && has("MALLOC_ARENA_MAX=")
+        has("OMP_THREAD_LIMIT=1")
+            && has("ORT_DISABLE_TELEMETRY=1")
+            && has("MALLOC_ARENA_MAX=")
+            && has("GLIBC_TUNABLES=glibc.malloc.")
     });
     running.kill();
     assert!(complete, "not set in {file}");
