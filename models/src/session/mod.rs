@@ -4,6 +4,7 @@ mod assignment;
 mod device;
 mod placement;
 mod runtime;
+mod shared;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -12,12 +13,14 @@ use std::sync::Arc;
 pub use device::{DeviceOptions, Policy, Provider};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
-use ort::value::{TensorElementType, TensorRef, ValueType};
+use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 pub use placement::{Offer, Placement, Refusal, offers, placement};
 pub use runtime::{RuntimeInfo, init_runtime};
+pub use shared::Siblings;
 
 use self::assignment::Assigned;
 use self::runtime::runtime;
+use self::shared::Loaded;
 use crate::{Error, ModelRef};
 
 /// How a session computes.
@@ -29,19 +32,27 @@ pub struct SessionOptions {
     pub device: Arc<DeviceOptions>,
     /// The session's number among those of its network: GPUs are given to them in turn.
     pub number: usize,
+    /// Who loads the same file with a clone of these runs the same session, where it is on the processor and has one thread.
+    pub siblings: Siblings,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { intra_threads: 1, device: Arc::default(), number: 0 }
+        Self { intra_threads: 1, device: Arc::default(), number: 0, siblings: Siblings::default() }
     }
 }
 
-/// One loaded graph. Runs are exclusive; answers own their memory.
+/// One loaded graph. Answers own their memory.
 pub(crate) struct Session {
-    session: OrtSession,
+    held: Held,
     model: ModelRef,
-    provider: String,
+}
+
+enum Held {
+    /// On the processor.
+    Shared(Arc<Loaded>),
+    /// With an accelerator, whose runs are exclusive, and by what name.
+    Own(Box<OrtSession>, String),
 }
 
 /// A named input of a graph.
@@ -86,6 +97,10 @@ impl Session {
     pub fn load(path: &Path, model: ModelRef, options: &SessionOptions) -> Result<Self, Error> {
         let placement = placement(&options.device)?;
         let mut accelerators = placement.accelerators();
+        let is_shared = accelerators.is_empty() && options.intra_threads <= 1;
+        if let Some(loaded) = is_shared.then(|| options.siblings.find(path)).flatten() {
+            return Ok(Self { held: Held::Shared(loaded), model });
+        }
         loop {
             let loaded = build(options, accelerators).and_then(|mut builder| {
                 let session = builder.commit_from_file(path)?;
@@ -100,8 +115,15 @@ impl Session {
                 ([_, ..], Ok((_, assigned))) if !assigned.accelerated() => {
                     "it took none of the network's nodes".to_owned()
                 }
+                ([], Ok((session, assigned))) => {
+                    let loaded = Arc::new(Loaded { session, provider: assigned.to_string() });
+                    if is_shared {
+                        options.siblings.enter(path, &loaded);
+                    }
+                    return Ok(Self { held: Held::Shared(loaded), model });
+                }
                 (_, Ok((session, assigned))) => {
-                    return Ok(Self { session, model, provider: assigned.to_string() });
+                    return Ok(Self { held: Held::Own(Box::new(session), assigned.to_string()), model });
                 }
             };
             if let [refusing, others @ ..] = accelerators {
@@ -114,7 +136,10 @@ impl Session {
     /// On what the graph's nodes are run: ONNX Runtime's name, as in `CPUExecutionProvider`, or
     /// `CUDAExecutionProvider (partly CPU)`.
     pub fn provider(&self) -> &str {
-        &self.provider
+        match &self.held {
+            Held::Shared(loaded) => &loaded.provider,
+            Held::Own(_, provider) => provider,
+        }
     }
 
     pub fn model(&self) -> &ModelRef {
@@ -127,7 +152,11 @@ impl Session {
     }
 
     pub fn inputs(&self) -> Vec<Port> {
-        self.session
+        let session = match &self.held {
+            Held::Shared(loaded) => &loaded.session,
+            Held::Own(session, _) => session.as_ref(),
+        };
+        session
             .inputs()
             .iter()
             .map(|outlet| {
@@ -166,15 +195,23 @@ impl Session {
             };
             values.push((Cow::Borrowed(*name), value));
         }
-        let outputs = self.session.run(values).map_err(|e| failed(&e))?;
-        wanted
-            .iter()
-            .map(|name| {
-                let value = outputs.get(name).ok_or_else(|| failed(&format!("has no output '{name}'")))?;
-                let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| failed(&e))?;
-                Ok(Output { shape: shape.iter().map(|&n| n as usize).collect(), data: data.to_vec() })
-            })
-            .collect()
+        match &mut self.held {
+            Held::Shared(loaded) => {
+                let outputs = shared::run(&loaded.session, &values, wanted).map_err(|e| failed(&e))?;
+                outputs.iter().map(|value| floats(value).map_err(|e| failed(&e))).collect()
+            }
+            Held::Own(session, _) => {
+                let outputs = session.run(values).map_err(|e| failed(&e))?;
+                wanted
+                    .iter()
+                    .map(|name| {
+                        let value =
+                            outputs.get(name).ok_or_else(|| failed(&format!("has no output '{name}'")))?;
+                        floats(value).map_err(|e| failed(&e))
+                    })
+                    .collect()
+            }
+        }
     }
 
     /// Runs a graph of one float input over a batch of equal tensors; a batch of one is not copied.
@@ -211,6 +248,12 @@ impl Session {
             None => Ok(outputs),
         }
     }
+}
+
+/// A copy of a value, which must be a float tensor.
+fn floats(value: &DynValue) -> Result<Output, ort::Error> {
+    let (shape, data) = value.try_extract_tensor::<f32>()?;
+    Ok(Output { shape: shape.iter().map(|&n| n as usize).collect(), data: data.to_vec() })
 }
 
 /// A builder with all of `options`, and with `accelerators` in that order.

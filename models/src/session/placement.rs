@@ -133,7 +133,8 @@ fn attempt(provider: Provider, options: &DeviceOptions) -> Result<(), String> {
     let devices = if provider == Provider::Cpu { 1 } else { options.devices.len() };
     let accelerators = if provider == Provider::Cpu { &[][..] } else { &[provider] };
     for number in 0..devices {
-        let session = SessionOptions { intra_threads: 1, device: Arc::new(options.clone()), number };
+        let session =
+            SessionOptions { device: Arc::new(options.clone()), number, ..SessionOptions::default() };
         let assigned = build(&session, accelerators)
             .and_then(|mut builder| Assigned::of(&builder.commit_from_memory(RELU)?))
             .map_err(|error| one_line(&error.to_string()))

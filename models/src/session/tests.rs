@@ -146,3 +146,43 @@ fn a_damaged_graph_is_the_files_fault_whatever_it_was_to_run_on() {
     let error = error.map(|_| ()).expect_err("is refused");
     assert!(matches!(&error, Error::File { path: named, .. } if *named == path), "{error}");
 }
+
+#[test]
+fn one_session_answers_several_threads_at_once() {
+    const NAME: &str = "object_detector_centernet";
+    let pack = Pack::open(Path::new(ROOT)).expect("opens");
+    let entry = pack.model(Task::ObjectDetection).expect("is there");
+    let file = pack.file(entry, "model").expect("is there");
+    let options = SessionOptions::default();
+    let load = || Session::load(&file, entry.model_ref(), &options).expect("loads");
+    let shared = |a: &Session, b: &Session| match (&a.held, &b.held) {
+        (Held::Shared(a), Held::Shared(b)) => Arc::ptr_eq(a, b),
+        _ => false,
+    };
+    let mut alone = Session::load(&file, entry.model_ref(), &SessionOptions::default()).expect("loads");
+    let mut sessions = [load(), load(), load()];
+    let among = |session: &Session| sessions.iter().all(|other| shared(session, other));
+    assert_eq!((among(&sessions[0]), among(&alone)), (!gpu(), false));
+
+    let items = sawtooth([3, 512, 512], &golden(NAME));
+    let run = |session: &mut Session, item: usize| {
+        let outputs = session.run_batch(&[&items[item % 2]], "pixel_values", &["box", "heat"]).expect("runs");
+        outputs.into_iter().map(|output| output.data).collect::<Vec<_>>()
+    };
+    let expected = [run(&mut alone, 0), run(&mut alone, 1)];
+    std::thread::scope(|scope| {
+        for (number, session) in sessions.iter_mut().enumerate() {
+            let (run, expected) = (&run, &expected);
+            scope.spawn(move || {
+                for item in number..number + 4 {
+                    assert_eq!(run(session, item), expected[item % 2]);
+                }
+            });
+        }
+    });
+    let error = sessions[0].run(&[], &["box"]).expect_err("has no inputs");
+    assert!(matches!(&error, Error::Inference { .. }), "{error}");
+    drop(sessions);
+    // Nobody else holds it any more: a file is read anew.
+    assert!(options.siblings.find(&file).is_none());
+}

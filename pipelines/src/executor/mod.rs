@@ -1,6 +1,6 @@
 //! Runs networks on threads of their own, batching over assets.
 //!
-//! Each network has a bounded inbox and one or more owner threads, each with a session of its own. An owner that
+//! Each network has a bounded inbox and one or more owner threads, which may run one session or each its own. An owner that
 //! becomes free takes what lies in the inbox, at most a batch, and never waits for more: a lone picture is answered at
 //! once, and under load batches fill by themselves. How large a batch may be is measured ([`batching`]).
 
@@ -27,7 +27,7 @@ type Loader<I, O> = dyn Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models
 /// How a network is run.
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutorOptions {
-    /// Owner threads, each with its own session.
+    /// Owner threads, each with what the loader gives it: calls that may run at once.
     pub sessions: usize,
     /// Most inputs answered by one call of the network, where nothing is measured.
     pub max_batch: usize,
@@ -101,8 +101,8 @@ struct Inbox<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
-    /// Loads `options.sessions` sessions, in parallel, and starts their threads. `load` is called again when a
-    /// session has crashed. Fails if any session cannot be loaded.
+    /// Loads `options.sessions` sessions and starts their threads. `load` is called again when a session has crashed. Fails if
+    /// any session cannot be loaded.
     pub fn spawn(
         name: &str,
         options: ExecutorOptions,
@@ -125,11 +125,21 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         let usage = Arc::new(Mutex::new(Usage::default()));
         let max_batch = Arc::new(AtomicUsize::new(options.max_batch.max(1)));
         let tuning = Arc::new(tuning);
-        let (loaded, ready) = std::sync::mpsc::channel();
         let mut threads = Vec::new();
+        let answered = |answer: std::sync::mpsc::Receiver<_>| {
+            answer.recv().unwrap_or_else(|_| {
+                Err(docent_models::Error::Model {
+                    model: name.to_owned(),
+                    reason: "the loading thread died".to_owned(),
+                })
+            })
+        };
+        let mut others = Vec::new();
+        let mut answers = Vec::new();
         for number in 0..options.sessions.max(1) {
             let (load, receiver) = (Arc::clone(&load), Arc::clone(&receiver));
-            let (loaded, usage) = (loaded.clone(), Arc::clone(&usage));
+            let (loaded, answer) = std::sync::mpsc::channel();
+            let usage = Arc::clone(&usage);
             let (tuning, max_batch) = (Arc::clone(&tuning), Arc::clone(&max_batch));
             let owner = move || {
                 let mut network = match load(number) {
@@ -166,19 +176,19 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
                 }
             })?;
             threads.push(thread);
+            match number {
+                // The others may run the session that it loaded, as it is when the size of batches was measured.
+                0 => answers.push(answered(answer)?),
+                _ => others.push(answer),
+            }
         }
-        drop(loaded);
+        for answer in others {
+            answers.push(answered(answer)?);
+        }
         let mut model = None;
         let mut batching = Batching { size: options.max_batch.max(1), trials: Vec::new() };
         let mut providers = BTreeSet::new();
-        for _ in &threads {
-            let answer = ready.recv().unwrap_or_else(|_| {
-                Err(docent_models::Error::Model {
-                    model: name.to_owned(),
-                    reason: "the loading thread died".to_owned(),
-                })
-            });
-            let (loaded, provider, found) = answer?;
+        for (loaded, provider, found) in answers {
             model = Some(loaded);
             batching = found.unwrap_or(batching);
             providers.extend(provider);
