@@ -76,10 +76,10 @@ pub(super) fn run(
     let (names, outputs) = (pointers(&names), pointers(&wanted));
     let values: Vec<_> = inputs.iter().map(|(_, value)| value.ptr()).collect();
     let mut answers = vec![ptr::null_mut(); outputs.len()];
-    // SAFETY: session, names and values are borrowed, so they live; each list of names has as many pointers as the list of
-    // values beside it, and is read only. Answers are null, so that the library makes them, and belong to the caller
-    // afterwards: each becomes one value, made by the session's own allocator on the processor. That a session may be run by
-    // several threads is the library's promise. `result_from_status` takes the status that was answered, once.
+    // SAFETY: session and values are borrowed and names are held above, so they live; each list of names has as many pointers
+    // as the list of values beside it, and is read only. Answers are null, so that the library makes them, and belong to the
+    // caller afterwards: each becomes one value, made by the session's own allocator on the processor. That a session may be
+    // run by several threads is the library's promise. `result_from_status` takes the status that was answered, once.
     unsafe {
         let status = (ort::api().Run)(
             session.ptr().cast_mut(),

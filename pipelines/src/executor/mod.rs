@@ -41,7 +41,7 @@ pub enum ExecutorError {
     /// The network refused this very input, alone.
     #[error("{0}")]
     Refused(String),
-    /// The network crashed on this very input; its session was loaded anew.
+    /// The network crashed on this very input; it was loaded anew, but for a session that others run, too.
     #[error("{model} crashed: {message}")]
     Crashed {
         /// The network.
