@@ -77,6 +77,11 @@ const MAX_PART: f32 = 0.4;
 const MAX_PART_OF_PAPER: f32 = 0.15;
 /// A line alone in the parts that are read first must be as sure as this.
 const SURE: f32 = 0.75;
+/// A line of fewer letters and digits than these is doubtful …
+const SHORT: usize = 5;
+/// … unless it is as sure as this. Of lines that were read into foliage, hair and grain most have three letters and 0.6 to 0.8;
+/// of signs, 0.9 and more.
+const SURE_SHORT: f32 = 0.85;
 /// Beside parts.
 const PAPER: u8 = 255;
 
@@ -139,7 +144,16 @@ impl OcrInput {
 /// Whether what was read in parts of a picture is a reason to read all of it. One line that is not sure is none: of 320
 /// photographs five had such a line and nothing else, all foliage and grain, and took half of the time for reading.
 pub fn is_promising(lines: &[TextLine]) -> bool {
-    lines.len() > 1 || lines.iter().any(|line| line.confidence >= SURE)
+    (lines.len() > 1 || lines.iter().any(|line| line.confidence >= SURE)) && !is_noise(lines)
+}
+
+/// Whether what was read is more likely no text: most of its letters and digits stand in lines that are short and not sure. On a
+/// page such lines are between others that are.
+pub fn is_noise(lines: &[TextLine]) -> bool {
+    let length = |line: &TextLine| line.text.chars().filter(|c| c.is_alphanumeric()).count();
+    let is_doubtful = |line: &&TextLine| length(line) < SHORT && line.confidence < SURE_SHORT;
+    let doubtful: usize = lines.iter().filter(is_doubtful).map(length).sum();
+    2 * doubtful > lines.iter().map(length).sum()
 }
 
 /// Rec. 601 luma.
@@ -176,9 +190,25 @@ mod tests {
     #[test]
     fn one_line_that_is_not_sure_promises_nothing() {
         let bbox = BoundingBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 };
-        let line = |confidence| TextLine { text: "ane".to_owned(), bbox, confidence, words: Vec::new() };
+        let line = |confidence| TextLine { text: "Garden".to_owned(), bbox, confidence, words: Vec::new() };
         assert!(!is_promising(&[]) && !is_promising(&[line(0.7)]));
         assert!(is_promising(&[line(0.8)]) && is_promising(&[line(0.62), line(0.62)]));
+    }
+
+    #[test]
+    fn short_lines_that_are_not_sure_are_noise_unless_they_are_between_others() {
+        let bbox = BoundingBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 };
+        let line = |text: &str, confidence| TextLine { text: text.to_owned(), bbox, confidence, words: Vec::new() };
+        let noise = [line("ane", 0.74), line("eae”", 0.64), line("3344)", 0.61), line("at", 0.94)];
+        assert!(is_noise(&noise) && !is_promising(&noise));
+        assert!(is_noise(&[line("ter", 0.8)]));
+        for sign in ["12", "BUS", "EXIT"] {
+            assert!(!is_noise(&[line(sign, 0.9)]), "{sign}");
+        }
+        // A faded page, with the number of its page.
+        let page = [line("Lieber Karl, ich bin", 0.62), line("gut angekommen", 0.66), line("17", 0.7)];
+        assert!(!is_noise(&page) && is_promising(&page));
+        assert!(!is_noise(&[]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Text in the picture.
 
-use docent_models::ocr::{OcrInput, TextLine, is_promising, text_check};
+use docent_models::ocr::{OcrInput, TextLine, is_noise, is_promising, text_check};
 use docent_models::{BoundingBox, Picture};
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -60,8 +60,11 @@ impl Analyzer for TextAnalyzer {
     }
 }
 
-/// The lines one by one if they are few, and the full text if there is more than one line.
+/// The lines one by one if they are few, and the full text if there is more than one line; nothing if that is noise.
 fn claims(lines: &[TextLine], picture: &Picture) -> Vec<Claim> {
+    if is_noise(lines) {
+        return Vec::new();
+    }
     let claim = |value: String, confidence: f64, bbox: BoundingBox| Claim {
         kind: Kind::Text,
         value,
@@ -110,6 +113,13 @@ mod tests {
             values(&[line("HOTEL", 1.0), line("MINERVA", 10.0)]),
             ["HOTEL", "MINERVA", "HOTEL\nMINERVA"]
         );
+    }
+
+    #[test]
+    fn noise_is_not_offered() {
+        let doubtful = |text, y| TextLine { confidence: 0.7, ..line(text, y) };
+        assert_eq!(values(&[doubtful("ees", 1.0), doubtful("sit", 10.0), line("at", 20.0)]), [""; 0]);
+        assert_eq!(values(&[line("HOTEL", 1.0), doubtful("sit", 10.0)]).len(), 3);
     }
 
     #[test]
