@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn short_lines_that_are_not_sure_are_noise_unless_they_are_between_others() {
         let bbox = BoundingBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 };
-        let line = |text: &str, confidence| TextLine { text: text.to_owned(), bbox, confidence, words: Vec::new() };
+        let line =
+            |text: &str, confidence| TextLine { text: text.to_owned(), bbox, confidence, words: Vec::new() };
         let noise = [line("ane", 0.74), line("eae”", 0.64), line("3344)", 0.61), line("at", 0.94)];
         assert!(is_noise(&noise) && !is_promising(&noise));
         assert!(is_noise(&[line("ter", 0.8)]));

@@ -19,6 +19,8 @@ use crate::progress::Cpu;
 
 /// Processor time of the calm pass, per picture that could be decoded.
 pub(super) struct Calm {
+    /// Pictures that could be decoded.
+    pub pictures: u32,
     /// Decoding, in seconds.
     pub decode: f64,
     /// Resizing, normalizing, the look for text, and what the analyzers make of the answers, in seconds.
@@ -46,6 +48,21 @@ impl Calm {
         };
         let all = self.decode + self.prepare + self.networks.iter().map(network).sum::<f64>();
         all * threads.map_or(1.0, Threads::gain)
+    }
+
+    /// Means of both, by their pictures.
+    pub fn and(mut self, other: Self) -> Self {
+        let (own, its) = (f64::from(self.pictures), f64::from(other.pictures));
+        let mean = |a: f64, b: f64| (a * own + b * its) / (own + its);
+        self.decode = mean(self.decode, other.decode);
+        self.prepare = mean(self.prepare, other.prepare);
+        for (model, (inputs, seconds)) in other.networks {
+            let known = self.networks.entry(model).or_default();
+            *known = (mean(known.0, inputs), mean(known.1, seconds));
+        }
+        self.pictures += other.pictures;
+        self.latencies.extend(other.latencies);
+        self
     }
 }
 
@@ -82,6 +99,7 @@ pub(super) async fn measure(
     });
     let providers: BTreeSet<&str> = pipeline.providers().iter().map(|(_, name)| name.as_str()).collect();
     Ok(Calm {
+        pictures,
         decode: share(sum.decode),
         prepare: share(sum.prepare),
         networks: networks.collect(),

@@ -2,7 +2,8 @@
 //!
 //! Two passes over the same pictures. The calm one looks at one picture after the other and adds up the processor time
 //! of every stage: what the work itself costs, `ideal`. The loaded one is the walk itself, into a fresh ledger in a
-//! temporary folder: `achieved`. Nothing is written to the user's archive.
+//! temporary folder: `achieved`. Half of the calm pass is before the walk and half behind it, since a machine that is shared
+//! becomes faster and slower meanwhile. Nothing is written to the user's archive.
 
 mod calm;
 mod clock;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use calm::Calm;
 use docent_pipelines::AnalyzerId;
 pub use report::{BenchReport, Stage};
 use tempfile::TempDir;
@@ -52,13 +54,12 @@ pub async fn run(
     let app = App::open(config, Access::Exclusive).await?;
     let analyzers = request.only.clone().unwrap_or_else(|| app.config().analyzers.enabled.clone());
 
-    say("measuring what each stage costs by itself");
-    let pipeline = Arc::new(app.pipeline(analyzers.clone()).await?);
     // Evenly over all pictures.
     let step = files.div_ceil(CALM);
     let sample: Vec<PathBuf> = request.files.iter().step_by(step).cloned().collect();
-    let calm = calm::measure(&app, &pipeline, &sample, shutdown.token()).await?;
-    drop(tokio::task::spawn_blocking(move || drop(pipeline)).await);
+    let half = |first: usize| sample.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
+    say("measuring what each stage costs by itself");
+    let before = measure_calm(&app, &analyzers, &half(0), shutdown).await?;
 
     say("measuring the walk");
     let progress = Arc::new(Progress::default());
@@ -73,12 +74,27 @@ pub async fn run(
         .flatten()
         .context("the pictures were done too quickly to tell a speed; measure with more of them")?;
     let peak_memory = machine::peak_memory();
+    say("measuring what each stage costs by itself, once more");
+    let calm = before.and(measure_calm(&app, &analyzers, &half(1), shutdown).await?);
     say("measuring whether another number of threads in each call would cost less");
     let threads = threads::measure(&app, &analyzers, &sample, shutdown.token()).await?;
     let report = report::of(&calm, threads.as_ref(), &window, &summary, &progress, app.config());
     let report = BenchReport { peak_memory_bytes: peak_memory, ..report };
     app.close().await;
     Ok(report)
+}
+
+/// With networks that are gone afterwards, so that the walk has the memory to itself.
+async fn measure_calm(
+    app: &App,
+    analyzers: &[AnalyzerId],
+    files: &[PathBuf],
+    shutdown: &Shutdown,
+) -> anyhow::Result<Calm> {
+    let pipeline = Arc::new(app.pipeline(analyzers.to_vec()).await?);
+    let calm = calm::measure(app, &pipeline, files, shutdown.token()).await?;
+    drop(tokio::task::spawn_blocking(move || drop(pipeline)).await);
+    Ok(calm)
 }
 
 /// The same configuration with nothing shared and nothing kept.
