@@ -77,7 +77,7 @@ const MAX_PART: f32 = 0.4;
 const MAX_PART_OF_PAPER: f32 = 0.15;
 /// A line alone in the parts that are read first must be as sure as this.
 const SURE: f32 = 0.75;
-/// A line of fewer letters and digits than these is doubtful …
+/// A line of fewer letters and digits than these is doubtful; what stands for a syllable or a word counts twice …
 const SHORT: usize = 5;
 /// … unless it is as sure as this. Of lines that were read into foliage, hair and grain most have three letters and 0.6 to 0.8;
 /// of signs, 0.9 and more.
@@ -150,10 +150,13 @@ pub fn is_promising(lines: &[TextLine]) -> bool {
 /// Whether what was read is more likely no text: most of its letters and digits stand in lines that are short and not sure. On a
 /// page such lines are between others that are.
 pub fn is_noise(lines: &[TextLine]) -> bool {
-    let length = |line: &TextLine| line.text.chars().filter(|c| c.is_alphanumeric()).count();
+    // Radicals, kana, ideographs and Hangul are all that Unicode has from there on.
+    let weight = |letter: char| if letter < '\u{2e80}' { 1 } else { 2 };
+    let length =
+        |line: &TextLine| line.text.chars().filter(|c| c.is_alphanumeric()).map(weight).sum::<usize>();
     let is_doubtful = |line: &&TextLine| length(line) < SHORT && line.confidence < SURE_SHORT;
     let doubtful: usize = lines.iter().filter(is_doubtful).map(length).sum();
-    2 * doubtful > lines.iter().map(length).sum()
+    2 * doubtful > lines.iter().map(length).sum::<usize>()
 }
 
 /// Rec. 601 luma.
@@ -203,8 +206,9 @@ mod tests {
         let noise = [line("ane", 0.74), line("eae”", 0.64), line("3344)", 0.61), line("at", 0.94)];
         assert!(is_noise(&noise) && !is_promising(&noise));
         assert!(is_noise(&[line("ter", 0.8)]));
-        for sign in ["12", "BUS", "EXIT"] {
-            assert!(!is_noise(&[line(sign, 0.9)]), "{sign}");
+        for (sign, confidence) in [("12", 0.9), ("BUS", 0.9), ("EXIT", 0.9), ("Hotel", 0.7), ("東京駅", 0.7)]
+        {
+            assert!(!is_noise(&[line(sign, confidence)]), "{sign}");
         }
         // A faded page, with the number of its page.
         let page = [line("Lieber Karl, ich bin", 0.62), line("gut angekommen", 0.66), line("17", 0.7)];
