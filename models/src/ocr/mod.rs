@@ -80,7 +80,7 @@ const SURE: f32 = 0.75;
 /// A line of fewer letters and digits than these is doubtful; what stands for a syllable or a word counts twice …
 const SHORT: usize = 5;
 /// … unless it is as sure as this. Of lines that were read into foliage, hair and grain most have three letters and 0.6 to 0.8;
-/// of signs, 0.9 and more.
+/// of signs nearly all 0.9 and more.
 const SURE_SHORT: f32 = 0.85;
 /// Beside parts.
 const PAPER: u8 = 255;

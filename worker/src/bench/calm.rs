@@ -17,7 +17,7 @@ use crate::assets::file_uri;
 use crate::consumer::{Captioning, Seen, look_at};
 use crate::progress::Cpu;
 
-/// Processor time of the calm pass, per picture that could be decoded.
+/// Processor time of the calm pass, per picture that could be decoded; 0 if none could.
 pub(super) struct Calm {
     /// Pictures that could be decoded.
     pub pictures: u32,
@@ -50,10 +50,10 @@ impl Calm {
         all * threads.map_or(1.0, Threads::gain)
     }
 
-    /// Means of both, by their pictures.
+    /// Means of both, by their pictures, of which one may have none.
     pub fn and(mut self, other: Self) -> Self {
         let (own, its) = (f64::from(self.pictures), f64::from(other.pictures));
-        let mean = |a: f64, b: f64| (a * own + b * its) / (own + its);
+        let mean = |a: f64, b: f64| (a * own + b * its) / (own + its).max(1.0);
         self.decode = mean(self.decode, other.decode);
         self.prepare = mean(self.prepare, other.prepare);
         for (model, (inputs, seconds)) in other.networks {
@@ -90,8 +90,7 @@ pub(super) async fn measure(
             pictures += 1;
         }
     }
-    anyhow::ensure!(pictures > 0, "none of the pictures could be decoded");
-    let each = f64::from(pictures);
+    let each = f64::from(pictures.max(1));
     let share = |total: Duration| total.as_secs_f64() / each;
     let networks = usage(pipeline).into_iter().map(|(model, (inputs, cpu))| {
         let (inputs_before, cpu_before) = before.get(&model).copied().unwrap_or_default();
@@ -131,4 +130,37 @@ pub(super) async fn look(
 
 fn usage(pipeline: &Pipeline) -> BTreeMap<ModelRef, (u64, Duration)> {
     pipeline.usage().into_iter().map(|(model, usage)| (model, (usage.inputs, usage.cpu))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calm(pictures: u32, seconds: f64, inputs: f64) -> Calm {
+        let networks = BTreeMap::from([(ModelRef::new("faces", "1"), (inputs, seconds))]);
+        let latencies = vec![seconds; pictures as usize];
+        let (decode, prepare) = (seconds, 2.0 * seconds);
+        Calm {
+            pictures,
+            decode,
+            prepare,
+            networks,
+            batching: BTreeMap::new(),
+            latencies,
+            provider: String::new(),
+        }
+    }
+
+    #[test]
+    fn two_halves_count_by_their_pictures() {
+        let both = calm(3, 1.0, 2.0).and(calm(1, 5.0, 4.0));
+        assert_eq!((both.pictures, both.decode, both.prepare), (4, 2.0, 4.0));
+        assert_eq!(both.networks.values().collect::<Vec<_>>(), [&(2.5, 2.0)]);
+        assert_eq!(both.latencies, [1.0, 1.0, 1.0, 5.0]);
+        assert_eq!(both.ideal(None), 2.0 + 4.0 + 2.0);
+        // Nothing in one of them could be decoded.
+        for both in [calm(3, 1.0, 2.0).and(calm(0, 0.0, 0.0)), calm(0, 0.0, 0.0).and(calm(3, 1.0, 2.0))] {
+            assert_eq!((both.pictures, both.decode, both.ideal(None)), (3, 1.0, 4.0));
+        }
+    }
 }

@@ -68,14 +68,20 @@ pub async fn run(
     let summary = app.ingest(ingest, Arc::clone(&progress), shutdown).await?;
     clock.abort();
     anyhow::ensure!(!summary.interrupted, "stopped before the end; nothing was measured");
+    anyhow::ensure!(summary.analyzed > 0, "none of the pictures could be decoded");
     let window = clock
         .await
         .ok()
         .flatten()
         .context("the pictures were done too quickly to tell a speed; measure with more of them")?;
     let peak_memory = machine::peak_memory();
-    say("measuring what each stage costs by itself, once more");
+    say("measuring what each stage costs by itself, with the other half");
     let calm = before.and(measure_calm(&app, &analyzers, &half(1), shutdown).await?);
+    anyhow::ensure!(
+        calm.pictures > 0,
+        "none of the {} pictures that were tried could be decoded",
+        sample.len()
+    );
     say("measuring whether another number of threads in each call would cost less");
     let threads = threads::measure(&app, &analyzers, &sample, shutdown.token()).await?;
     let report = report::of(&calm, threads.as_ref(), &window, &summary, &progress, app.config());
