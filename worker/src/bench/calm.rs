@@ -17,9 +17,9 @@ use crate::assets::file_uri;
 use crate::consumer::{Captioning, Seen, look_at};
 use crate::progress::Cpu;
 
-/// Processor time of the calm pass, per picture that could be decoded; 0 if none could.
+/// Processor time of the calm pass, per picture; 0 if there was none.
 pub(super) struct Calm {
-    /// Pictures that could be decoded.
+    /// Pictures that were looked at, those included that could not be decoded.
     pub pictures: u32,
     /// Decoding, in seconds.
     pub decode: f64,
@@ -29,7 +29,7 @@ pub(super) struct Calm {
     pub networks: BTreeMap<ModelRef, (f64, f64)>,
     /// How large batches may be, and what was measured for that.
     pub batching: BTreeMap<ModelRef, Batching>,
-    /// Wall time from bytes to answers, in seconds, of each picture.
+    /// Wall time from bytes to answers, in seconds, of each picture that could be decoded.
     pub latencies: Vec<f64>,
     /// What the networks ran on; several where they differ.
     pub provider: String,
@@ -83,11 +83,12 @@ pub(super) async fn measure(
             latencies.clear();
         }
         let Some((seen, latency)) = look(app, pipeline, file).await? else { continue };
+        // One that cannot be decoded costs something, too, and counts in the walk.
+        sum.decode += seen.cpu.decode;
+        sum.prepare += seen.cpu.prepare;
+        pictures += 1;
         if seen.picture.is_some() {
             latencies.push(latency.as_secs_f64());
-            sum.decode += seen.cpu.decode;
-            sum.prepare += seen.cpu.prepare;
-            pictures += 1;
         }
     }
     let each = f64::from(pictures.max(1));
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(both.networks.values().collect::<Vec<_>>(), [&(2.5, 2.0)]);
         assert_eq!(both.latencies, [1.0, 1.0, 1.0, 5.0]);
         assert_eq!(both.ideal(None), 2.0 + 4.0 + 2.0);
-        // Nothing in one of them could be decoded.
+        // There was nothing in one of them.
         for both in [calm(3, 1.0, 2.0).and(calm(0, 0.0, 0.0)), calm(0, 0.0, 0.0).and(calm(3, 1.0, 2.0))] {
             assert_eq!((both.pictures, both.decode, both.ideal(None)), (3, 1.0, 4.0));
         }
