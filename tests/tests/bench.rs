@@ -29,9 +29,9 @@ fn pictures_that_cannot_be_decoded_count_like_others() {
         assert!(report[positive].as_f64() > Some(0.0), "{positive} in {report}");
     }
     let stages = report["stages"].as_array().expect("a list");
-    let inputs =
-        |name: &str| stages.iter().find(|stage| stage["name"].as_str().is_some_and(|n| n.contains(name)));
-    let network = stage("efficientnet").unwrap_or_else(|| panic!("no network in {report}"));
+    let network =
+        stages.iter().find(|stage| stage["name"].as_str().is_some_and(|n| n.contains("efficientnet")));
+    let network = network.unwrap_or_else(|| panic!("no network in {report}"));
     // One half saw it at every picture, the other at none.
     assert_eq!(network["inputs"].as_f64(), Some(0.5), "{network}");
     assert!(network["calm_ms"].as_f64() > Some(0.0), "{network}");
