@@ -25,7 +25,8 @@ fn pictures_that_cannot_be_decoded_count_like_others() {
     let ended = bench(&docent, pictures).expect(0);
     let report = &ended.json()[0];
     assert_eq!((&report["pictures"], &report["failed"]), (&32.into(), &16.into()), "{report}");
-    for positive in ["images_per_second", "ideal_ms", "achieved_ms", "efficiency", "lone_ms"] {
+    for positive in ["images_per_second", "ideal_ms", "calm_ideal_ms", "achieved_ms", "efficiency", "lone_ms"]
+    {
         assert!(report[positive].as_f64() > Some(0.0), "{positive} in {report}");
     }
     let stages = report["stages"].as_array().expect("a list");
@@ -35,6 +36,7 @@ fn pictures_that_cannot_be_decoded_count_like_others() {
     // One half saw it at every picture, the other at none.
     assert_eq!(network["inputs"].as_f64(), Some(0.5), "{network}");
     assert!(network["calm_ms"].as_f64() > Some(0.0), "{network}");
+    assert!(network["busy_ms"].as_f64() > Some(0.0), "{network}");
 }
 
 #[test]

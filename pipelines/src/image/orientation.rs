@@ -23,37 +23,38 @@ pub(super) fn upright(picture: Picture, orientation: u8) -> Picture {
         return picture;
     }
     let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let (to_width, to_height) = if orientation >= 5 { (height, width) } else { (width, height) };
-    let (right, below) = (1, width as isize);
-    let last_column = width as isize - 1;
-    let last_row = (height as isize - 1) * below;
-    // Which stored pixel belongs at the top left, and how far it is from there to those that belong to the right and
-    // below; see EXIF 2.32, 4.6.5, tag 0x0112.
-    let (start, step, line) = match orientation {
-        2 => (last_column, -right, below),
-        3 => (last_row + last_column, -right, -below),
-        4 => (last_row, right, -below),
-        5 => (0, below, right),
-        6 => (last_row, -below, right),
-        7 => (last_row + last_column, -below, -right),
-        _ => (last_column, below, -right),
-    };
+    // EXIF 2.32, 4.6.5, tag 0x0112: which stored row and column are the first ones, and whether rows become columns.
+    let from_below = matches!(orientation, 3 | 4 | 6 | 7);
+    let from_right = matches!(orientation, 2 | 3 | 7 | 8);
+    let turns = orientation >= 5;
     let (from, _) = picture.rgb().as_chunks::<3>();
     let mut rgb = vec![0; picture.rgb().len()];
     let (to, _) = rgb.as_chunks_mut::<3>();
-    // Square by square: a row of the one is a column of the other, and columns are far apart in memory.
-    for top in (0..to_height).step_by(SQUARE) {
-        for left in (0..to_width).step_by(SQUARE) {
-            let right = to_width.min(left + SQUARE);
-            for y in top..to_height.min(top + SQUARE) {
-                let first = start + y as isize * line;
-                for (x, pixel) in (left..right).zip(&mut to[y * to_width + left..]) {
-                    *pixel = from[(first + x as isize * step) as usize];
+    let row = |y: usize| &from[if from_below { height - 1 - y } else { y } * width..][..width];
+    if !turns {
+        for (y, line) in to.chunks_exact_mut(width).enumerate() {
+            if from_right {
+                line.iter_mut().zip(row(y).iter().rev()).for_each(|(to, from)| *to = *from);
+            } else {
+                line.copy_from_slice(row(y));
+            }
+        }
+    } else {
+        // Square by square: a row of the one is a column of the other, and columns are far apart in memory.
+        for first in (0..height).step_by(SQUARE) {
+            let rows = SQUARE.min(height - first);
+            for left in (0..width).step_by(SQUARE) {
+                for x in left..width.min(left + SQUARE) {
+                    let column = if from_right { width - 1 - x } else { x };
+                    for (y, pixel) in to[x * height + first..][..rows].iter_mut().enumerate() {
+                        *pixel = row(first + y)[column];
+                    }
                 }
             }
         }
     }
-    Picture::new(to_width as u32, to_height as u32, rgb).expect("the same pixels in another order")
+    let (width, height) = if turns { (height, width) } else { (width, height) };
+    Picture::new(width as u32, height as u32, rgb).expect("the same pixels in another order")
 }
 
 #[cfg(test)]

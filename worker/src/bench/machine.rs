@@ -29,6 +29,11 @@ impl Busy {
     }
 }
 
+/// Processors this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Processor time of this process so far.
 pub(super) fn own() -> Duration {
     cpu_time::ProcessTime::now().as_duration()

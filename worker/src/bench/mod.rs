@@ -1,12 +1,13 @@
 //! How much of this machine the walk turns into answers, and where the rest goes.
 //!
-//! Two passes over the same pictures. The calm one looks at one picture after the other and adds up the processor time
-//! of every stage: what the work itself costs, `ideal`. The loaded one is the walk itself, into a fresh ledger in a
-//! temporary folder: `achieved`. Half of the calm pass is before the walk and half behind it, since a machine that is shared
+//! Three passes over the same pictures. The calm one looks at one picture after the other and adds up the processor time of
+//! every stage. The busy one looks at as many at once as there are cores: the same work, where cores share memory, caches and
+//! heat. That is what the work itself costs on all cores, `ideal`. The loaded one is the walk itself, into a fresh ledger in a
+//! temporary folder: `achieved`. Half of the first two is before the walk and half behind it, since a machine that is shared
 //! becomes faster and slower meanwhile. Nothing is written to the user's archive.
 
-mod calm;
 mod clock;
+mod costs;
 mod machine;
 mod report;
 mod threads;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use calm::Calm;
+use costs::Costs;
 use docent_pipelines::AnalyzerId;
 pub use report::{BenchReport, Stage};
 use tempfile::TempDir;
@@ -34,7 +35,7 @@ pub struct BenchRequest {
     pub only: Option<Vec<AnalyzerId>>,
 }
 
-/// Pictures that the calm pass looks at, at most. Reading text costs a hundred times more for one picture than for
+/// Pictures that the first two passes look at, at most. Reading text costs a hundred times more for one picture than for
 /// another: a small sample would say little of the walk.
 const CALM: usize = 500;
 /// Fewer pictures are all run-in and run-out.
@@ -59,7 +60,7 @@ pub async fn run(
     let sample: Vec<PathBuf> = request.files.iter().step_by(step).cloned().collect();
     let half = |first: usize| sample.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
     say("measuring what each stage costs by itself");
-    let before = measure_calm(&app, &analyzers, &half(0), shutdown).await?;
+    let before = measure_costs(&app, &analyzers, &half(0), shutdown).await?;
 
     say("measuring the walk");
     let progress = Arc::new(Progress::default());
@@ -76,7 +77,8 @@ pub async fn run(
         .context("the pictures were done too quickly to tell a speed; measure with more of them")?;
     let peak_memory = machine::peak_memory();
     say("measuring what each stage costs by itself, with the other half");
-    let calm = before.and(measure_calm(&app, &analyzers, &half(1), shutdown).await?);
+    let behind = measure_costs(&app, &analyzers, &half(1), shutdown).await?;
+    let (calm, busy) = (before.0.and(behind.0), before.1.and(behind.1));
     anyhow::ensure!(
         !calm.latencies.is_empty(),
         "none of the {} pictures that were tried could be decoded",
@@ -84,23 +86,25 @@ pub async fn run(
     );
     say("measuring whether another number of threads in each call would cost less");
     let threads = threads::measure(&app, &analyzers, &sample, shutdown.token()).await?;
-    let report = report::of(&calm, threads.as_ref(), &window, &summary, &progress, app.config());
+    let report = report::of(&calm, &busy, threads.as_ref(), &window, &summary, &progress, app.config());
     let report = BenchReport { peak_memory_bytes: peak_memory, ..report };
     app.close().await;
     Ok(report)
 }
 
-/// With networks that are gone afterwards, so that the walk has the memory to itself.
-async fn measure_calm(
+/// What the stages cost one picture after the other, and on all cores at once; with networks that are gone afterwards, so that
+/// the walk has the memory to itself.
+async fn measure_costs(
     app: &App,
     analyzers: &[AnalyzerId],
     files: &[PathBuf],
     shutdown: &Shutdown,
-) -> anyhow::Result<Calm> {
+) -> anyhow::Result<(Costs, Costs)> {
     let pipeline = Arc::new(app.pipeline(analyzers.to_vec()).await?);
-    let calm = calm::measure(app, &pipeline, files, shutdown.token()).await?;
+    let calm = costs::measure(app, &pipeline, files, 1, shutdown.token()).await?;
+    let busy = costs::measure(app, &pipeline, files, machine::cores(), shutdown.token()).await?;
     drop(tokio::task::spawn_blocking(move || drop(pipeline)).await);
-    Ok(calm)
+    Ok((calm, busy))
 }
 
 /// The same configuration with nothing shared and nothing kept.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::calm::Calm;
 use super::clock::Window;
+use super::costs::Costs;
 use super::machine;
 use super::threads::Threads;
 use crate::app::IngestSummary;
@@ -29,8 +29,11 @@ pub struct BenchReport {
     /// by itself. The first one is the configured one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<(usize, f64)>,
-    /// Wall time per picture if every core did nothing but the stages' own work, in milliseconds.
+    /// Wall time per picture if every core did nothing but the stages' own work, in milliseconds, as it costs while all cores
+    /// are at work.
     pub ideal_ms: f64,
+    /// The same, as it costs one picture after the other, while most other cores rest.
+    pub calm_ideal_ms: f64,
     /// Wall time per picture, in milliseconds.
     pub achieved_ms: f64,
     /// `ideal_ms / achieved_ms`.
@@ -64,8 +67,10 @@ pub struct Stage {
     /// What was tried for that, as pairs of a size and milliseconds for each input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<(usize, f64)>,
-    /// Milliseconds per picture by itself.
+    /// Milliseconds per picture, one picture after the other.
     pub calm_ms: f64,
+    /// Milliseconds per picture, as many at once as there are cores.
+    pub busy_ms: f64,
     /// Milliseconds per picture in the walk.
     pub walk_ms: f64,
     /// Share of all processor time in the walk, 0..=1.
@@ -76,35 +81,36 @@ pub struct Stage {
 const NOTABLE: f64 = 0.1;
 
 pub(super) fn of(
-    calm: &Calm,
+    calm: &Costs,
+    busy: &Costs,
     threads: Option<&Threads>,
     window: &Window,
     summary: &IngestSummary,
     progress: &Progress,
     config: &Config,
 ) -> BenchReport {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = machine::cores();
     let all = (summary.analyzed + summary.failed).max(1) as f64;
     let steady = window.pictures.max(1) as f64;
     let achieved_ms = window.wall.as_secs_f64() * 1e3 / steady;
     let cpu_ms = window.own.as_secs_f64() * 1e3 / steady;
-    let ideal_ms = calm.ideal(threads) * 1e3 / cores as f64;
+    let [ideal_ms, calm_ideal_ms] = [busy, calm].map(|costs| costs.ideal(threads) * 1e3 / cores as f64);
     let cpu = progress.cpu();
     let mut stages = vec![
-        stage("decode", 0.0, calm.decode, cpu.decode.as_secs_f64() / all),
-        stage("prepare", 0.0, calm.prepare, cpu.prepare.as_secs_f64() / all),
+        stage("decode", 0.0, [calm.decode, busy.decode, cpu.decode.as_secs_f64() / all]),
+        stage("prepare", 0.0, [calm.prepare, busy.prepare, cpu.prepare.as_secs_f64() / all]),
     ];
     for network in &summary.networks {
-        let seconds = calm.networks.get(&network.model).map_or(0.0, |(_, seconds)| *seconds);
+        let cost = |of: &Costs| of.networks.get(&network.model).map_or(0.0, |(_, seconds)| *seconds);
         let (name, inputs) = (network.model.to_string(), network.inputs as f64 / all);
-        let known = stage(&name, inputs, seconds, network.cpu_seconds / all);
+        let known = stage(&name, inputs, [cost(calm), cost(busy), network.cpu_seconds / all]);
         let batching = calm.batching.get(&network.model);
         let trials = batching.map_or(&[][..], |batching| &batching.trials);
         let tried = trials.iter().map(|trial| (trial.size, trial.seconds * 1e3)).collect();
         stages.push(Stage { batch: batching.map(|batching| batching.size), tried, ..known });
     }
     let known: f64 = stages.iter().map(|stage| stage.walk_ms).sum();
-    stages.push(stage("everything else", 0.0, 0.0, (cpu_ms - known).max(0.0) / 1e3));
+    stages.push(stage("everything else", 0.0, [0.0, 0.0, (cpu_ms - known).max(0.0) / 1e3]));
     let sum: f64 = stages.iter().map(|stage| stage.walk_ms).sum();
     stages.iter_mut().for_each(|stage| stage.share = stage.walk_ms / sum.max(f64::MIN_POSITIVE));
     stages.sort_by(|a, b| b.walk_ms.total_cmp(&a.walk_ms));
@@ -126,6 +132,7 @@ pub(super) fn of(
             [tried.configured, tried.other].map(|(number, seconds)| (number, seconds * 1e3)).to_vec()
         }),
         ideal_ms,
+        calm_ideal_ms,
         achieved_ms,
         efficiency: ideal_ms / achieved_ms,
         lone_ms: latencies.get(latencies.len() / 2).map_or(0.0, |seconds| seconds * 1e3),
@@ -138,9 +145,19 @@ pub(super) fn of(
     }
 }
 
-fn stage(name: &str, inputs: f64, calm: f64, walk: f64) -> Stage {
-    let (calm_ms, walk_ms) = (calm * 1e3, walk * 1e3);
-    Stage { name: name.to_owned(), inputs, batch: None, tried: Vec::new(), calm_ms, walk_ms, share: 0.0 }
+/// From seconds in the calm pass, in the busy one, and in the walk.
+fn stage(name: &str, inputs: f64, seconds: [f64; 3]) -> Stage {
+    let [calm_ms, busy_ms, walk_ms] = seconds.map(|seconds| seconds * 1e3);
+    Stage {
+        name: name.to_owned(),
+        inputs,
+        batch: None,
+        tried: Vec::new(),
+        calm_ms,
+        busy_ms,
+        walk_ms,
+        share: 0.0,
+    }
 }
 
 /// What limits the speed, and what could be changed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use docent_pipelines::{AnalyzerId, Pipeline};
 use tokio_util::sync::CancellationToken;
 
-use super::{calm, machine};
+use super::{costs, machine};
 use crate::app::{App, load_pipeline};
 
 /// Pictures that are looked at. They differ much in their cost, but each is looked at with both numbers.
@@ -23,7 +23,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// By what the time of the calm pass is multiplied with the better of the two.
+    /// By what the time of the stages is multiplied with the better of the two.
     pub fn gain(&self) -> f64 {
         let gain = self.other.1 / self.configured.1;
         if gain.is_finite() { gain.min(1.0) } else { 1.0 }
@@ -38,7 +38,7 @@ pub(super) async fn measure(
     files: &[PathBuf],
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Threads>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = machine::cores();
     let configured = app.config().work.threads_per_session;
     let other = if configured == 1 { cores } else { 1 };
     if other == configured {
@@ -61,7 +61,7 @@ pub(super) async fn measure(
         let mut seen = true;
         for (pipeline, spent) in [&first, &second].into_iter().zip(&mut spent) {
             let start = machine::own();
-            seen &= calm::look(app, pipeline, file).await?.is_some_and(|(seen, _)| seen.picture.is_some());
+            seen &= costs::look(app, pipeline, file).await?.is_some_and(|(seen, _)| seen.picture.is_some());
             *spent = machine::own().saturating_sub(start);
         }
         if seen && number > 0 {

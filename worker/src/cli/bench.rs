@@ -30,12 +30,13 @@ The pictures are analyzed into a ledger that is thrown away; the archive is only
 nothing else: what other programs take is shown, and spoils the figures.
 
 What the columns say:
-  calm    processor time per picture by itself
-  walk    the same while everything is at work; more than calm is what stages take from each other
+  calm    processor time per picture, one picture after the other
+  busy    the same with a picture on each core; more than calm is what cores take from each other
+  walk    the same while everything is at work
   share   of the processor time of the walk
 
-ideal is the time per picture if every core did only the stages' own work, in batches of the best size and with the better
-number of threads in a call; efficiency is ideal / achieved.";
+ideal is the time per picture if every core did only the stages' own work, as in the column 'busy', in batches of the best size
+and with the better number of threads in a call; efficiency is ideal / achieved.";
 
 /// Measure how fast this machine is, and why not faster
 #[derive(Debug, Args)]
@@ -116,7 +117,7 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
     let mut table = Table::new(
         [Column::left("STAGE")]
             .into_iter()
-            .chain(["INPUTS", "BATCH", "CALM MS", "WALK MS", "SHARE"].map(Column::right)),
+            .chain(["INPUTS", "BATCH", "CALM MS", "BUSY MS", "WALK MS", "SHARE"].map(Column::right)),
     );
     for stage in &report.stages {
         let inputs = if stage.inputs > 0.0 { format!("{:.2}", stage.inputs) } else { String::new() };
@@ -125,6 +126,7 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
             inputs,
             stage.batch.map(|size| size.to_string()).unwrap_or_default(),
             format!("{:.1}", stage.calm_ms),
+            format!("{:.1}", stage.busy_ms),
             format!("{:.1}", stage.walk_ms),
             format!("{:.0} %", stage.share * 100.0),
         ]);
@@ -153,8 +155,8 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
         ))?;
     }
     out.line(format!(
-        "efficiency   {:.2}: ideal {:.1} ms, achieved {:.1} ms per picture",
-        report.efficiency, report.ideal_ms, report.achieved_ms
+        "efficiency   {:.2}: ideal {:.1} ms ({:.1} ms if cores took nothing from each other), achieved {:.1} ms per picture",
+        report.efficiency, report.ideal_ms, report.calm_ideal_ms, report.achieved_ms
     ))?;
     out.line(format!(
         "cores        {:.0} % idle, {:.0} % taken by other programs",

@@ -224,7 +224,7 @@ impl<'a> Bits<'a> {
     pub(super) fn refill(&mut self) {
         let next = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>());
         let next = next.map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes));
-        if has_marker_byte(next) {
+        if marks(next) != 0 {
             // By value, so that the bits stay in registers.
             *self = self.refilled();
             return;
@@ -234,10 +234,34 @@ impl<'a> Bits<'a> {
         self.count |= 56;
     }
 
-    /// The same byte by byte.
+    /// The same where a byte is 0xff: what goes before it at once, then what follows it.
     #[cold]
     #[inline(never)]
     fn refilled(mut self) -> Self {
+        while self.count < 56 {
+            let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<9>()) else {
+                return self.refilled_slowly();
+            };
+            let [next @ .., _] = *bytes;
+            // Below the lowest mark there is none, and the first byte is the lowest here.
+            let before = (marks(u64::from_le_bytes(next)).trailing_zeros() / 8) as usize;
+            let room = ((63 - self.count) >> 3) as usize;
+            let (taken, read) = match bytes.get(before + 1) {
+                _ if before >= room => (room, room),
+                Some(0) => (before + 1, before + 2),
+                _ => return self.refilled_slowly(),
+            };
+            self.window |= (u64::from_be_bytes(next) & !(u64::MAX >> (8 * taken))) >> self.count;
+            self.count += 8 * taken as u32;
+            self.at += read;
+        }
+        self
+    }
+
+    /// The same byte by byte, as it must be at a marker and near the end.
+    #[cold]
+    #[inline(never)]
+    fn refilled_slowly(mut self) -> Self {
         while self.count < 56 {
             let byte = match self.data.get(self.at..).unwrap_or_default() {
                 [0xff, 0, ..] => {
@@ -290,10 +314,62 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Whether one of eight bytes is 0xff.
+/// Not 0 if one of eight bytes is 0xff. The lowest bit that is set is the highest one of the lowest such byte.
 #[inline(always)]
-fn has_marker_byte(bytes: u64) -> bool {
+fn marks(bytes: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     // Of the inverse, the lowest byte that is zero borrows from its highest bit.
-    (!bytes).wrapping_sub(ONES) & bytes & (ONES << 7) != 0
+    (!bytes).wrapping_sub(ONES) & bytes & (ONES << 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All bits up to the end, `step` at a time.
+    fn bits(data: &[u8], step: u32) -> Vec<u64> {
+        let mut bits = Bits::new(data);
+        let mut read = Vec::new();
+        loop {
+            bits.refill();
+            let next = bits.window >> (64 - step);
+            bits.take(step);
+            if bits.are_too_few() {
+                return read;
+            }
+            read.push(next);
+        }
+    }
+
+    #[test]
+    fn stuffed_zeros_are_left_out_wherever_they_are() {
+        // Bytes of which none, few, many or all are 0xff, one behind the other and far apart.
+        for every in [1, 2, 3, 5, 7, 8, 9, 13, 64, 1000] {
+            for first in 0..every.min(20) {
+                let plain = (0..200).map(|i| if i % every == first { 0xff } else { (i * 37 % 255) as u8 });
+                let plain = plain.collect::<Vec<u8>>();
+                let stuffed =
+                    plain.iter().flat_map(|&byte| [byte, 0].into_iter().take(1 + usize::from(byte == 0xff)));
+                let stuffed = stuffed.collect::<Vec<u8>>();
+                for step in [1, 5, 8, 11, 27, 55] {
+                    assert_eq!(bits(&stuffed, step), bits_of(&plain, step), "{every} {first} {step}");
+                }
+            }
+        }
+    }
+
+    /// The same bits, taken from bytes that nothing was stuffed into.
+    fn bits_of(plain: &[u8], step: u32) -> Vec<u64> {
+        let all = plain.iter().flat_map(|byte| (0..8).rev().map(move |bit| u64::from(byte >> bit & 1)));
+        let all = all.collect::<Vec<u64>>();
+        all.chunks_exact(step as usize).map(|bits| bits.iter().fold(0, |sum, bit| sum << 1 | bit)).collect()
+    }
+
+    #[test]
+    fn nothing_is_read_beyond_a_marker() {
+        for length in 0..20 {
+            let data = [&[0x5a; 20][..length], b"\xff\xd3", &[0x5a; 20]].concat();
+            assert_eq!(bits(&data, 8), vec![0x5a; length], "{length}");
+        }
+    }
 }

@@ -7,8 +7,8 @@ use super::rows::{self, Rows};
 use super::tables::{Component, Tables};
 use super::weights::{Weights, weights};
 
-/// Looks between two refills, each of which has 56 bits ready.
-const LOOKS: usize = 3;
+/// Looks between two refills, each of which has 56 bits ready; a look takes 11 at most.
+const LOOKS: usize = 5;
 /// Means beyond these, in steps, are in no picture.
 const MOST: f32 = 32_768.0;
 

@@ -1,13 +1,15 @@
-//! What each stage costs by itself: one picture after the other, nothing else at work.
+//! What each stage costs without a walk around it: no queue, no ledger, no vectors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use docent_models::ModelRef;
 use docent_pipelines::executor::batching::Batching;
 use docent_pipelines::{AnalyzerId, Pipeline};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +19,8 @@ use crate::assets::file_uri;
 use crate::consumer::{Captioning, Seen, look_at};
 use crate::progress::Cpu;
 
-/// Processor time of the calm pass, per picture; 0 if there was none.
-pub(super) struct Calm {
+/// Processor time of the stages, per picture; 0 if there was none.
+pub(super) struct Costs {
     /// Pictures that were looked at, those included that could not be decoded.
     pub pictures: u32,
     /// Decoding, in seconds.
@@ -35,12 +37,12 @@ pub(super) struct Calm {
     pub provider: String,
 }
 
-impl Calm {
+impl Costs {
     /// All of it, in seconds, with each network at its best size of batches, and with the better number of threads, if two were
     /// tried.
     pub fn ideal(&self, threads: Option<&Threads>) -> f64 {
         let network = |(model, (_, seconds)): (&ModelRef, &(f64, f64))| {
-            // Here pictures came one by one.
+            // Taken as if all inputs had come one by one.
             let trials = self.batching.get(model).map_or(&[][..], |batching| &batching.trials);
             let single = trials.first().map_or(1.0, |trial| trial.seconds);
             let best = trials.iter().map(|trial| trial.seconds).fold(single, f64::min);
@@ -66,23 +68,24 @@ impl Calm {
     }
 }
 
-/// Looks at `files`, the first of them once more beforehand: a network's first call is slower.
+/// Looks at `files`, `at_once` at a time, the first of them once more beforehand: a network's first call is slower.
 pub(super) async fn measure(
     app: &App,
     pipeline: &Arc<Pipeline>,
     files: &[PathBuf],
+    at_once: usize,
     stop: &CancellationToken,
-) -> anyhow::Result<Calm> {
-    let mut before = usage(pipeline);
+) -> anyhow::Result<Costs> {
+    for file in files.iter().take(1) {
+        look(app, pipeline, file).await?;
+    }
+    let before = usage(pipeline);
     let (mut sum, mut pictures, mut latencies) = (Cpu::default(), 0_u32, Vec::new());
-    for (number, file) in files.iter().take(1).chain(files).enumerate() {
+    let looks = stream::iter(files).map(|file| look(app, pipeline, file)).buffer_unordered(at_once);
+    let mut looks = pin!(looks);
+    while let Some(looked) = looks.try_next().await? {
         anyhow::ensure!(!stop.is_cancelled(), "stopped before the end; nothing was measured");
-        if number == 1 {
-            before = usage(pipeline);
-            (sum, pictures) = (Cpu::default(), 0);
-            latencies.clear();
-        }
-        let Some((seen, latency)) = look(app, pipeline, file).await? else { continue };
+        let Some((seen, latency)) = looked else { continue };
         // One that cannot be decoded costs something, too, and counts in the walk.
         sum.decode += seen.cpu.decode;
         sum.prepare += seen.cpu.prepare;
@@ -98,7 +101,7 @@ pub(super) async fn measure(
         (model, ((inputs - inputs_before) as f64 / each, share(cpu.saturating_sub(cpu_before))))
     });
     let providers: BTreeSet<&str> = pipeline.providers().iter().map(|(_, name)| name.as_str()).collect();
-    Ok(Calm {
+    Ok(Costs {
         pictures,
         decode: share(sum.decode),
         prepare: share(sum.prepare),
@@ -137,11 +140,11 @@ fn usage(pipeline: &Pipeline) -> BTreeMap<ModelRef, (u64, Duration)> {
 mod tests {
     use super::*;
 
-    fn calm(pictures: u32, seconds: f64, inputs: f64) -> Calm {
+    fn costs(pictures: u32, seconds: f64, inputs: f64) -> Costs {
         let networks = BTreeMap::from([(ModelRef::new("faces", "1"), (inputs, seconds))]);
         let latencies = vec![seconds; pictures as usize];
         let (decode, prepare) = (seconds, 2.0 * seconds);
-        Calm {
+        Costs {
             pictures,
             decode,
             prepare,
@@ -154,13 +157,13 @@ mod tests {
 
     #[test]
     fn two_halves_count_by_their_pictures() {
-        let both = calm(3, 1.0, 2.0).and(calm(1, 5.0, 4.0));
+        let both = costs(3, 1.0, 2.0).and(costs(1, 5.0, 4.0));
         assert_eq!((both.pictures, both.decode, both.prepare), (4, 2.0, 4.0));
         assert_eq!(both.networks.values().collect::<Vec<_>>(), [&(2.5, 2.0)]);
         assert_eq!(both.latencies, [1.0, 1.0, 1.0, 5.0]);
         assert_eq!(both.ideal(None), 2.0 + 4.0 + 2.0);
         // There was nothing in one of them.
-        for both in [calm(3, 1.0, 2.0).and(calm(0, 0.0, 0.0)), calm(0, 0.0, 0.0).and(calm(3, 1.0, 2.0))] {
+        for both in [costs(3, 1.0, 2.0).and(costs(0, 0.0, 0.0)), costs(0, 0.0, 0.0).and(costs(3, 1.0, 2.0))] {
             assert_eq!((both.pictures, both.decode, both.ideal(None)), (3, 1.0, 4.0));
         }
     }
