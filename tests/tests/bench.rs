@@ -16,6 +16,8 @@ fn bench(docent: &Docent, pictures: PathBuf) -> Ended {
 #[test]
 fn pictures_that_cannot_be_decoded_count_like_others() {
     let docent = Docent::new(PROGRAM);
+    // As many as on the smallest machine: with more the walk may have no steady part.
+    docent.configure("[work]\nin_flight = 2\n");
     let pictures = docent.folder().join("pictures");
     let whole = corpus::write(&pictures, 16, 1);
     for path in &whole {
@@ -33,7 +35,6 @@ fn pictures_that_cannot_be_decoded_count_like_others() {
     let network =
         stages.iter().find(|stage| stage["name"].as_str().is_some_and(|n| n.contains("efficientnet")));
     let network = network.unwrap_or_else(|| panic!("no network in {report}"));
-    // One half saw it at every picture, the other at none.
     assert_eq!(network["inputs"].as_f64(), Some(0.5), "{network}");
     assert!(network["calm_ms"].as_f64() > Some(0.0), "{network}");
     assert!(network["busy_ms"].as_f64() > Some(0.0), "{network}");

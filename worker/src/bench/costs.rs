@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docent_models::ModelRef;
-use docent_pipelines::executor::batching::Batching;
+use docent_pipelines::executor::batching::{Batching, Trial};
 use docent_pipelines::{AnalyzerId, Pipeline};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
@@ -19,6 +19,9 @@ use crate::assets::file_uri;
 use crate::consumer::{Captioning, Seen, look_at};
 use crate::progress::Cpu;
 
+/// Each core's pictures in the busy pass, at least.
+const ROUNDS: usize = 8;
+
 /// Processor time of the stages, per picture; 0 if there was none.
 pub(super) struct Costs {
     /// Pictures that were looked at, those included that could not be decoded.
@@ -27,8 +30,8 @@ pub(super) struct Costs {
     pub decode: f64,
     /// Resizing, normalizing, the look for text, and what the analyzers make of the answers, in seconds.
     pub prepare: f64,
-    /// Each network: inputs and seconds.
-    pub networks: BTreeMap<ModelRef, (f64, f64)>,
+    /// What each network took.
+    pub networks: BTreeMap<ModelRef, Cost>,
     /// How large batches may be, and what was measured for that.
     pub batching: BTreeMap<ModelRef, Batching>,
     /// Wall time from bytes to answers, in seconds, of each picture that could be decoded.
@@ -37,16 +40,25 @@ pub(super) struct Costs {
     pub provider: String,
 }
 
+/// What a network took, per picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Cost {
+    pub inputs: f64,
+    pub calls: f64,
+    /// Of processor time.
+    pub seconds: f64,
+}
+
 impl Costs {
     /// All of it, in seconds, with each network at its best size of batches, and with the better number of threads, if two were
     /// tried.
     pub fn ideal(&self, threads: Option<&Threads>) -> f64 {
-        let network = |(model, (_, seconds)): (&ModelRef, &(f64, f64))| {
-            // Taken as if all inputs had come one by one.
+        let network = |(model, cost): (&ModelRef, &Cost)| {
             let trials = self.batching.get(model).map_or(&[][..], |batching| &batching.trials);
-            let single = trials.first().map_or(1.0, |trial| trial.seconds);
-            let best = trials.iter().map(|trial| trial.seconds).fold(single, f64::min);
-            seconds * best / single
+            // Pictures that come at once are in a batch already.
+            let taken = seconds_for_each(trials, cost.inputs / cost.calls);
+            let best = trials.iter().map(|trial| trial.seconds).fold(f64::INFINITY, f64::min);
+            cost.seconds * taken.map_or(1.0, |taken| (best / taken).min(1.0))
         };
         let all = self.decode + self.prepare + self.networks.iter().map(network).sum::<f64>();
         all * threads.map_or(1.0, Threads::gain)
@@ -58,14 +70,31 @@ impl Costs {
         let mean = |a: f64, b: f64| (a * own + b * its) / (own + its).max(1.0);
         self.decode = mean(self.decode, other.decode);
         self.prepare = mean(self.prepare, other.prepare);
-        for (model, (inputs, seconds)) in other.networks {
+        for (model, cost) in other.networks {
             let known = self.networks.entry(model).or_default();
-            *known = (mean(known.0, inputs), mean(known.1, seconds));
+            *known = Cost {
+                inputs: mean(known.inputs, cost.inputs),
+                calls: mean(known.calls, cost.calls),
+                seconds: mean(known.seconds, cost.seconds),
+            };
         }
         self.pictures += other.pictures;
         self.latencies.extend(other.latencies);
         self
     }
+}
+
+/// Seconds for each input in batches of this mean size, between those that were tried; nothing if there was no call, or nothing
+/// was tried.
+fn seconds_for_each(trials: &[Trial], size: f64) -> Option<f64> {
+    let (first, last) = (trials.first()?, trials.last()?);
+    let between = trials.windows(2).find_map(|pair| {
+        let [a, b] = pair else { return None };
+        let (low, high) = (a.size as f64, b.size as f64);
+        (low..high).contains(&size).then(|| a.seconds + (b.seconds - a.seconds) * (size - low) / (high - low))
+    });
+    let outside = || if size < first.size as f64 { first.seconds } else { last.seconds };
+    size.is_finite().then(|| between.unwrap_or_else(outside))
 }
 
 /// Looks at `files`, `at_once` at a time, the first of them once more beforehand: a network's first call is slower.
@@ -79,14 +108,17 @@ pub(super) async fn measure(
     for file in files.iter().take(1) {
         look(app, pipeline, file).await?;
     }
-    let before = usage(pipeline);
+    let before = pipeline.usage().into_iter().collect::<BTreeMap<_, _>>();
     let (mut sum, mut pictures, mut latencies) = (Cpu::default(), 0_u32, Vec::new());
-    let looks = stream::iter(files).map(|file| look(app, pipeline, file)).buffer_unordered(at_once);
-    let mut looks = pin!(looks);
+    // Few files for many cores are looked at several times: at their end some cores have nothing to do.
+    let rounds = (ROUNDS * at_once).div_ceil(files.len().max(1)).max(1);
+    let rounds = if at_once > 1 { rounds } else { 1 };
+    let looks = stream::iter((0..rounds).flat_map(|_| files)).map(|file| look(app, pipeline, file));
+    let mut looks = pin!(looks.buffer_unordered(at_once));
     while let Some(looked) = looks.try_next().await? {
         anyhow::ensure!(!stop.is_cancelled(), "stopped before the end; nothing was measured");
         let Some((seen, latency)) = looked else { continue };
-        // One that cannot be decoded costs something, too, and counts in the walk.
+        // Those that cannot be decoded count in the walk, too.
         sum.decode += seen.cpu.decode;
         sum.prepare += seen.cpu.prepare;
         pictures += 1;
@@ -95,16 +127,20 @@ pub(super) async fn measure(
         }
     }
     let each = f64::from(pictures.max(1));
-    let share = |total: Duration| total.as_secs_f64() / each;
-    let networks = usage(pipeline).into_iter().map(|(model, (inputs, cpu))| {
-        let (inputs_before, cpu_before) = before.get(&model).copied().unwrap_or_default();
-        (model, ((inputs - inputs_before) as f64 / each, share(cpu.saturating_sub(cpu_before))))
+    let networks = pipeline.usage().into_iter().map(|(model, usage)| {
+        let before = before.get(&model).copied().unwrap_or_default();
+        let cost = Cost {
+            inputs: (usage.inputs - before.inputs) as f64 / each,
+            calls: (usage.batches - before.batches) as f64 / each,
+            seconds: usage.cpu.saturating_sub(before.cpu).as_secs_f64() / each,
+        };
+        (model, cost)
     });
     let providers: BTreeSet<&str> = pipeline.providers().iter().map(|(_, name)| name.as_str()).collect();
     Ok(Costs {
         pictures,
-        decode: share(sum.decode),
-        prepare: share(sum.prepare),
+        decode: sum.decode.as_secs_f64() / each,
+        prepare: sum.prepare.as_secs_f64() / each,
         networks: networks.collect(),
         batching: pipeline.batching().iter().cloned().collect(),
         latencies,
@@ -132,16 +168,13 @@ pub(super) async fn look(
     Ok(Some((seen, start.elapsed())))
 }
 
-fn usage(pipeline: &Pipeline) -> BTreeMap<ModelRef, (u64, Duration)> {
-    pipeline.usage().into_iter().map(|(model, usage)| (model, (usage.inputs, usage.cpu))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn costs(pictures: u32, seconds: f64, inputs: f64) -> Costs {
-        let networks = BTreeMap::from([(ModelRef::new("faces", "1"), (inputs, seconds))]);
+        let cost = Cost { inputs, calls: inputs / 2.0, seconds };
+        let networks = BTreeMap::from([(ModelRef::new("faces", "1"), cost)]);
         let latencies = vec![seconds; pictures as usize];
         let (decode, prepare) = (seconds, 2.0 * seconds);
         Costs {
@@ -159,12 +192,30 @@ mod tests {
     fn two_halves_count_by_their_pictures() {
         let both = costs(3, 1.0, 2.0).and(costs(1, 5.0, 4.0));
         assert_eq!((both.pictures, both.decode, both.prepare), (4, 2.0, 4.0));
-        assert_eq!(both.networks.values().collect::<Vec<_>>(), [&(2.5, 2.0)]);
+        let cost = Cost { inputs: 2.5, calls: 1.25, seconds: 2.0 };
+        assert_eq!(both.networks.values().collect::<Vec<_>>(), [&cost]);
         assert_eq!(both.latencies, [1.0, 1.0, 1.0, 5.0]);
         assert_eq!(both.ideal(None), 2.0 + 4.0 + 2.0);
         // There was nothing in one of them.
         for both in [costs(3, 1.0, 2.0).and(costs(0, 0.0, 0.0)), costs(0, 0.0, 0.0).and(costs(3, 1.0, 2.0))] {
             assert_eq!((both.pictures, both.decode, both.ideal(None)), (3, 1.0, 4.0));
         }
+    }
+
+    #[test]
+    fn what_a_better_batch_would_save_depends_on_the_batches_there_were() {
+        let trials = [(1, 4.0), (2, 3.0), (8, 2.0)].map(|(size, seconds)| Trial { size, seconds });
+        for (size, seconds) in
+            [(0.5, 4.0), (1.0, 4.0), (1.5, 3.5), (2.0, 3.0), (5.0, 2.5), (8.0, 2.0), (9.0, 2.0)]
+        {
+            assert_eq!(seconds_for_each(&trials, size), Some(seconds), "{size}");
+        }
+        assert_eq!((seconds_for_each(&[], 1.0), seconds_for_each(&trials, f64::NAN)), (None, None));
+        // Two inputs in each call.
+        let mut costs = costs(1, 3.0, 2.0);
+        assert_eq!(costs.ideal(None), 3.0 + 6.0 + 3.0);
+        let batching = Batching { size: 8, trials: trials.to_vec() };
+        costs.batching = BTreeMap::from([(ModelRef::new("faces", "1"), batching)]);
+        assert_eq!(costs.ideal(None), 3.0 + 6.0 + 2.0);
     }
 }

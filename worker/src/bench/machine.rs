@@ -44,6 +44,12 @@ pub(super) fn busy() -> Busy {
     parse(&std::fs::read_to_string("/proc/stat").unwrap_or_default())
 }
 
+/// Lets the most memory be that from now on, where the system can.
+pub(super) fn forget_peak_memory() {
+    // See proc_pid_clear_refs(5). Without it the peak is that of the whole process.
+    drop(std::fs::write("/proc/self/clear_refs", "5"));
+}
+
 /// The most memory this process has held, in bytes; 0 where the system does not say.
 pub(super) fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,10 +1,10 @@
 //! How much of this machine the walk turns into answers, and where the rest goes.
 //!
-//! Three passes over the same pictures. The calm one looks at one picture after the other and adds up the processor time of
-//! every stage. The busy one looks at as many at once as there are cores: the same work, where cores share memory, caches and
-//! heat. That is what the work itself costs on all cores, `ideal`. The loaded one is the walk itself, into a fresh ledger in a
-//! temporary folder: `achieved`. Half of the first two is before the walk and half behind it, since a machine that is shared
-//! becomes faster and slower meanwhile. Nothing is written to the user's archive.
+//! Three passes. The calm one looks at one picture after the other and adds up the processor time of every stage. The busy one
+//! looks at one for each core at once: the same work, where pictures share memory and caches. That is what the work itself costs,
+//! `ideal`. The loaded one is the walk itself, into a fresh ledger in a temporary folder: `achieved`. Half of the pictures of the
+//! first two come before the walk and half behind it, since a machine that is shared becomes faster and slower meanwhile.
+//! Nothing is written to the user's archive.
 
 mod clock;
 mod costs;
@@ -37,7 +37,7 @@ pub struct BenchRequest {
 
 /// Pictures that the first two passes look at, at most. Reading text costs a hundred times more for one picture than for
 /// another: a small sample would say little of the walk.
-const CALM: usize = 500;
+const SAMPLE: usize = 500;
 /// Fewer pictures are all run-in and run-out.
 pub const FEWEST: usize = 8;
 
@@ -56,27 +56,29 @@ pub async fn run(
     let analyzers = request.only.clone().unwrap_or_else(|| app.config().analyzers.enabled.clone());
 
     // Evenly over all pictures.
-    let step = files.div_ceil(CALM);
+    let step = files.div_ceil(SAMPLE);
     let sample: Vec<PathBuf> = request.files.iter().step_by(step).cloned().collect();
     let half = |first: usize| sample.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>();
-    say("measuring what each stage costs by itself");
+    say("measuring what each stage costs without the walk");
     let before = measure_costs(&app, &analyzers, &half(0), shutdown).await?;
 
     say("measuring the walk");
     let progress = Arc::new(Progress::default());
+    machine::forget_peak_memory();
     let clock = tokio::spawn(clock::watch(Arc::clone(&progress)));
     let ingest = IngestRequest { paths: request.files, owner: None, only: request.only, wait: false };
     let summary = app.ingest(ingest, Arc::clone(&progress), shutdown).await?;
     clock.abort();
     anyhow::ensure!(!summary.interrupted, "stopped before the end; nothing was measured");
-    anyhow::ensure!(summary.analyzed > 0, "none of the pictures could be decoded");
+    let none_before = before.0.latencies.is_empty();
+    anyhow::ensure!(summary.analyzed > 0 || !none_before, "none of the pictures could be decoded");
     let window = clock
         .await
         .ok()
         .flatten()
         .context("the pictures were done too quickly to tell a speed; measure with more of them")?;
     let peak_memory = machine::peak_memory();
-    say("measuring what each stage costs by itself, with the other half");
+    say("measuring what each stage costs without the walk, with the other half");
     let behind = measure_costs(&app, &analyzers, &half(1), shutdown).await?;
     let (calm, busy) = (before.0.and(behind.0), before.1.and(behind.1));
     anyhow::ensure!(
@@ -92,8 +94,8 @@ pub async fn run(
     Ok(report)
 }
 
-/// What the stages cost one picture after the other, and on all cores at once; with networks that are gone afterwards, so that
-/// the walk has the memory to itself.
+/// What the stages cost one picture after the other, and with one for each core at once; with networks that are gone afterwards,
+/// so that the walk has the memory to itself.
 async fn measure_costs(
     app: &App,
     analyzers: &[AnalyzerId],
@@ -102,7 +104,9 @@ async fn measure_costs(
 ) -> anyhow::Result<(Costs, Costs)> {
     let pipeline = Arc::new(app.pipeline(analyzers.to_vec()).await?);
     let calm = costs::measure(app, &pipeline, files, 1, shutdown.token()).await?;
-    let busy = costs::measure(app, &pipeline, files, machine::cores(), shutdown.token()).await?;
+    // No more than in the walk.
+    let at_once = machine::cores().min(app.config().in_flight());
+    let busy = costs::measure(app, &pipeline, files, at_once, shutdown.token()).await?;
     drop(tokio::task::spawn_blocking(move || drop(pipeline)).await);
     Ok((calm, busy))
 }

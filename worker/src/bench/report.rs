@@ -32,7 +32,7 @@ pub struct BenchReport {
     /// Wall time per picture if every core did nothing but the stages' own work, in milliseconds, as it costs while all cores
     /// are at work.
     pub ideal_ms: f64,
-    /// The same, as it costs one picture after the other, while most other cores rest.
+    /// The same, as it costs one picture after the other, whose networks still run side by side.
     pub calm_ideal_ms: f64,
     /// Wall time per picture, in milliseconds.
     pub achieved_ms: f64,
@@ -69,7 +69,7 @@ pub struct Stage {
     pub tried: Vec<(usize, f64)>,
     /// Milliseconds per picture, one picture after the other.
     pub calm_ms: f64,
-    /// Milliseconds per picture, as many at once as there are cores.
+    /// Milliseconds per picture, with one for each core at once.
     pub busy_ms: f64,
     /// Milliseconds per picture in the walk.
     pub walk_ms: f64,
@@ -101,7 +101,7 @@ pub(super) fn of(
         stage("prepare", 0.0, [calm.prepare, busy.prepare, cpu.prepare.as_secs_f64() / all]),
     ];
     for network in &summary.networks {
-        let cost = |of: &Costs| of.networks.get(&network.model).map_or(0.0, |(_, seconds)| *seconds);
+        let cost = |of: &Costs| of.networks.get(&network.model).map_or(0.0, |cost| cost.seconds);
         let (name, inputs) = (network.model.to_string(), network.inputs as f64 / all);
         let known = stage(&name, inputs, [cost(calm), cost(busy), network.cpu_seconds / all]);
         let batching = calm.batching.get(&network.model);

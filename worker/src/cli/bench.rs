@@ -31,8 +31,8 @@ nothing else: what other programs take is shown, and spoils the figures.
 
 What the columns say:
   calm    processor time per picture, one picture after the other
-  busy    the same with a picture on each core; more than calm is what cores take from each other
-  walk    the same while everything is at work
+  busy    the same with a picture for each core at once; more than calm is what pictures take from each other
+  walk    the same in the walk; more than busy is what the rest of it takes from the stages
   share   of the processor time of the walk
 
 ideal is the time per picture if every core did only the stages' own work, as in the column 'busy', in batches of the best size
@@ -155,7 +155,7 @@ fn show(report: &BenchReport, out: &mut Out) -> anyhow::Result<()> {
         ))?;
     }
     out.line(format!(
-        "efficiency   {:.2}: ideal {:.1} ms ({:.1} ms if cores took nothing from each other), achieved {:.1} ms per picture",
+        "efficiency   {:.2}: ideal {:.1} ms ({:.1} ms one after the other), achieved {:.1} ms per picture",
         report.efficiency, report.ideal_ms, report.calm_ideal_ms, report.achieved_ms
     ))?;
     out.line(format!(

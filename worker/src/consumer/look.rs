@@ -98,16 +98,15 @@ pub(crate) fn look_at(
     captioning: Captioning,
 ) -> Seen {
     let (start, thread) = (Instant::now(), ThreadTime::now());
-    let permanent = |reason| Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
+    // What cannot be decoded costs something, too.
+    let failed = |reason| {
+        let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
+        Seen { cpu: Cpu { decode: thread.elapsed(), ..Cpu::default() }, ..Seen::failed(failure) }
+    };
     let image = match catch_unwind(|| Image::decode(bytes, limits)) {
         Ok(Ok(image)) => image,
-        Ok(Err(error)) => return Seen::failed(permanent(error.to_string())),
-        Err(panic) => {
-            return Seen::failed(permanent(format!(
-                "the decoder crashed: {}",
-                panic_message(panic.as_ref())
-            )));
-        }
+        Ok(Err(error)) => return failed(error.to_string()),
+        Err(panic) => return failed(format!("the decoder crashed: {}", panic_message(panic.as_ref()))),
     };
     let decoded = start.elapsed();
     let decode = thread.elapsed();

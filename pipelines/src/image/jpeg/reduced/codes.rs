@@ -1,7 +1,7 @@
 //! Huffman codes of a baseline JPEG (ITU-T T.81, annex F), one or two at a look.
 
 /// Bits that are looked up at once. Measured: 9 and 12 are slower; with 12 the tables leave the first-level cache.
-const LOOK: u32 = 11;
+pub(super) const LOOK: u32 = 11;
 
 /// What codes stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,19 +239,20 @@ impl<'a> Bits<'a> {
     #[inline(never)]
     fn refilled(mut self) -> Self {
         while self.count < 56 {
-            let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<9>()) else {
+            let Some(bytes) = self.data.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) else {
                 return self.refilled_slowly();
             };
-            let [next @ .., _] = *bytes;
-            // Below the lowest mark there is none, and the first byte is the lowest here.
-            let before = (marks(u64::from_le_bytes(next)).trailing_zeros() / 8) as usize;
+            // The first byte is the lowest here, because only the lowest mark is exact; 8 if there is none.
+            let before = (marks(u64::from_le_bytes(*bytes)).trailing_zeros() / 8) as usize;
             let room = ((63 - self.count) >> 3) as usize;
-            let (taken, read) = match bytes.get(before + 1) {
-                _ if before >= room => (room, room),
-                Some(0) => (before + 1, before + 2),
-                _ => return self.refilled_slowly(),
+            let (taken, read) = if before >= room {
+                (room, room)
+            } else if bytes[before + 1] == 0 {
+                (before + 1, before + 2)
+            } else {
+                return self.refilled_slowly();
             };
-            self.window |= (u64::from_be_bytes(next) & !(u64::MAX >> (8 * taken))) >> self.count;
+            self.window |= (u64::from_be_bytes(*bytes) & !(u64::MAX >> (8 * taken))) >> self.count;
             self.count += 8 * taken as u32;
             self.at += read;
         }

@@ -2,13 +2,14 @@
 
 use super::super::markers::Frame;
 use super::Reduced;
-use super::codes::{Bits, Codes, END};
+use super::codes::{Bits, Codes, END, LOOK};
 use super::rows::{self, Rows};
 use super::tables::{Component, Tables};
 use super::weights::{Weights, weights};
 
-/// Looks between two refills, each of which has 56 bits ready; a look takes 11 at most.
+/// Looks between two refills, each of which has 56 bits ready.
 const LOOKS: usize = 5;
+const _: () = assert!(LOOKS as u32 * LOOK <= 56);
 /// Means beyond these, in steps, are in no picture.
 const MOST: f32 = 32_768.0;
 
