@@ -19,8 +19,8 @@ pub(super) struct Window {
     pub machine: Busy,
 }
 
-/// Between two looks.
-const TICK: Duration = Duration::from_millis(2);
+/// Between two looks: little beside the seconds that are measured, and seldom enough to take no time itself.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Watches until the last pictures are in work; nothing if they were so from the beginning. What is looked at is counted, not what
 /// is recorded: that comes many at a time.
