@@ -97,6 +97,27 @@ fn seconds_for_each(trials: &[Trial], size: f64) -> Option<f64> {
     size.is_finite().then(|| between.unwrap_or_else(outside))
 }
 
+/// What looks at pictures add up to.
+#[derive(Default)]
+struct Sum {
+    pictures: u32,
+    cpu: Cpu,
+    /// In seconds.
+    latencies: Vec<f64>,
+}
+
+impl Sum {
+    /// Those that cannot be decoded count in the walk, too, but say nothing of how long an answer takes.
+    fn add(&mut self, seen: &Seen, latency: Duration) {
+        self.pictures += 1;
+        self.cpu.decode += seen.cpu.decode;
+        self.cpu.prepare += seen.cpu.prepare;
+        if seen.picture.is_some() {
+            self.latencies.push(latency.as_secs_f64());
+        }
+    }
+}
+
 /// Looks at `files`, `at_once` at a time, the first of them once more beforehand: a network's first call is slower.
 pub(super) async fn measure(
     app: &App,
@@ -109,7 +130,7 @@ pub(super) async fn measure(
         look(app, pipeline, file).await?;
     }
     let before = pipeline.usage().into_iter().collect::<BTreeMap<_, _>>();
-    let (mut sum, mut pictures, mut latencies) = (Cpu::default(), 0_u32, Vec::new());
+    let mut sum = Sum::default();
     // Few files for many cores are looked at several times: at their end some cores have nothing to do.
     let rounds = (ROUNDS * at_once).div_ceil(files.len().max(1)).max(1);
     let rounds = if at_once > 1 { rounds } else { 1 };
@@ -117,15 +138,11 @@ pub(super) async fn measure(
     let mut looks = pin!(looks.buffer_unordered(at_once));
     while let Some(looked) = looks.try_next().await? {
         anyhow::ensure!(!stop.is_cancelled(), "stopped before the end; nothing was measured");
-        let Some((seen, latency)) = looked else { continue };
-        // Those that cannot be decoded count in the walk, too.
-        sum.decode += seen.cpu.decode;
-        sum.prepare += seen.cpu.prepare;
-        pictures += 1;
-        if seen.picture.is_some() {
-            latencies.push(latency.as_secs_f64());
+        if let Some((seen, latency)) = looked {
+            sum.add(&seen, latency);
         }
     }
+    let Sum { pictures, cpu, latencies } = sum;
     let each = f64::from(pictures.max(1));
     let networks = pipeline.usage().into_iter().map(|(model, usage)| {
         let before = before.get(&model).copied().unwrap_or_default();
@@ -139,8 +156,8 @@ pub(super) async fn measure(
     let providers: BTreeSet<&str> = pipeline.providers().iter().map(|(_, name)| name.as_str()).collect();
     Ok(Costs {
         pictures,
-        decode: sum.decode.as_secs_f64() / each,
-        prepare: sum.prepare.as_secs_f64() / each,
+        decode: cpu.decode.as_secs_f64() / each,
+        prepare: cpu.prepare.as_secs_f64() / each,
         networks: networks.collect(),
         batching: pipeline.batching().iter().cloned().collect(),
         latencies,
@@ -170,6 +187,8 @@ pub(super) async fn look(
 
 #[cfg(test)]
 mod tests {
+    use docent_pipelines::{Failure, FailureKind};
+
     use super::*;
 
     fn costs(pictures: u32, seconds: f64, inputs: f64) -> Costs {
@@ -200,6 +219,23 @@ mod tests {
         for both in [costs(3, 1.0, 2.0).and(costs(0, 0.0, 0.0)), costs(0, 0.0, 0.0).and(costs(3, 1.0, 2.0))] {
             assert_eq!((both.pictures, both.decode, both.ideal(None)), (3, 1.0, 4.0));
         }
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_counts_without_a_latency() {
+        let reason = "no picture".to_owned();
+        let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
+        let second = Duration::from_secs(1);
+        let cpu = Cpu { decode: second, prepare: Duration::ZERO };
+        let broken = Seen { cpu, ..Seen::failed(failure) };
+        let cpu = Cpu { decode: second, prepare: 2 * second };
+        let whole =
+            Seen { picture: Some((3, 2, "jpeg")), cpu, ..Seen::failed(broken.analysis.failures[0].clone()) };
+        let mut sum = Sum::default();
+        sum.add(&broken, second);
+        sum.add(&whole, 4 * second);
+        assert_eq!((sum.pictures, sum.cpu.decode, sum.cpu.prepare), (2, 2 * second, 2 * second));
+        assert_eq!(sum.latencies, [4.0]);
     }
 
     #[test]
