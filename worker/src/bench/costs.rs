@@ -132,8 +132,7 @@ pub(super) async fn measure(
     let before = pipeline.usage().into_iter().collect::<BTreeMap<_, _>>();
     let mut sum = Sum::default();
     // Few files for many cores are looked at several times: at their end some cores have nothing to do.
-    let rounds = (ROUNDS * at_once).div_ceil(files.len().max(1)).max(1);
-    let rounds = if at_once > 1 { rounds } else { 1 };
+    let rounds = if at_once > 1 { (ROUNDS * at_once).div_ceil(files.len().max(1)) } else { 1 };
     let looks = stream::iter((0..rounds).flat_map(|_| files)).map(|file| look(app, pipeline, file));
     let mut looks = pin!(looks.buffer_unordered(at_once));
     while let Some(looked) = looks.try_next().await? {

@@ -31,12 +31,13 @@ nothing else: what other programs take is shown, and spoils the figures.
 
 What the columns say:
   calm    processor time per picture, one picture after the other
-  busy    the same with a picture for each core at once; more than calm is what pictures take from each other
-  walk    the same in the walk; more than busy is what the rest of it takes from the stages
+  busy    the same with a picture for each core at once; what is more they take from each other
+  walk    the same in the walk; what is more the rest of it takes from the stages
   share   of the processor time of the walk
 
-ideal is the time per picture if every core did only the stages' own work, as in the column 'busy', in batches of the best size
-and with the better number of threads in a call; efficiency is ideal / achieved.";
+ideal is the time per picture if every core did only the stages' own work, as in the column 'busy',
+in batches of the best size and with the better number of threads in a call; efficiency is
+ideal / achieved.";
 
 /// Measure how fast this machine is, and why not faster
 #[derive(Debug, Args)]
