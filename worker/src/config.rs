@@ -93,7 +93,7 @@ pub struct Analyzers {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Work {
-    /// Pictures in work at once; 0: see [`Config::in_flight`].
+    /// Pictures that are looked at at once; 0: see [`Config::in_flight`].
     pub in_flight: usize,
     /// Finished pictures that are recorded together at most.
     pub gathered: usize,
@@ -256,12 +256,22 @@ impl fmt::Debug for Secret {
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl Config {
-    /// Pictures in work at once: as configured, else one more than there are cores, at most 64.
+    /// Pictures that are looked at at once: as configured, else one for each core, at most 64.
     pub fn in_flight(&self) -> usize {
         match self.work.in_flight {
-            0 => (cores() + 1).clamp(2, 64),
+            0 => cores().clamp(1, 64),
             count => count,
         }
+    }
+
+    /// Pictures of a backfill that are fetched while others are looked at.
+    pub fn ahead(&self) -> usize {
+        (self.in_flight() / 2).max(1)
+    }
+
+    /// Pictures in work at once.
+    pub fn places(&self) -> usize {
+        self.in_flight() + self.ahead()
     }
 
     /// Sessions of each network: as configured, else one for each core, at most 8.
@@ -308,7 +318,7 @@ impl Config {
             gpu_sessions: self.work.sessions.max(self.device.devices.len()),
             tuning: None,
             // Each picture in work may wait with its faces or tiles; few have more than one.
-            inbox: 2 * self.in_flight(),
+            inbox: 2 * self.places(),
             tags: TagRule {
                 leaf: self.tags.min_probability,
                 parent: self.tags.min_parent_probability,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use docent_pipelines::AssetId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::disposition::{RetryPolicy, WalkError};
@@ -36,7 +37,8 @@ pub struct Feeder {
     pub wake: Arc<Notify>,
 }
 
-/// With nothing to feed, the ledger is asked again after this time: another process may have written to it.
+/// After this time the ledger is asked again whether there is something new: another process may have written to it. Until then
+/// only [`Feeder::wake`] tells, since each question makes the ledger's other writers wait.
 const IDLE: Duration = Duration::from_millis(250);
 
 /// A full queue is looked at again after this time: short against the time in which the consumers empty half of it.
@@ -57,11 +59,12 @@ impl Feeder {
     /// Feeds until `stop`, or until `complete` is set and no work is outstanding; then closes the queue.
     /// `complete` says that nobody registers further work.
     pub async fn run(&self, stop: &CancellationToken, complete: &CancellationToken) {
+        let mut asked = None;
         loop {
             let waits = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                fed = self.feed() => match fed {
+                fed = self.feed(&mut asked) => match fed {
                     Ok(Fed::Full) => FULL,
                     Ok(Fed::Nothing) => match self.outstanding(complete).await {
                         Some(wait) => wait,
@@ -76,17 +79,26 @@ impl Feeder {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => asked = None,
                 () = tokio::time::sleep(waits) => {}
             }
         }
         self.queue.close().await;
     }
 
-    /// Fills both lanes once: a full backfill must not hold up uploads.
-    async fn feed(&self) -> Result<Fed, WalkError> {
-        let interactive = self.feed_lane(Lane::Interactive).await?;
-        Ok(interactive.max(self.feed_lane(Lane::Backfill).await?))
+    /// Fills both lanes once: a full backfill must not hold up uploads. `asked` is when the ledger had none of these; while the
+    /// backfill goes on, it is asked again as often as when there is nothing to do.
+    async fn feed(&self, asked: &mut Option<Instant>) -> Result<Fed, WalkError> {
+        let mut interactive = Fed::Nothing;
+        if asked.is_none_or(|asked| asked.elapsed() >= IDLE) {
+            interactive = self.feed_lane(Lane::Interactive).await?;
+            *asked = (interactive == Fed::Nothing).then(Instant::now);
+        }
+        let fed = interactive.max(self.feed_lane(Lane::Backfill).await?);
+        if fed == Fed::Nothing {
+            *asked = None;
+        }
+        Ok(fed)
     }
 
     async fn feed_lane(&self, lane: Lane) -> Result<Fed, WalkError> {
@@ -151,5 +163,146 @@ impl Feeder {
                 Some(self.retry.delay(1, fastrand::f64()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use docent_pipelines::VectorSpace;
+    use docent_pipelines::asset::ContentHash;
+
+    use super::*;
+    use crate::queue::{AnalyzeAsset, Job, MemoryQueue};
+    use crate::store::{
+        Begun, EventSink, Finished, FoundFile, KnownFile, Outstanding, Recorded, Registered, Requeue,
+    };
+
+    /// A backfill without end and uploads, and the times at which either was asked for.
+    #[derive(Default)]
+    struct Work {
+        uploads: Mutex<Vec<AnalyzeAsset>>,
+        asked: Mutex<HashMap<Option<Lane>, Vec<Instant>>>,
+        assets: Mutex<u32>,
+    }
+
+    impl Work {
+        fn job(&self, lane: Lane) -> AnalyzeAsset {
+            let mut assets = self.assets.lock().expect("whole");
+            *assets += 1;
+            let asset = ContentHash::of(&assets.to_le_bytes()).asset_id();
+            AnalyzeAsset { asset, uris: Vec::new(), analyzers: Vec::new(), lane, alone: false }
+        }
+
+        fn asked(&self, lane: Lane) -> Vec<Instant> {
+            self.asked.lock().expect("whole").get(&Some(lane)).cloned().unwrap_or_default()
+        }
+    }
+
+    #[async_trait]
+    impl Ledger for Work {
+        async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
+            self.asked.lock().expect("whole").entry(request.lane).or_default().push(Instant::now());
+            let limit = request.limit as usize;
+            if request.lane == Some(Lane::Interactive) {
+                let mut uploads = self.uploads.lock().expect("whole");
+                let given = limit.min(uploads.len());
+                return Ok(uploads.drain(..given).collect());
+            }
+            Ok((0..limit).map(|_| self.job(Lane::Backfill)).collect())
+        }
+        async fn outstanding(&self, _: &Wanted) -> Result<Outstanding, StoreError> {
+            unreachable!("there is always something to do")
+        }
+        async fn known_files(&self, _: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
+            unreachable!()
+        }
+        async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
+            unreachable!()
+        }
+        async fn recover(&self, _: u32) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+        fn give_up_after(&self, _: u32) {}
+        async fn begin_run(&self, _: &AnalyzeAsset, _: &str) -> Result<Begun, StoreError> {
+            unreachable!()
+        }
+        async fn record(&self, _: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
+            unreachable!()
+        }
+        async fn hand_back(&self, _: &AssetId) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn hand_back_all(&self, _: &str) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn requeue(&self, _: Requeue, _: &Wanted, _: Option<&[AssetId]>) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+        async fn relay_events(&self, _: &dyn EventSink, _: u32) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+        async fn prolong(&self, _: &[AssetId], _: &str, _: Duration) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn drop_space(&self, _: &VectorSpace) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+        async fn upkeep(&self) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn ping(&self) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn close(&self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uploads_are_asked_for_now_and_then_and_at_once_if_somebody_knows_of_them() {
+        let (work, queue) = (Arc::new(Work::default()), Arc::new(MemoryQueue::new(4)));
+        let feeder = Feeder {
+            ledger: Arc::clone(&work) as Arc<dyn Ledger>,
+            queue: Arc::clone(&queue) as Arc<dyn Queue>,
+            wanted: Wanted::new(),
+            owner: "me".to_owned(),
+            lane_length: 4,
+            lease: Duration::from_secs(60),
+            first_lease: Duration::from_secs(60),
+            retry: RetryPolicy {
+                max_attempts: 3,
+                base_delay: Duration::from_millis(2),
+                max_delay: Duration::from_millis(10),
+            },
+            wake: Arc::new(Notify::new()),
+        };
+        let (stop, never) = (CancellationToken::new(), CancellationToken::new());
+        let wake = Arc::clone(&feeder.wake);
+        let looking_on = async {
+            // The backfill is full all the time: nobody takes anything.
+            tokio::time::sleep(4 * IDLE + IDLE / 2).await;
+            assert_eq!(work.asked(Lane::Interactive).len(), 5);
+            assert_eq!(work.asked(Lane::Backfill).len(), 1);
+
+            // More than there is room for comes without a pause as soon as there is room.
+            let uploads: Vec<AnalyzeAsset> = (0..6).map(|_| work.job(Lane::Interactive)).collect();
+            work.uploads.lock().expect("whole").extend(uploads.clone());
+            let known = Instant::now();
+            wake.notify_one();
+            let mut received = Vec::new();
+            while received.len() < uploads.len() {
+                let delivery = queue.receive().await.expect("is asked").expect("is open");
+                if let Job::Analyze(job) = delivery.job {
+                    received.extend((job.lane == Lane::Interactive).then_some(job.asset));
+                }
+                queue.ack(delivery.receipt).await.expect("is settled");
+            }
+            assert_eq!(received, uploads.iter().map(|job| job.asset.clone()).collect::<Vec<_>>());
+            assert!(known.elapsed() < IDLE / 2, "{:?}", known.elapsed());
+            stop.cancel();
+        };
+        tokio::join!(feeder.run(&stop, &never), looking_on);
     }
 }

@@ -9,10 +9,11 @@ mod ports;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent::assets::{AssetSource, FileSource};
+use docent::assets::{AssetSource, FetchError, FileSource};
 use docent::config::{Config, Overrides};
 use docent::consumer::{Gather, Walk, WalkOptions};
 use docent::disposition::RetryPolicy;
@@ -67,6 +68,9 @@ struct Setting {
     /// Of fetching, and of looking at one picture.
     timeout: Duration,
     gather: Gather,
+    /// Pictures that are fetched while one is looked at, and how many there really were, that one included.
+    ahead: usize,
+    most_fetched: Arc<AtomicU64>,
 }
 
 /// What has to be the same in the end.
@@ -76,6 +80,24 @@ struct Rows {
     vectors: BTreeMap<String, Vec<u32>>,
     failures: Vec<Value>,
     counts: Counts,
+}
+
+/// Counts what is fetched and not yet looked at.
+struct Watched {
+    inner: FileSource,
+    progress: Arc<Progress>,
+    fetched: AtomicU64,
+    most: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl AssetSource for Watched {
+    async fn fetch(&self, uri: &str) -> Result<Vec<u8>, FetchError> {
+        let bytes = self.inner.fetch(uri).await?;
+        let fetched = self.fetched.fetch_add(1, Relaxed) + 1;
+        self.most.fetch_max(fetched - self.progress.snapshot().looked, Relaxed);
+        Ok(bytes)
+    }
 }
 
 struct LedgerVectors(Arc<SqliteStore>);
@@ -120,7 +142,16 @@ impl Setting {
         options.caption.min_probability = 0.0;
         let pipeline = Arc::new(Pipeline::load(&pack, &analyzers, &options).expect("the networks load"));
         let wanted = models_of(&pack, &analyzers, &options).expect("the models");
-        Self { folder, pipeline, wanted, config, timeout: PATIENCE, gather: Gather::SINGLY }
+        Self {
+            folder,
+            pipeline,
+            wanted,
+            config,
+            timeout: PATIENCE,
+            gather: Gather::SINGLY,
+            ahead: 1,
+            most_fetched: Arc::default(),
+        }
     }
 
     /// Ingests the folder, starting again after every death and every failed scan.
@@ -157,17 +188,21 @@ impl Setting {
             inner: Arc::new(EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(store))))),
             trigger: Arc::clone(trigger),
         });
-        let source: Arc<dyn AssetSource> = Arc::new(Faulty::<dyn AssetSource> {
-            inner: Arc::new(FileSource { max_bytes: 1 << 24 }),
-            trigger: Arc::clone(trigger),
-        });
+        let (progress, wake) = (Arc::new(Progress::default()), Arc::new(Notify::new()));
+        let watched = Watched {
+            inner: FileSource { max_bytes: 1 << 24 },
+            progress: Arc::clone(&progress),
+            fetched: AtomicU64::new(0),
+            most: Arc::clone(&self.most_fetched),
+        };
+        let source: Arc<dyn AssetSource> =
+            Arc::new(Faulty::<dyn AssetSource> { inner: Arc::new(watched), trigger: Arc::clone(trigger) });
         let retry = RetryPolicy {
             max_attempts: 3,
             base_delay: Duration::from_millis(2),
             max_delay: Duration::from_millis(10),
         };
         let (stop, complete) = (CancellationToken::new(), CancellationToken::new());
-        let (progress, wake) = (Arc::new(Progress::default()), Arc::new(Notify::new()));
         let scanner = Scanner {
             owner: None,
             ledger: Arc::clone(&ledger),
@@ -196,7 +231,8 @@ impl Setting {
             progress,
             options: WalkOptions {
                 owner: "tester".to_owned(),
-                in_flight: 2,
+                in_flight: 1,
+                ahead: self.ahead,
                 decode: self.config.decode_limits(),
                 retry,
                 timeout: self.timeout,
@@ -307,6 +343,20 @@ async fn a_fault_at_every_arrow_ends_in_the_same_rows() {
     while let Some(run) = runs.join_next().await {
         run.expect("it held");
     }
+}
+
+/// Nobody waits for a file, and nothing is fetched that has to lie in memory for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_one_picture_is_looked_at_the_next_is_fetched() {
+    let mut setting = Setting::new();
+    let mut rows = Vec::new();
+    for (ahead, most) in [(1, 2), (0, 1)] {
+        (setting.ahead, setting.most_fetched) = (ahead, Arc::default());
+        let data = tempfile::tempdir().expect("a folder");
+        rows.push(setting.ingest(data.path(), &Trigger::new(&[])).await);
+        assert_eq!(setting.most_fetched.load(Relaxed), most, "{ahead} ahead");
+    }
+    assert!(rows.windows(2).all(|pair| pair[0] == pair[1]), "{rows:#?}");
 }
 
 /// A drive that does not answer holds up its own asset only, and that only once.

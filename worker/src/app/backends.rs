@@ -58,11 +58,11 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
     match config.backends.queue() {
         QueueBackend::Memory => Ok(Transport { queue: Arc::new(MemoryQueue::new(room)), events: None }),
         QueueBackend::Rabbit(url) => {
-            let prefetch = u16::try_from(config.in_flight()).unwrap_or(u16::MAX);
+            let prefetch = u16::try_from(config.places()).unwrap_or(u16::MAX);
             let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
             let mut options = RabbitOptions::new(address(&url), prefetch, capacity);
             options.backfill_prefetch =
-                backfill_prefetch(config.in_flight(), config.device.max_batch, config.work.gathered);
+                backfill_prefetch(config.places(), config.device.max_batch, config.work.gathered);
             let queue = RabbitQueue::connect(options).await?;
             let events =
                 config.backends.events.then(|| Arc::new(Exchange(queue.events())) as Arc<dyn EventSink>);

@@ -198,7 +198,7 @@ impl App {
         let analyzers: Vec<AnalyzerId> =
             wanted.keys().copied().filter(|&id| id != AnalyzerId::Decode).collect();
         let pipeline = Arc::new(self.pipeline(analyzers).await?);
-        let queue = backends::queue(&self.config, self.config.in_flight() * QUEUED_PER_PLACE).await?.queue;
+        let queue = backends::queue(&self.config, self.config.places() * QUEUED_PER_PLACE).await?.queue;
         let feeder = self.feeder(&queue, wanted, wake);
         let walk = self.walk(&queue, pipeline, progress);
         tokio::join!(feeder.run(stop, complete), walk.run(stop));

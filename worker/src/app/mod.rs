@@ -122,7 +122,7 @@ impl App {
         let timeout = Duration::from_secs(self.config.work.timeout_seconds);
         let lease = timeout * (ingest::QUEUED_PER_PLACE as u32 + 2);
         let (lane_length, first_lease) = match self.config.backends.queue() {
-            QueueBackend::Memory => (self.config.in_flight() * ingest::QUEUED_PER_PLACE, lease),
+            QueueBackend::Memory => (self.config.places() * ingest::QUEUED_PER_PLACE, lease),
             QueueBackend::Rabbit(_) => (self.config.backends.lane_capacity, UNPUBLISHED.min(lease)),
         };
         Feeder {
@@ -151,6 +151,7 @@ impl App {
             options: WalkOptions {
                 owner: self.owner.clone(),
                 in_flight: self.config.in_flight(),
+                ahead: self.config.ahead(),
                 decode: self.config.decode_limits(),
                 retry: self.config.retry_policy(),
                 timeout: Duration::from_secs(self.config.work.timeout_seconds),

@@ -7,6 +7,7 @@ mod captions;
 mod gathering;
 mod look;
 mod recorder;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -31,6 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use turns::Turns;
 
 use crate::assets::{AssetSource, FetchError};
 use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
@@ -65,8 +67,11 @@ pub struct Walk {
 pub struct WalkOptions {
     /// Names this process in the ledger.
     pub owner: String,
-    /// Assets in work at once.
+    /// Assets that are looked at at once.
     pub in_flight: usize,
+    /// Assets of a backfill that are begun and fetched while others are looked at: nobody shall wait for a file. More at
+    /// work on pictures than there are cores would only take the caches from each other.
+    pub ahead: usize,
     /// Limits of the decoder.
     pub decode: DecodeLimits,
     /// When failed work is tried again.
@@ -115,13 +120,20 @@ impl Drop for Place {
 struct Desks {
     recorder: Recorder,
     captions: Option<Captions>,
+    turns: Turns,
+}
+
+impl WalkOptions {
+    fn places(&self) -> usize {
+        self.in_flight.max(1) + self.ahead
+    }
 }
 
 impl Walk {
     /// Works until the queue is closed and empty, or until `stop` and then at most the grace period. What is still in
     /// work after that is handed back.
     pub async fn run(&self, stop: &CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.options.in_flight.max(1)));
+        let room = Arc::new(Semaphore::new(self.options.places()));
         let (recorder, scribe) = Recorder::new(
             Arc::clone(&self.ledger),
             Arc::clone(&self.index),
@@ -144,7 +156,8 @@ impl Walk {
             desks_at_work.spawn(desk.serve());
             captions
         });
-        let desks = Desks { recorder, captions };
+        let turns = Turns::new(self.options.in_flight);
+        let desks = Desks { recorder, captions, turns };
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -208,7 +221,7 @@ impl Walk {
         &self,
         room: &Arc<Semaphore>,
     ) -> Result<Option<(Delivery, Vec<OwnedSemaphorePermit>)>, QueueError> {
-        let places = self.options.in_flight.max(1) as u32;
+        let places = self.options.places() as u32;
         let acquire = |n| {
             let room = Arc::clone(room);
             async move { room.acquire_many_owned(n).await.expect("the semaphore is never closed") }
@@ -287,7 +300,17 @@ impl Walk {
         let Some(begun) = self.begin(job).await? else { return Ok(()) };
         let captioning = if later.is_some() { Captioning::Later } else { Captioning::AtOnce };
         let wanted: Vec<AnalyzerId> = begun.keys().copied().collect();
-        let Seen { picture, analysis, uncaptioned, cpu } = self.look(job, bytes, wanted, captioning).await;
+        let fetched = match bytes {
+            Some(bytes) => Ok(bytes),
+            None => fetch(&*self.source, &job.asset, &job.uris, self.options.timeout).await,
+        };
+        let Seen { picture, analysis, uncaptioned, cpu } = match fetched {
+            Ok(bytes) => {
+                let _turn = desks.turns.take(job.lane).await;
+                self.look(job, bytes, wanted, captioning).await
+            }
+            Err(failure) => Seen::failed(failure),
+        };
         self.progress.spent(cpu);
         let mut place = Some(place);
         let (analysis, room) = match (later, uncaptioned) {
@@ -396,22 +419,14 @@ impl Walk {
         }
     }
 
-    /// Fetches, decodes and analyzes. Never fails: what goes wrong is part of the analysis.
+    /// Decodes and analyzes. Never fails: what goes wrong is part of the analysis.
     async fn look(
         &self,
         job: &AnalyzeAsset,
-        bytes: Option<Vec<u8>>,
+        bytes: Vec<u8>,
         wanted: Vec<AnalyzerId>,
         captioning: Captioning,
     ) -> Seen {
-        let fetched = match bytes {
-            Some(bytes) => Ok(bytes),
-            None => fetch(&*self.source, &job.asset, &job.uris, self.options.timeout).await,
-        };
-        let bytes = match fetched {
-            Ok(bytes) => bytes,
-            Err(failure) => return Seen::failed(failure),
-        };
         let (asset, limits, pipeline) =
             (job.asset.clone(), self.options.decode.clone(), Arc::clone(&self.pipeline));
         let runtime = Handle::current();

@@ -33,7 +33,8 @@ fn the_defaults_load_and_are_computed_where_they_say_so() {
     assert_eq!(config.reviewer, "ada");
     assert_eq!(config.onnxruntime, None);
     assert_eq!(config.http.token.reveal(), None);
-    assert!(config.in_flight() >= 2 && config.sessions() >= 1);
+    assert!(config.in_flight() >= 1 && config.sessions() >= 1);
+    assert!(config.ahead() >= 1 && config.places() == config.in_flight() + config.ahead());
 }
 
 #[test]

@@ -1,12 +1,72 @@
-//! How leases end that were not kept.
+//! How leases become runs, and how those end that were not kept.
 
-use docent_pipelines::AssetId;
+use std::collections::{BTreeMap, HashMap};
+
+use docent_pipelines::{AnalyzerId, AssetId};
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Sqlite, Transaction};
 
-use super::now;
 use super::requeue::refresh_ready;
-use crate::store::codec::json_array;
+use super::{get, now, parsed, unavailable};
+use crate::queue::AnalyzeAsset;
+use crate::store::StoreError;
+use crate::store::codec::{LONGEST_RUN, analyzer, corrupt, json_array, lane_of, millis};
 use crate::store::lease::given_up;
+
+/// A row of `lease` as a job.
+pub(super) fn leased(row: &SqliteRow) -> Result<AnalyzeAsset, StoreError> {
+    let list = |column| {
+        serde_json::from_str::<Vec<String>>(&get::<String>(row, column)?)
+            .map_err(|error| corrupt(column)(error.to_string()))
+    };
+    Ok(AnalyzeAsset {
+        asset: parsed(row, "id")?,
+        uris: list("uris")?,
+        analyzers: list("analyzers")?.iter().map(|name| analyzer(name)).collect::<Result<_, _>>()?,
+        lane: lane_of(get(row, "lane")?),
+        alone: get::<i64>(row, "suspect")? != 0,
+    })
+}
+
+/// Begins a run that nothing stands in the way of, in one statement: that is nearly every run, and each statement wakes the
+/// database's thread. Nothing if somebody else has begun one, or there is nothing to do; `begin_run` then says what that means.
+pub(super) async fn begin_unhindered(
+    write: &SqlitePool,
+    job: &AnalyzeAsset,
+    owner: &str,
+    now: i64,
+) -> Result<Option<BTreeMap<AnalyzerId, u32>>, StoreError> {
+    let begun: Vec<String> = sqlx::query_scalar(
+        "update asset set run_began = 1, run_alone = $2, lease_owner = $3,
+             lease_until = max(coalesce(lease_until, 0), $4)
+         where id = $1 and (run_began = 0 or lease_owner = $3)
+           and exists (select 1 from work where asset_id = $1 and state = 'pending'
+                       and analyzer in (select value from json_each($5)))
+         returning (select json_group_object(analyzer, attempts) from work where asset_id = $1 and state = 'pending'
+                    and analyzer in (select value from json_each($5)))",
+    )
+    .bind(job.asset.as_str())
+    .bind(job.alone)
+    .bind(owner)
+    .bind(now.saturating_add(millis(LONGEST_RUN)))
+    .bind(json_array(&job.analyzers))
+    .fetch_all(write)
+    .await
+    .map_err(unavailable("begin a run"))?;
+    let Some(pending) = begun.first() else { return Ok(None) };
+    let pending: HashMap<String, i64> =
+        serde_json::from_str(pending).map_err(|error| corrupt("attempts")(error.to_string()))?;
+    attempts(pending).map(Some)
+}
+
+/// How often each analyzer was tried.
+pub(super) fn attempts(
+    pending: impl IntoIterator<Item = (String, i64)>,
+) -> Result<BTreeMap<AnalyzerId, u32>, StoreError> {
+    let attempt =
+        |(name, attempts): (String, i64)| Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX)));
+    pending.into_iter().map(attempt).collect()
+}
 
 /// Ends leases that have expired before `until`, or all, and counts the runs that were lost with them. Gives up assets
 /// that were lost too often while they were analyzed alone.
@@ -75,4 +135,81 @@ pub(super) async fn end_lease(tx: &mut Transaction<'_, Sqlite>, asset: &AssetId)
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use docent_models::ModelRef;
+    use docent_pipelines::asset::ContentHash;
+
+    use super::*;
+    use crate::queue::Lane;
+    use crate::store::lease::{Lease, Standing};
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Begun, FileStamp, FoundFile, Ledger, Wanted};
+
+    #[tokio::test]
+    async fn one_statement_begins_what_nothing_stands_in_the_way_of() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("ledger")).await.expect("opens");
+        let hash = ContentHash::of(b"a picture");
+        let file = FoundFile {
+            uri: "file:///a".to_owned(),
+            stamp: FileStamp { bytes: 9, modified_ns: 0 },
+            hash,
+            lane: Lane::Backfill,
+            owner: None,
+        };
+        let wanted: Wanted = [(AnalyzerId::Tags, ModelRef::new("tags", "1"))].into();
+        store.register(&[file], &wanted).await.expect("is registered");
+        let job = |analyzers: &[AnalyzerId], alone| AnalyzeAsset {
+            asset: hash.asset_id(),
+            uris: Vec::new(),
+            analyzers: analyzers.to_vec(),
+            lane: Lane::Backfill,
+            alone,
+        };
+        let now = now();
+        let mut begun = 0;
+        for (owner, until, run_began, alone) in [None, Some("me"), Some("another")]
+            .into_iter()
+            .flat_map(|owner| [None, Some(now - 9), Some(now + 9000)].map(|until| (owner, until)))
+            .flat_map(|(owner, until)| [false, true].map(|began| (owner, until, began)))
+            .flat_map(|(owner, until, began)| [false, true].map(|alone| (owner, until, began, alone)))
+        {
+            let set = || async {
+                sqlx::query(
+                    "update asset set lease_owner = $1, lease_until = $2, run_began = $3, run_alone = 0",
+                )
+                .bind(owner)
+                .bind(until)
+                .bind(run_began)
+                .execute(&store.write)
+                .await
+                .expect("is set");
+            };
+            let case = format!("{owner:?} {until:?} {run_began} {alone}");
+            let lease = Lease { owner: owner.map(str::to_owned), until, run_began, ..Lease::default() };
+            set().await;
+            let wanted = job(&[AnalyzerId::Tags, AnalyzerId::Faces], alone);
+            let at_once = begin_unhindered(&store.write, &wanted, "me", now).await.expect("is asked");
+            set().await;
+            let answer = store.begin_run(&wanted, "me").await.expect("is asked");
+            match at_once {
+                Some(attempts) => {
+                    begun += 1;
+                    assert_eq!(lease.standing("me", alone, now), Standing::Free, "{case}");
+                    assert_eq!(attempts, BTreeMap::from([(AnalyzerId::Tags, 0)]), "{case}");
+                    assert_eq!(answer, Begun::Run(attempts), "{case}");
+                }
+                // What is left for the whole way: a run that somebody else has begun.
+                None => assert!(run_began && owner != Some("me"), "{case}"),
+            }
+            set().await;
+            let nothing = job(&[AnalyzerId::Faces], alone);
+            assert_eq!(begin_unhindered(&store.write, &nothing, "me", now).await.expect("is asked"), None);
+        }
+        assert_eq!(begun, 24);
+        store.close().await;
+    }
 }

@@ -8,13 +8,11 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
-use super::leases::{end_lease, end_leases, give_up};
+use super::leases::{attempts, begin_unhindered, end_lease, end_leases, give_up, leased};
 use super::requeue::{add_missing, refresh_ready};
 use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{
-    DROPPED_AT_ONCE, LONGEST_RUN, analyzer, json_array, lane_number, lane_of, millis, owner,
-};
+use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, json_array, lane_number, millis, owner};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
     Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
@@ -102,7 +100,12 @@ impl Ledger for SqliteStore {
         let mut tx = self.begin(OPERATION).await?;
         end_leases(&mut tx, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
         let rows = sqlx::query(
-            "select id, lane, suspect from asset a
+            "select id, lane, suspect,
+                 (select json_group_array(uri) from
+                     (select uri from asset_path where asset_id = a.id order by uri)) as uris,
+                 (select json_group_array(analyzer) from work where asset_id = a.id and state = 'pending'
+                     and not_before <= $1 and analyzer in (select value from json_each($2))) as analyzers
+             from asset a
              where ready_at is not null and ready_at <= $1 and lease_until is null
                and lane = coalesce($4, lane)
                and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
@@ -116,40 +119,18 @@ impl Ledger for SqliteStore {
         .fetch_all(&mut *tx)
         .await
         .map_err(failed)?;
-        let mut jobs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let asset: AssetId = parsed(row, "id")?;
-            let uris = sqlx::query_scalar("select uri from asset_path where asset_id = $1 order by uri")
-                .bind(asset.as_str())
-                .fetch_all(&mut *tx)
-                .await
-                .map_err(failed)?;
-            let analyzers: Vec<String> = sqlx::query_scalar(
-                "select analyzer from work where asset_id = $1 and state = 'pending' and not_before <= $2
-                 and analyzer in (select value from json_each($3))",
-            )
-            .bind(asset.as_str())
-            .bind(now)
-            .bind(&wanted)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(failed)?;
+        let jobs = rows.iter().map(leased).collect::<Result<Vec<AnalyzeAsset>, _>>()?;
+        if !jobs.is_empty() {
             sqlx::query(
-                "update asset set lease_owner = $2, lease_until = $3, run_began = 0, run_alone = 0 where id = $1",
+                "update asset set lease_owner = $2, lease_until = $3, run_began = 0, run_alone = 0
+                 where id in (select value from json_each($1))",
             )
-            .bind(asset.as_str())
+            .bind(json_array(jobs.iter().map(|job| &job.asset)))
             .bind(&request.owner)
             .bind(now.saturating_add(millis(request.duration)))
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
-            jobs.push(AnalyzeAsset {
-                asset,
-                uris,
-                analyzers: analyzers.iter().map(|a| analyzer(a)).collect::<Result<_, _>>()?,
-                lane: lane_of(get(row, "lane")?),
-                alone: get::<i64>(row, "suspect")? != 0,
-            });
         }
         tx.commit().await.map_err(failed)?;
         Ok(jobs)
@@ -172,6 +153,9 @@ impl Ledger for SqliteStore {
         const OPERATION: &str = "begin a run";
         let failed = unavailable(OPERATION);
         let now = now();
+        if let Some(attempts) = begin_unhindered(&self.write, job, owner, now).await? {
+            return Ok(Begun::Run(attempts));
+        }
         let mut tx = self.begin(OPERATION).await?;
         let row = sqlx::query(
             "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1",
@@ -235,10 +219,7 @@ impl Ledger for SqliteStore {
         .await
         .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        let attempt = |(name, attempts): (String, i64)| {
-            Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX)))
-        };
-        pending.into_iter().map(attempt).collect::<Result<_, _>>().map(Begun::Run)
+        attempts(pending).map(Begun::Run)
     }
 
     async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {

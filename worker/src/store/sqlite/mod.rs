@@ -52,14 +52,17 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY);
         let opening = unavailable("open the ledger");
+        // A file does not hang up: connections are not tested before each use.
         let write = SqlitePoolOptions::new()
             .max_connections(1)
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await
             .map_err(&opening)?;
         migrate(&write).await?;
         let read = SqlitePoolOptions::new()
             .max_connections(READERS)
+            .test_before_acquire(false)
             .connect_with(options.create_if_missing(false))
             .await
             .map_err(&opening)?;

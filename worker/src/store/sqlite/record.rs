@@ -266,27 +266,35 @@ async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished], assets: &str) -> Resu
         .execute(&mut **tx)
         .await?;
     }
+    // JSON has no bytes: those of all vectors are one value, of which each row takes its part.
+    let (mut rows, mut values) = (Vec::new(), Vec::new());
     for Finished { run, analysis, .. } in runs {
         for vector in &analysis.vectors {
-            let region = vector.region;
-            sqlx::query(
-                "insert or replace into vector
-                     (id, asset_id, space, region_x, region_y, region_width, region_height, data)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            )
-            .bind(&vector.id)
-            .bind(run.asset.as_str())
-            .bind(vector.space.as_str())
-            .bind(region.map(|r| r.x))
-            .bind(region.map(|r| r.y))
-            .bind(region.map(|r| r.width))
-            .bind(region.map(|r| r.height))
-            .bind(vector_bytes(&vector.values))
-            .execute(&mut **tx)
-            .await?;
+            let (region, data) = (vector.region, vector_bytes(&vector.values));
+            rows.push(json!({
+                "id": vector.id, "asset": run.asset, "space": vector.space.as_str(),
+                "x": region.map(|r| r.x), "y": region.map(|r| r.y),
+                "width": region.map(|r| r.width), "height": region.map(|r| r.height),
+                // Counted from 1.
+                "at": values.len() + 1, "bytes": data.len(),
+            }));
+            values.extend(data);
         }
     }
-    Ok(())
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert or replace into vector (id, asset_id, space, region_x, region_y, region_width, region_height, data)
+         select value ->> 'id', value ->> 'asset', value ->> 'space', value ->> 'x', value ->> 'y',
+                value ->> 'width', value ->> 'height', substr($2, value ->> 'at', value ->> 'bytes')
+         from json_each($1)",
+    )
+    .bind(Value::from(rows).to_string())
+    .bind(values)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }
 
 /// Notes the pictures' sizes and ends the leases.
