@@ -17,7 +17,7 @@ fn bench(docent: &Docent, pictures: PathBuf) -> Ended {
 fn pictures_that_cannot_be_decoded_count_like_others() {
     let docent = Docent::new(PROGRAM);
     // As many as on the smallest machine: with more the walk may have no steady part.
-    docent.configure("[work]\nin_flight = 2\n");
+    docent.configure("[work]\nin_flight = 1\n");
     let pictures = docent.folder().join("pictures");
     let whole = corpus::write(&pictures, 16, 1);
     for path in &whole {

@@ -11,6 +11,7 @@ use docent_pipelines::{AnalyzerId, Failure, FailureKind, Kind, Region};
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
@@ -97,12 +98,13 @@ pub async fn analyze_paths(
     let source = FileSource { max_bytes: config.assets.max_bytes };
     let limits = config.decode_limits();
     let runtime = Handle::current();
+    let turns = Arc::new(Semaphore::new(config.in_flight()));
     let follow = config.assets.follow_symlinks;
     let results = stream::iter(request.paths)
         .flat_map(|path| stream::iter(files(path, follow)))
         .map(|path| {
             let (pipeline, limits, runtime) = (Arc::clone(&pipeline), limits.clone(), runtime.clone());
-            let (analyzers, source) = (analyzers.clone(), source);
+            let (analyzers, source, turns) = (analyzers.clone(), source, Arc::clone(&turns));
             async move {
                 let uri = file_uri(&std::path::absolute(&path).unwrap_or(path));
                 let bytes = match source.fetch(&uri).await {
@@ -112,6 +114,7 @@ pub async fn analyze_paths(
                     }
                 };
                 let hash = ContentHash::of(&bytes);
+                let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 let looked = tokio::task::spawn_blocking(move || {
                     look_at(
                         &runtime,
@@ -133,7 +136,7 @@ pub async fn analyze_paths(
                 report(uri, Some(hash), seen, request.with_vectors)
             }
         })
-        .buffered(config.in_flight());
+        .buffered(config.places());
     tokio::pin!(results);
     while let Some(asset) =
         tokio::select! { biased; () = stop.cancelled() => None, next = results.next() => next }

@@ -28,6 +28,8 @@ pub struct Progress {
     pub failed: AtomicU64,
     /// Assets in work.
     pub in_flight: AtomicU64,
+    /// Assets whose pictures are being looked at.
+    pub looking: AtomicU64,
     /// Assets that were given a place.
     pub begun: AtomicU64,
     /// Assets that have left their place: all that needs the picture is known.
@@ -100,6 +102,7 @@ impl Default for Progress {
             done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
+            looking: AtomicU64::new(0),
             begun: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             scanning: AtomicBool::new(false),

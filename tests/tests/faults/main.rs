@@ -71,6 +71,8 @@ struct Setting {
     /// Pictures that are fetched while one is looked at, and how many there really were, that one included.
     ahead: usize,
     most_fetched: Arc<AtomicU64>,
+    /// Pictures that were looked at at once.
+    most_looking: Arc<AtomicU64>,
 }
 
 /// What has to be the same in the end.
@@ -88,6 +90,7 @@ struct Watched {
     progress: Arc<Progress>,
     fetched: AtomicU64,
     most: Arc<AtomicU64>,
+    most_looking: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -95,7 +98,9 @@ impl AssetSource for Watched {
     async fn fetch(&self, uri: &str) -> Result<Vec<u8>, FetchError> {
         let bytes = self.inner.fetch(uri).await?;
         let fetched = self.fetched.fetch_add(1, Relaxed) + 1;
-        self.most.fetch_max(fetched - self.progress.snapshot().looked, Relaxed);
+        // Some leave their places without being fetched.
+        self.most.fetch_max(fetched.saturating_sub(self.progress.looked.load(Relaxed)), Relaxed);
+        self.most_looking.fetch_max(self.progress.looking.load(Relaxed), Relaxed);
         Ok(bytes)
     }
 }
@@ -151,6 +156,7 @@ impl Setting {
             gather: Gather::SINGLY,
             ahead: 1,
             most_fetched: Arc::default(),
+            most_looking: Arc::default(),
         }
     }
 
@@ -194,6 +200,7 @@ impl Setting {
             progress: Arc::clone(&progress),
             fetched: AtomicU64::new(0),
             most: Arc::clone(&self.most_fetched),
+            most_looking: Arc::clone(&self.most_looking),
         };
         let source: Arc<dyn AssetSource> =
             Arc::new(Faulty::<dyn AssetSource> { inner: Arc::new(watched), trigger: Arc::clone(trigger) });
@@ -350,11 +357,13 @@ async fn a_fault_at_every_arrow_ends_in_the_same_rows() {
 async fn while_one_picture_is_looked_at_the_next_is_fetched() {
     let mut setting = Setting::new();
     let mut rows = Vec::new();
-    for (ahead, most) in [(1, 2), (0, 1)] {
-        (setting.ahead, setting.most_fetched) = (ahead, Arc::default());
+    for (ahead, most) in [(2, 3), (0, 1)] {
+        (setting.ahead, setting.most_fetched, setting.most_looking) = (ahead, Arc::default(), Arc::default());
         let data = tempfile::tempdir().expect("a folder");
         rows.push(setting.ingest(data.path(), &Trigger::new(&[])).await);
         assert_eq!(setting.most_fetched.load(Relaxed), most, "{ahead} ahead");
+        // With one place nothing is fetched while something is looked at.
+        assert_eq!(setting.most_looking.load(Relaxed), u64::from(ahead > 0), "{ahead} ahead");
     }
     assert!(rows.windows(2).all(|pair| pair[0] == pair[1]), "{rows:#?}");
 }

@@ -79,7 +79,7 @@ pub struct NetworkUsage {
     pub cpu_seconds: f64,
 }
 
-/// Jobs that wait in the queue per place in flight: enough that no consumer waits for the feeder.
+/// Jobs that wait in the queue per picture that is looked at: enough that no consumer waits for the feeder.
 pub(super) const QUEUED_PER_PLACE: usize = 4;
 /// Workers are asked so often how far they are.
 const LOOK: Duration = Duration::from_secs(1);
@@ -198,7 +198,7 @@ impl App {
         let analyzers: Vec<AnalyzerId> =
             wanted.keys().copied().filter(|&id| id != AnalyzerId::Decode).collect();
         let pipeline = Arc::new(self.pipeline(analyzers).await?);
-        let queue = backends::queue(&self.config, self.config.places() * QUEUED_PER_PLACE).await?.queue;
+        let queue = backends::queue(&self.config, self.config.in_flight() * QUEUED_PER_PLACE).await?.queue;
         let feeder = self.feeder(&queue, wanted, wake);
         let walk = self.walk(&queue, pipeline, progress);
         tokio::join!(feeder.run(stop, complete), walk.run(stop));

@@ -120,9 +120,10 @@ impl App {
     /// What moves work of this process's ledger to `queue`.
     fn feeder(&self, queue: &Arc<dyn Queue>, wanted: &Wanted, wake: &Arc<Notify>) -> Feeder {
         let timeout = Duration::from_secs(self.config.work.timeout_seconds);
-        let lease = timeout * (ingest::QUEUED_PER_PLACE as u32 + 2);
+        // In the queue, and then: while it is fetched, waits for its turn, and is looked at.
+        let lease = timeout * (ingest::QUEUED_PER_PLACE as u32 + 3);
         let (lane_length, first_lease) = match self.config.backends.queue() {
-            QueueBackend::Memory => (self.config.places() * ingest::QUEUED_PER_PLACE, lease),
+            QueueBackend::Memory => (self.config.in_flight() * ingest::QUEUED_PER_PLACE, lease),
             QueueBackend::Rabbit(_) => (self.config.backends.lane_capacity, UNPUBLISHED.min(lease)),
         };
         Feeder {

@@ -39,7 +39,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let stop = shutdown.token();
     let room = match config.backends.queue() {
-        crate::config::QueueBackend::Memory => config.places() * super::ingest::QUEUED_PER_PLACE,
+        crate::config::QueueBackend::Memory => config.in_flight() * super::ingest::QUEUED_PER_PLACE,
         crate::config::QueueBackend::Rabbit(_) => config.backends.lane_capacity,
     };
     let connecting = async {

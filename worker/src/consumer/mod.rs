@@ -67,7 +67,7 @@ pub struct Walk {
 pub struct WalkOptions {
     /// Names this process in the ledger.
     pub owner: String,
-    /// Assets that are looked at at once.
+    /// Assets of each lane that are looked at at once.
     pub in_flight: usize,
     /// Assets of a backfill that are begun and fetched while others are looked at: nobody shall wait for a file. More at
     /// work on pictures than there are cores would only take the caches from each other.
@@ -148,7 +148,7 @@ impl Walk {
         let mut desks_at_work = JoinSet::new();
         desks_at_work.spawn(scribe.write());
         let captions = CaptionOptions {
-            in_flight: self.options.in_flight,
+            in_flight: self.options.places(),
             timeout: self.options.timeout,
             stop: stop.clone(),
         };
@@ -156,7 +156,7 @@ impl Walk {
             desks_at_work.spawn(desk.serve());
             captions
         });
-        let turns = Turns::new(self.options.in_flight);
+        let turns = Turns::new(self.options.in_flight, &self.progress);
         let desks = Desks { recorder, captions, turns };
         let mut walks = JoinSet::new();
         loop {

@@ -2,27 +2,49 @@
 //! the caches from each other.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::progress::Progress;
 use crate::queue::Lane;
 
 /// The turns of the pictures in work. Clones share them.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
+pub(super) struct Turns {
+    uploads: Arc<Semaphore>,
+    backfill: Arc<Semaphore>,
+    progress: Arc<Progress>,
+}
+
+/// A turn, which ends when this is dropped.
+pub(super) struct Turn<'a> {
+    _permit: SemaphorePermit<'a>,
+    progress: &'a Progress,
+}
 
 impl Turns {
-    /// So many pictures of a backfill are looked at at once.
-    pub fn new(at_once: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_once.max(1))))
+    /// So many pictures of each lane are looked at at once.
+    pub fn new(at_once: usize, progress: &Arc<Progress>) -> Self {
+        let lane = || Arc::new(Semaphore::new(at_once.max(1)));
+        Self { uploads: lane(), backfill: lane(), progress: Arc::clone(progress) }
     }
 
-    /// Waits for a turn, which ends when the answer is dropped. Whoever waits for a picture waits for nobody.
-    pub async fn take(&self, lane: Lane) -> Option<SemaphorePermit<'_>> {
-        match lane {
-            Lane::Interactive => None,
-            Lane::Backfill => Some(self.0.acquire().await.expect("the semaphore is never closed")),
-        }
+    /// Waits for a turn. Whoever waits for a picture waits for none of a backfill.
+    pub async fn take(&self, lane: Lane) -> Turn<'_> {
+        let lane = match lane {
+            Lane::Interactive => &self.uploads,
+            Lane::Backfill => &self.backfill,
+        };
+        let permit = lane.acquire().await.expect("the semaphore is never closed");
+        self.progress.looking.fetch_add(1, Relaxed);
+        Turn { _permit: permit, progress: &self.progress }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.progress.looking.fetch_sub(1, Relaxed);
     }
 }
 
@@ -33,15 +55,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backfill_waits_for_its_turn_and_an_upload_does_not() {
+    fn a_backfill_waits_for_its_turn_and_an_upload_does_not_wait_for_it() {
         for at_once in [1, 2] {
-            let turns = Turns::new(at_once);
+            let progress = Arc::new(Progress::default());
+            let turns = Turns::new(at_once, &progress);
             let take = |lane| turns.take(lane).now_or_never();
-            let first: Vec<_> = (0..at_once).map(|_| take(Lane::Backfill).expect("is free")).collect();
+            let backfill: Vec<_> = (0..at_once).map(|_| take(Lane::Backfill).expect("is free")).collect();
             assert!(take(Lane::Backfill).is_none());
-            assert!(take(Lane::Interactive).is_some());
-            drop(first);
+            let uploads: Vec<_> = (0..at_once).map(|_| take(Lane::Interactive).expect("is free")).collect();
+            assert!(take(Lane::Interactive).is_none());
+            assert_eq!(progress.looking.load(Relaxed), 2 * at_once as u64);
+            drop(backfill);
             assert!(take(Lane::Backfill).is_some());
+            drop(uploads);
+            assert_eq!(progress.looking.load(Relaxed), 0);
         }
     }
 }

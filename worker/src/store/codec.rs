@@ -20,7 +20,7 @@ pub(super) const FOLDER_NEWEST: i64 = 2000;
 pub(super) const FOLDER_PORTIONS: [i64; 2] = [64, 16_384];
 pub(super) const FOLDER_MANY: i64 = 262_144;
 /// A run keeps its lease at least this long, however long it waited before.
-pub(super) const LONGEST_RUN: Duration = Duration::from_secs(600);
+pub(super) const LONGEST_RUN: Duration = Duration::from_secs(900);
 /// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
 pub(super) const MAX_LOST: u32 = 4;
 

@@ -1,17 +1,18 @@
 //! How leases become runs, and how those end that were not kept.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering::Relaxed;
 
 use docent_pipelines::{AnalyzerId, AssetId};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Sqlite, Transaction};
 
 use super::requeue::refresh_ready;
-use super::{get, now, parsed, unavailable};
+use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::StoreError;
 use crate::store::codec::{LONGEST_RUN, analyzer, corrupt, json_array, lane_of, millis};
-use crate::store::lease::given_up;
+use crate::store::lease::{Lease, Standing, given_up};
+use crate::store::{Begun, StoreError};
 
 /// A row of `lease` as a job.
 pub(super) fn leased(row: &SqliteRow) -> Result<AnalyzeAsset, StoreError> {
@@ -59,8 +60,85 @@ pub(super) async fn begin_unhindered(
     attempts(pending).map(Some)
 }
 
+impl SqliteStore {
+    /// Begins a run, or says why not.
+    pub(super) async fn begin_whole(
+        &self,
+        job: &AnalyzeAsset,
+        owner: &str,
+        now: i64,
+    ) -> Result<Begun, StoreError> {
+        const OPERATION: &str = "begin a run";
+        let failed = unavailable(OPERATION);
+        let mut tx = self.begin(OPERATION).await?;
+        let row = sqlx::query(
+            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1",
+        )
+        .bind(job.asset.as_str())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        let held = Lease {
+            owner: get(&row, "lease_owner")?,
+            until: get(&row, "lease_until")?,
+            run_began: get(&row, "run_began")?,
+            run_alone: get(&row, "run_alone")?,
+            lost_alone: get(&row, "lost_alone")?,
+        };
+        let standing = held.standing(owner, job.alone, now);
+        if let Standing::Lost { alone } = standing {
+            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
+                .bind(job.asset.as_str())
+                .bind(alone)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
+            if let Begun::GivenUp { lost } = answer {
+                give_up(&mut tx, job.asset.as_str(), lost.into()).await.map_err(failed)?;
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+                refresh_ready(&mut tx, &json_array([job.asset.as_str()])).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(answer);
+        }
+        let pending: Vec<(String, i64)> = sqlx::query_as(
+            "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
+             and analyzer in (select value from json_each($2))",
+        )
+        .bind(job.asset.as_str())
+        .bind(json_array(&job.analyzers))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        if pending.is_empty() {
+            // The lease may belong to a run of other analyzers.
+            if !held.run_began {
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(Begun::Done);
+        }
+        sqlx::query(
+            "update asset set run_began = 1, run_alone = $2, lease_owner = $3,
+                 lease_until = max(coalesce(lease_until, 0), $4) where id = $1",
+        )
+        .bind(job.asset.as_str())
+        .bind(job.alone)
+        .bind(owner)
+        .bind(now.saturating_add(millis(LONGEST_RUN)))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        attempts(pending).map(Begun::Run)
+    }
+}
+
 /// How often each analyzer was tried.
-pub(super) fn attempts(
+fn attempts(
     pending: impl IntoIterator<Item = (String, i64)>,
 ) -> Result<BTreeMap<AnalyzerId, u32>, StoreError> {
     let attempt =
@@ -102,11 +180,7 @@ pub(super) async fn end_leases(
 }
 
 /// Fails an asset for good.
-pub(super) async fn give_up(
-    tx: &mut Transaction<'_, Sqlite>,
-    asset: &str,
-    lost: i64,
-) -> Result<(), sqlx::Error> {
+async fn give_up(tx: &mut Transaction<'_, Sqlite>, asset: &str, lost: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
          values ($1, 'decode', 'failed', $2, $3, 'permanent', $4, $5)
@@ -144,9 +218,7 @@ mod tests {
 
     use super::*;
     use crate::queue::Lane;
-    use crate::store::lease::{Lease, Standing};
-    use crate::store::sqlite::SqliteStore;
-    use crate::store::{Begun, FileStamp, FoundFile, Ledger, Wanted};
+    use crate::store::{FileStamp, FoundFile, Ledger, Wanted};
 
     #[tokio::test]
     async fn one_statement_begins_what_nothing_stands_in_the_way_of() {
@@ -189,18 +261,24 @@ mod tests {
                 .expect("is set");
             };
             let case = format!("{owner:?} {until:?} {run_began} {alone}");
-            let lease = Lease { owner: owner.map(str::to_owned), until, run_began, ..Lease::default() };
-            set().await;
+            let row = || async {
+                sqlx::query_as::<_, (String, i64, bool, bool)>(
+                    "select lease_owner, lease_until, run_began, run_alone from asset",
+                )
+                .fetch_one(&store.write)
+                .await
+                .expect("is there")
+            };
             let wanted = job(&[AnalyzerId::Tags, AnalyzerId::Faces], alone);
-            let at_once = begin_unhindered(&store.write, &wanted, "me", now).await.expect("is asked");
             set().await;
-            let answer = store.begin_run(&wanted, "me").await.expect("is asked");
-            match at_once {
+            match begin_unhindered(&store.write, &wanted, "me", now).await.expect("is asked") {
                 Some(attempts) => {
                     begun += 1;
-                    assert_eq!(lease.standing("me", alone, now), Standing::Free, "{case}");
                     assert_eq!(attempts, BTreeMap::from([(AnalyzerId::Tags, 0)]), "{case}");
-                    assert_eq!(answer, Begun::Run(attempts), "{case}");
+                    let begun = row().await;
+                    set().await;
+                    let whole = store.begin_whole(&wanted, "me", now).await.expect("is asked");
+                    assert_eq!((whole, row().await), (Begun::Run(attempts), begun), "{case}");
                 }
                 // What is left for the whole way: a run that somebody else has begun.
                 None => assert!(run_began && owner != Some("me"), "{case}"),

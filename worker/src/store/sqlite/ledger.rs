@@ -8,12 +8,11 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
-use super::leases::{attempts, begin_unhindered, end_lease, end_leases, give_up, leased};
+use super::leases::{begin_unhindered, end_lease, end_leases, leased};
 use super::requeue::{add_missing, refresh_ready};
 use super::{SqliteStore, get, now, parsed, unavailable};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, json_array, lane_number, millis, owner};
-use crate::store::lease::{Lease, Standing};
+use crate::store::codec::{DROPPED_AT_ONCE, json_array, lane_number, millis, owner};
 use crate::store::{
     Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
     Registered, Requeue, StoreError, Wanted,
@@ -150,76 +149,11 @@ impl Ledger for SqliteStore {
     }
 
     async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
-        const OPERATION: &str = "begin a run";
-        let failed = unavailable(OPERATION);
         let now = now();
         if let Some(attempts) = begin_unhindered(&self.write, job, owner, now).await? {
             return Ok(Begun::Run(attempts));
         }
-        let mut tx = self.begin(OPERATION).await?;
-        let row = sqlx::query(
-            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1",
-        )
-        .bind(job.asset.as_str())
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(failed)?
-        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
-        let held = Lease {
-            owner: get(&row, "lease_owner")?,
-            until: get(&row, "lease_until")?,
-            run_began: get(&row, "run_began")?,
-            run_alone: get(&row, "run_alone")?,
-            lost_alone: get(&row, "lost_alone")?,
-        };
-        let standing = held.standing(owner, job.alone, now);
-        if let Standing::Lost { alone } = standing {
-            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
-                .bind(job.asset.as_str())
-                .bind(alone)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
-        if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
-            if let Begun::GivenUp { lost } = answer {
-                give_up(&mut tx, job.asset.as_str(), lost.into()).await.map_err(failed)?;
-                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
-                refresh_ready(&mut tx, &json_array([job.asset.as_str()])).await.map_err(failed)?;
-            }
-            tx.commit().await.map_err(failed)?;
-            return Ok(answer);
-        }
-        let pending: Vec<(String, i64)> = sqlx::query_as(
-            "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
-             and analyzer in (select value from json_each($2))",
-        )
-        .bind(job.asset.as_str())
-        .bind(json_array(&job.analyzers))
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-        if pending.is_empty() {
-            // The lease may belong to a run of other analyzers.
-            if !held.run_began {
-                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
-            }
-            tx.commit().await.map_err(failed)?;
-            return Ok(Begun::Done);
-        }
-        sqlx::query(
-            "update asset set run_began = 1, run_alone = $2, lease_owner = $3,
-                 lease_until = max(coalesce(lease_until, 0), $4) where id = $1",
-        )
-        .bind(job.asset.as_str())
-        .bind(job.alone)
-        .bind(owner)
-        .bind(now.saturating_add(millis(LONGEST_RUN)))
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        attempts(pending).map(Begun::Run)
+        self.begin_whole(job, owner, now).await
     }
 
     async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
