@@ -30,7 +30,7 @@ pub(super) fn leased(row: &SqliteRow) -> Result<AnalyzeAsset, StoreError> {
 }
 
 /// Begins a run that nothing stands in the way of, in one statement: that is nearly every run, and each statement wakes the
-/// database's thread. Nothing if somebody else has begun one, or there is nothing to do; `begin_run` then says what that means.
+/// database's thread. Nothing if somebody else has begun one, or there is nothing to do; `begin_whole` then says what that means.
 pub(super) async fn begin_unhindered(
     write: &SqlitePool,
     job: &AnalyzeAsset,
