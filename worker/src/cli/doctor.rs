@@ -203,7 +203,7 @@ fn networks(config: &Config) -> Finding {
                 [] => "how large batches should be is measured when the first folder is ingested".to_owned(),
                 sizes => format!("batches, as measured, of {}", sizes.join("; of ")),
             });
-            words.push(format!("{} looked at at once", config.in_flight()));
+            words.push(format!("{} pictures looked at at once", config.in_flight()));
             Finding::good(CHECK, words.join("; "))
         }
     }
