@@ -121,16 +121,32 @@ pub fn outcomes(
 /// What becomes of a delivery whose walk ended in an error.
 pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposition {
     match error {
-        WalkError::Store(StoreError::NotFound { .. }) => Disposition::Reject { reason: error.to_string() },
+        WalkError::Store(StoreError::NotFound { .. } | StoreError::Unfit { .. } | StoreError::Bug { .. }) => {
+            Disposition::Reject { reason: reason(error) }
+        }
         // A vector that does not fit its space would not fit the next time either.
-        WalkError::Index(IndexError::Dimensions { .. }) => Disposition::Reject { reason: error.to_string() },
-        WalkError::GivenUp { .. } => Disposition::Reject { reason: error.to_string() },
+        WalkError::Index(IndexError::Dimensions { .. }) => Disposition::Reject { reason: reason(error) },
+        WalkError::GivenUp { .. } => Disposition::Reject { reason: reason(error) },
         WalkError::OutOfReach { source, .. } => Disposition::Reject { reason: format!("{source}, {error}") },
         WalkError::Fetch(fetch) if !matches!(fetch, FetchError::Unavailable { .. }) => {
-            Disposition::Reject { reason: error.to_string() }
+            Disposition::Reject { reason: reason(error) }
         }
         _ => Disposition::Retry { after: policy.delay(1, jitter) },
     }
+}
+
+/// An error with its causes, in one line.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// The failure that a fetch error is, under the name of the decoder, which got no bytes.
@@ -182,5 +198,10 @@ mod tests {
         assert!(matches!(of_error(&unavailable.into(), &POLICY, 0.0), Disposition::Retry { .. }));
         let unknown = StoreError::NotFound { what: "asset", id: "0".to_owned() };
         assert!(matches!(of_error(&unknown.into(), &POLICY, 0.0), Disposition::Reject { .. }));
+        let unfit = StoreError::Unfit { operation: "register files", reason: "too long".to_owned() };
+        let Disposition::Reject { reason } = of_error(&unfit.into(), &POLICY, 0.0) else {
+            panic!("it would not fit the next time either")
+        };
+        assert_eq!(reason, "register files: the ledger cannot store this: too long");
     }
 }

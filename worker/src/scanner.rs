@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
-use crate::assets::file_uri;
+use crate::assets::{file_uri, path_of_uri};
 use crate::progress::Progress;
 use crate::queue::Lane;
 use crate::store::{FileStamp, FoundFile, KnownFile, Ledger, Registered, Requeue, StoreError, Wanted};
@@ -145,12 +145,34 @@ impl Scanner {
             }
             return Ok(());
         }
-        let registered = self.ledger.register(&register, &self.wanted).await?;
+        let registered = match self.ledger.register(&register, &self.wanted).await {
+            Err(StoreError::Unfit { .. }) => self.register_singly(&register, scan).await?,
+            registered => registered?,
+        };
         scan.registered.new_assets += registered.new_assets;
         scan.registered.new_paths += registered.new_paths;
         self.progress.to_do.fetch_add(registered.new_assets, Relaxed);
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// One file that the ledger cannot store costs only itself.
+    async fn register_singly(&self, files: &[FoundFile], scan: &mut Scan) -> Result<Registered, StoreError> {
+        let mut all = Registered::default();
+        for file in files {
+            match self.ledger.register(std::slice::from_ref(file), &self.wanted).await {
+                Ok(one) => {
+                    all.new_assets += one.new_assets;
+                    all.new_paths += one.new_paths;
+                }
+                Err(error @ StoreError::Unfit { .. }) => {
+                    let path = path_of_uri(&file.uri).unwrap_or_else(|| PathBuf::from(&file.uri));
+                    self.unreadable(scan, path, error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
     }
 
     fn taken(

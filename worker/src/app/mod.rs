@@ -215,7 +215,7 @@ fn gather(config: &Config) -> Gather {
 /// Which server is away, if that is why something failed.
 fn away(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
-        if let Some(StoreError::Unavailable { .. }) = cause.downcast_ref::<StoreError>() {
+        if let Some(StoreError::Unavailable { .. } | StoreError::Contended { .. }) = cause.downcast_ref() {
             return Some("store");
         }
         if let Some(QueueError::Unavailable { .. }) = cause.downcast_ref::<QueueError>() {

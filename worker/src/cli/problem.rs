@@ -47,6 +47,10 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             StoreError::Ambiguous { .. } => "give more digits of the id",
             StoreError::NotFound { .. } => "`docent suggestions` lists suggestions and assets with their ids",
             StoreError::Unavailable { .. } => "`docent doctor` checks the data directory and its free space",
+            StoreError::Refused { .. } => {
+                "check user, password, database and permissions at the server (--store, DOCENT_BACKENDS_STORE)"
+            }
+            StoreError::Bug { .. } => "please report it, with the log of `-v`",
             StoreError::Corrupt { .. } => {
                 "restore the data directory from a backup, or ingest into a new one"
             }

@@ -249,7 +249,7 @@ impl Walk {
         let disposition = match walked {
             Ok(Ok(())) => Disposition::Ack,
             Ok(Err(error)) => {
-                if matches!(error, WalkError::Store(StoreError::Unavailable { .. })) {
+                if matches!(&error, WalkError::Store(error) if error.may_pass()) {
                     outcome = Walked::WithoutLedger;
                 }
                 tracing::warn!(%job, error = &error as &dyn std::error::Error, "walk interrupted");
@@ -328,9 +328,36 @@ impl Walk {
         let finished = Finished { run, analysis, outcomes: outcomes.clone() };
         let recorded = desks.recorder.take(finished, job.lane == Lane::Interactive).await;
         drop((place, room, expected));
-        let recorded = recorded.await.map_err(|_| WalkError::Ended)??;
+        let recorded = match recorded.await.map_err(|_| WalkError::Ended)? {
+            Err(WalkError::Store(error @ (StoreError::Unfit { .. } | StoreError::Bug { .. }))) => {
+                return self.fail(job, &begun, error, desks).await;
+            }
+            recorded => recorded?,
+        };
         self.observe(&job.asset, &timings, &outcomes, started.elapsed());
         tracing::debug!(asset = %job.asset, ?recorded, "recorded");
+        Ok(())
+    }
+
+    /// Fails what cannot be recorded, with the reason: it would not fit the next time either.
+    async fn fail(
+        &self,
+        job: &AnalyzeAsset,
+        begun: &BTreeMap<AnalyzerId, u32>,
+        error: StoreError,
+        desks: &Desks,
+    ) -> Result<(), WalkError> {
+        tracing::error!(asset = %job.asset, error = &error as &dyn std::error::Error, "cannot be recorded");
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let failure =
+            |&analyzer| Failure { analyzer, kind: FailureKind::Permanent, reason: format!("{error}{cause}") };
+        let analysis = Analysis { failures: begun.keys().map(failure).collect(), ..Analysis::default() };
+        let outcomes = self.outcomes(&analysis, begun);
+        let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture: None };
+        let finished = Finished { run, analysis, outcomes };
+        let recorded = desks.recorder.take(finished, true).await;
+        recorded.await.map_err(|_| WalkError::Ended)??;
+        self.progress.finish(true);
         Ok(())
     }
 

@@ -272,10 +272,11 @@ impl Scribe {
 }
 
 fn is_away(error: &WalkError) -> bool {
-    matches!(
-        error,
-        WalkError::Store(StoreError::Unavailable { .. }) | WalkError::Index(IndexError::Unavailable { .. })
-    )
+    match error {
+        WalkError::Store(error) => error.may_pass(),
+        WalkError::Index(error) => matches!(error, IndexError::Unavailable { .. }),
+        _ => false,
+    }
 }
 
 /// The same trouble, for another of those it concerns.
@@ -286,6 +287,9 @@ fn again(error: &WalkError) -> WalkError {
         }
         WalkError::Store(StoreError::Unavailable { operation, source }) => {
             WalkError::Store(StoreError::Unavailable { operation, source: anyhow::anyhow!("{source:#}") })
+        }
+        WalkError::Store(StoreError::Refused { operation, source }) => {
+            WalkError::Store(StoreError::Refused { operation, source: anyhow::anyhow!("{source:#}") })
         }
         other => WalkError::Store(StoreError::Unavailable {
             operation: "record runs",

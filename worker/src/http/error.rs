@@ -137,11 +137,18 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict { actual, .. } => {
                 Self::Conflict { message: error.to_string(), status: actual }
             }
-            StoreError::Unavailable { .. } => Self::Unavailable {
-                message: "the ledger cannot be reached now".to_owned(),
-                source: Some(error.into()),
-            },
-            StoreError::NewerSchema { .. } | StoreError::Corrupt { .. } => Self::Internal(error.into()),
+            StoreError::Unavailable { .. } | StoreError::Contended { .. } | StoreError::Refused { .. } => {
+                Self::Unavailable {
+                    message: "the ledger cannot be reached now".to_owned(),
+                    source: Some(error.into()),
+                }
+            }
+            StoreError::Unfit { .. } => {
+                Self::Unprocessable { code: "not_storable", message: error.to_string() }
+            }
+            StoreError::NewerSchema { .. } | StoreError::Corrupt { .. } | StoreError::Bug { .. } => {
+                Self::Internal(error.into())
+            }
         }
     }
 }

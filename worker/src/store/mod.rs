@@ -8,6 +8,7 @@
 //! - The review log only grows.
 
 mod codec;
+mod fault;
 mod lease;
 mod postgres;
 mod recording;
@@ -32,6 +33,41 @@ pub enum StoreError {
     /// The database cannot be reached, is locked or full; it may work later.
     #[error("{operation}: the ledger is unavailable")]
     Unavailable {
+        /// What was attempted.
+        operation: &'static str,
+        /// The backend's own words.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// Another transaction was in the way, and still is after several tries.
+    #[error("{operation}: the ledger is contended")]
+    Contended {
+        /// What was attempted.
+        operation: &'static str,
+        /// The backend's own words.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// The database refuses this user, address or name. Waiting does not help.
+    #[error("{operation}: the ledger refuses")]
+    Refused {
+        /// What was attempted.
+        operation: &'static str,
+        /// The backend's own words.
+        #[source]
+        source: anyhow::Error,
+    },
+    /// The database cannot store this value, now or later.
+    #[error("{operation}: the ledger cannot store this: {reason}")]
+    Unfit {
+        /// What was attempted.
+        operation: &'static str,
+        /// The backend's own words.
+        reason: String,
+    },
+    /// A statement or an answer that should not exist: a bug in docent.
+    #[error("{operation}: a bug in docent")]
+    Bug {
         /// What was attempted.
         operation: &'static str,
         /// The backend's own words.
@@ -86,6 +122,14 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later: because a server comes back, another transaction is over, or a person has
+    /// mended what the server refuses.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Contended { .. } | Self::Refused { .. })
+    }
 }
 
 /// Which analyzers are wanted, and by which model each would answer. Always contains [`AnalyzerId::Decode`].

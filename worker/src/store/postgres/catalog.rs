@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::listing::is_at;
-use super::{PostgresStore, get, parsed, region, text, unavailable};
+use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
     MOST_ROWS, analyzer, cursor, json_array, kind_order, number, rfc3339, vector_values,
 };
@@ -36,7 +36,7 @@ impl Catalog for PostgresStore {
             .bind(text(uri))
             .fetch_optional(&self.pool)
             .await
-            .map_err(unavailable("look up a file"))?;
+            .map_err(fault("look up a file"))?;
         row.map(|row| parsed(&row, "asset_id")).transpose()
     }
 
@@ -44,7 +44,7 @@ impl Catalog for PostgresStore {
         let listed: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let mut query = QueryBuilder::<Postgres>::new(ASSET);
         query.push(" and a.id = any(").push_bind(listed).push(")");
-        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("look up assets"))?;
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("look up assets"))?;
         let mut found: HashMap<AssetId, AssetRow> = rows
             .iter()
             .map(|row| asset(row).map(|asset| (asset.asset_id.clone(), asset)))
@@ -63,7 +63,7 @@ impl Catalog for PostgresStore {
         }
         let limit = page.limit.clamp(1, MOST_ROWS);
         query.push(" order by a.created_at desc, a.id desc limit ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("list assets"))?;
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("list assets"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => {
                 Some(json_array([get::<i64>(last, "created_at")?.to_string(), get(last, "id")?]))
@@ -77,7 +77,7 @@ impl Catalog for PostgresStore {
     async fn matching(&self, filter: &AssetFilter) -> Result<HashSet<AssetId>, StoreError> {
         let mut query = QueryBuilder::<Postgres>::new("select a.id from asset a where true");
         restrict(&mut query, filter);
-        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("filter assets"))?;
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("filter assets"))?;
         rows.iter().map(|row| parsed(row, "id")).collect()
     }
 
@@ -87,7 +87,7 @@ impl Catalog for PostgresStore {
         )
         .fetch_all(&self.pool)
         .await
-        .map_err(unavailable("count"))?;
+        .map_err(fault("count"))?;
         let mut counts = Counts::default();
         for (what, a, _, _, n) in &kept {
             let n = n.unsigned_abs();
@@ -141,7 +141,7 @@ impl Catalog for PostgresStore {
         let limit = page.limit.clamp(1, MOST_ROWS);
         query.push(" order by w.updated_at desc, w.asset_id, w.analyzer, coalesce(p.uri, '') limit ");
         query.push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("list failures"))?;
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("list failures"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => Some(json_array([
                 get::<i64>(last, "updated_at")?.to_string(),
@@ -173,7 +173,7 @@ impl Catalog for PostgresStore {
         limit: u32,
     ) -> Result<Vec<(i64, VectorRecord)>, StoreError> {
         const OPERATION: &str = "read vectors";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         // Writers hold the lock's other side until they commit: once it is here, no number below the last one that
         // can be seen is still on its way.
         let mut tx = self.pool.begin().await.map_err(failed)?;
@@ -213,7 +213,7 @@ impl Catalog for PostgresStore {
         .bind(sequences)
         .fetch_all(&self.pool)
         .await
-        .map_err(unavailable("read vectors"))?;
+        .map_err(fault("read vectors"))?;
         rows.iter().map(|row| numbered_vector(row, space)).collect()
     }
 
@@ -226,7 +226,7 @@ impl Catalog for PostgresStore {
         .bind(space.as_str())
         .fetch_optional(&self.pool)
         .await
-        .map_err(unavailable("read a vector"))?;
+        .map_err(fault("read a vector"))?;
         row.map(|row| vector_values(get(&row, "data")?)).transpose()
     }
 }

@@ -9,7 +9,7 @@ use docent_pipelines::{AssetId, Owner, VectorSpace};
 
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::{add_missing, refresh_ready};
-use super::{PostgresStore, get, parsed, unavailable};
+use super::{PostgresStore, fault, get, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, lane_of, millis, owner};
 use crate::store::lease::{Lease, Standing};
@@ -27,7 +27,7 @@ impl Ledger for PostgresStore {
         .bind(uris)
         .fetch_all(&self.pool)
         .await
-        .map_err(unavailable("look up files"))?;
+        .map_err(fault("look up files"))?;
         rows.iter()
             .map(|row| {
                 let bytes = get::<i64>(row, "bytes")?.unsigned_abs();
@@ -42,7 +42,7 @@ impl Ledger for PostgresStore {
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         const OPERATION: &str = "register files";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         // The last of several at one place counts; everybody writes places in the same order.
         let by_place: BTreeMap<&str, &FoundFile> =
             files.iter().map(|file| (file.uri.as_str(), file)).collect();
@@ -118,7 +118,7 @@ impl Ledger for PostgresStore {
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
         const OPERATION: &str = "lease work";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let wanted: Vec<&str> = request.wanted.keys().map(|analyzer| analyzer.as_str()).collect();
         let (mut tx, now) = self.begin(OPERATION).await?;
         end_leases(&mut tx, now, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
@@ -175,8 +175,8 @@ impl Ledger for PostgresStore {
         const OPERATION: &str = "take over lost work";
         self.max_lost.store(max_lost, Relaxed);
         let (mut tx, now) = self.begin(OPERATION).await?;
-        let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(unavailable(OPERATION))?;
-        tx.commit().await.map_err(unavailable(OPERATION))?;
+        let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(fault(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))?;
         Ok(ended)
     }
 
@@ -186,7 +186,7 @@ impl Ledger for PostgresStore {
 
     async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
         const OPERATION: &str = "begin a run";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let asset = job.asset.as_str();
         let (mut tx, now) = self.begin(OPERATION).await?;
         let row = sqlx::query(
@@ -265,8 +265,8 @@ impl Ledger for PostgresStore {
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {
         const OPERATION: &str = "hand work back";
         let (mut tx, _) = self.begin(OPERATION).await?;
-        end_lease(&mut tx, asset).await.map_err(unavailable(OPERATION))?;
-        tx.commit().await.map_err(unavailable(OPERATION))
+        end_lease(&mut tx, asset).await.map_err(fault(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))
     }
 
     async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
@@ -279,7 +279,7 @@ impl Ledger for PostgresStore {
         .execute(&self.pool)
         .await
         .map(drop)
-        .map_err(unavailable("hand work back"))
+        .map_err(fault("hand work back"))
     }
 
     async fn requeue(
@@ -304,7 +304,7 @@ impl Ledger for PostgresStore {
         .bind(&names)
         .fetch_one(&self.pool)
         .await
-        .map_err(unavailable("count outstanding work"))?;
+        .map_err(fault("count outstanding work"))?;
         Ok(Outstanding {
             assets: get::<i64>(&row, "assets")?.unsigned_abs(),
             ready: get::<i64>(&row, "ready")?.unsigned_abs(),
@@ -331,7 +331,7 @@ impl Ledger for PostgresStore {
         .execute(&self.pool)
         .await
         .map(drop)
-        .map_err(unavailable("prolong leases"))
+        .map_err(fault("prolong leases"))
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
@@ -344,7 +344,7 @@ impl Ledger for PostgresStore {
             .bind(DROPPED_AT_ONCE)
             .execute(&self.pool)
             .await
-            .map_err(unavailable("drop a vector space"))?
+            .map_err(fault("drop a vector space"))?
             .rows_affected();
             all += gone;
             if gone == 0 {
@@ -358,11 +358,11 @@ impl Ledger for PostgresStore {
             .execute(&self.pool)
             .await
             .map(drop)
-            .map_err(unavailable("tidy the ledger"))
+            .map_err(fault("tidy the ledger"))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(unavailable("reach the ledger"))
+        sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(fault("reach the ledger"))
     }
 
     async fn close(&self) {

@@ -22,6 +22,7 @@ use sqlx::{Postgres, Row, Transaction};
 
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt, text};
+use super::fault::{fault, migration_fault};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -51,7 +52,7 @@ impl PostgresStore {
     /// Connects and brings the schema up to date; of several processes that start together one does so and the others
     /// wait. A ledger of a newer docent is refused and left as it is. No error contains the address.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let connect: PgConnectOptions = url.parse().map_err(unavailable("read the ledger's address"))?;
+        let connect: PgConnectOptions = url.parse().map_err(fault("read the ledger's address"))?;
         let connect = connect
             .application_name("docent")
             .options([("statement_timeout", STATEMENT.as_millis().to_string())]);
@@ -60,7 +61,7 @@ impl PostgresStore {
             .acquire_timeout(ACQUIRE)
             .connect_with(connect)
             .await
-            .map_err(unavailable("connect to the ledger"))?;
+            .map_err(fault("connect to the ledger"))?;
         migrate(&pool).await?;
         Ok(Self { pool, max_lost: AtomicU32::new(MAX_LOST), events: options.events })
     }
@@ -70,9 +71,9 @@ impl PostgresStore {
         &self,
         operation: &'static str,
     ) -> Result<(Transaction<'static, Postgres>, i64), StoreError> {
-        let mut tx = self.pool.begin().await.map_err(unavailable(operation))?;
+        let mut tx = self.pool.begin().await.map_err(fault(operation))?;
         let now = sqlx::query_scalar("select docent_now()").fetch_one(&mut *tx).await;
-        Ok((tx, now.map_err(unavailable(operation))?))
+        Ok((tx, now.map_err(fault(operation))?))
     }
 }
 
@@ -82,24 +83,17 @@ async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     let tracked: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(pool)
         .await
-        .map_err(unavailable(OPERATION))?;
+        .map_err(fault(OPERATION))?;
     if tracked {
         let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
             .fetch_one(pool)
             .await
-            .map_err(unavailable(OPERATION))?;
+            .map_err(fault(OPERATION))?;
         if let Some(found) = found.filter(|found| *found > known) {
             return Err(StoreError::NewerSchema { found, known });
         }
     }
-    MIGRATIONS.run(pool).await.map_err(|error| StoreError::Unavailable {
-        operation: "bring the ledger's schema up to date",
-        source: error.into(),
-    })
-}
-
-fn unavailable(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
-    move |error| StoreError::Unavailable { operation, source: error.into() }
+    MIGRATIONS.run(pool).await.map_err(migration_fault("bring the ledger's schema up to date"))
 }
 
 /// A column of a row, in its stored form.

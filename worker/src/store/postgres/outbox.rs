@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{PostgresStore, get, unavailable};
+use super::{PostgresStore, fault, get};
 use crate::store::codec::rfc3339;
 use crate::store::{EventSink, StoreError};
 
@@ -11,7 +11,7 @@ impl PostgresStore {
     /// were told and could not be forgotten are told again, with the same id.
     pub(super) async fn relay(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
         const OPERATION: &str = "tell events";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let mut tx = self.pool.begin().await.map_err(failed)?;
         let mine: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtext('docent outbox'))")
             .fetch_one(&mut *tx)

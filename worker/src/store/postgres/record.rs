@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
-use super::{PostgresStore, get, region, text, unavailable};
+use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
 use crate::store::recording::{Settled, blind, rounds, settled, unanswered};
 use crate::store::{Finished, Recorded, StoreError};
@@ -36,11 +36,11 @@ impl PostgresStore {
             .bind(assets(runs))
             .execute(&mut *tx)
             .await
-            .map_err(unavailable(OPERATION))?;
+            .map_err(fault(OPERATION))?;
         for runs in rounds(runs) {
             recorded.extend(record(&mut tx, runs, now, self.events).await?);
         }
-        tx.commit().await.map_err(unavailable(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))?;
         Ok(recorded)
     }
 }
@@ -51,7 +51,7 @@ async fn record(
     now: i64,
     events: bool,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let failed = unavailable(OPERATION);
+    let failed = fault(OPERATION);
     let places = places(tx, runs, now).await?;
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, now).await?;
@@ -69,7 +69,7 @@ fn assets(runs: &[Finished]) -> Vec<&str> {
 
 /// Enters the runs.
 async fn places(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Places, StoreError> {
-    let failed = unavailable(OPERATION);
+    let failed = fault(OPERATION);
     let rows = sqlx::query(
         "select id, created_at, run_began,
              case when not run_began then (select max(r.id) from run r where r.asset_id = asset.id) end as former
@@ -189,7 +189,7 @@ async fn suggest(
     places: &Places,
     now: i64,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let failed = unavailable(OPERATION);
+    let failed = fault(OPERATION);
     let decided = decided(tx, runs).await?;
     let mut raised: Vec<Raised<'_>> = Vec::new();
     let mut recorded = Vec::with_capacity(runs.len());
@@ -268,7 +268,7 @@ async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, V
     .bind(assets(runs))
     .fetch_all(&mut **tx)
     .await
-    .map_err(unavailable(OPERATION))?;
+    .map_err(fault(OPERATION))?;
     let mut decided: HashMap<String, Vec<Claim>> = HashMap::new();
     for row in &rows {
         let claim = Claim {

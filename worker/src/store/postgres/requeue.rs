@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use docent_pipelines::AssetId;
 use sqlx::{Postgres, Transaction};
 
-use super::{PostgresStore, get, unavailable};
+use super::{PostgresStore, fault, get};
 use crate::store::{Requeue, StoreError, Wanted};
 
 /// Assets made pending in one transaction: others must get their turn in between.
@@ -51,7 +51,7 @@ impl PostgresStore {
         assets: Option<&[AssetId]>,
     ) -> Result<Vec<String>, StoreError> {
         const OPERATION: &str = "queue missing work";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let mut touched = Vec::new();
         if let Some(assets) = assets {
             let mut ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
@@ -107,13 +107,13 @@ impl PostgresStore {
             .bind(PORTION as i64)
             .fetch_all(&self.pool)
             .await
-            .map_err(unavailable(OPERATION))
+            .map_err(fault(OPERATION))
     }
 
     /// Lets assets that have new work be leased. Answers how many have.
     async fn make_ready(&self, ids: &[String]) -> Result<u64, StoreError> {
         const OPERATION: &str = "queue work again";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let (mut tx, _) = self.begin(OPERATION).await?;
         sqlx::query("select 1 from asset where id = any($1::text[]) order by id for update")
             .bind(ids)

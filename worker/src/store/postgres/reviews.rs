@@ -8,7 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::listing::{self, FIELDS};
 use super::record::publish;
-use super::{PostgresStore, get, parsed, region, text, unavailable};
+use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{ListingPlace, MOST_ROWS, analyzer, corrupt, is_id_prefix, json_array, rfc3339};
 use crate::store::{
     Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
@@ -28,7 +28,7 @@ impl Reviews for PostgresStore {
         let limit = page.limit.clamp(1, MOST_ROWS);
         let rows = listing::read(&self.pool, filter, after.as_ref(), i64::from(limit) + 1)
             .await
-            .map_err(unavailable("list suggestions"))?;
+            .map_err(fault("list suggestions"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => Some(json_array([
                 get::<i64>(last, "asset_at")?.to_string(),
@@ -62,7 +62,7 @@ impl Reviews for PostgresStore {
             listing::in_place(&mut query, filter);
             query.build_query_scalar().fetch_one(&self.pool).await
         }
-        .map_err(unavailable("count suggestions"))?;
+        .map_err(fault("count suggestions"))?;
         Ok(count.unsigned_abs())
     }
 
@@ -79,7 +79,7 @@ impl Reviews for PostgresStore {
             .push(" and s.id < ")
             .push_bind(format!("{id}g"));
         query.push(" limit 100");
-        let rows = query.build().fetch_all(&self.pool).await.map_err(unavailable("look up a suggestion"))?;
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("look up a suggestion"))?;
         match rows.as_slice() {
             [] => Err(missing()),
             [row] => suggestion(row),
@@ -94,7 +94,7 @@ impl Reviews for PostgresStore {
         by: &Reviewer,
     ) -> Result<SuggestionRow, StoreError> {
         const OPERATION: &str = "decide";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let (from, to, action, expected) = match decision {
             Decision::Accept => (&["pending"][..], Status::Accepted, "accept", "pending"),
             Decision::Reject => (&["pending"][..], Status::Rejected, "reject", "pending"),
@@ -155,7 +155,7 @@ impl Reviews for PostgresStore {
 
     async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError> {
         const OPERATION: &str = "accept all";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         if filter.min_confidence.is_none() {
             return Err(StoreError::NoConfidence);
         }
@@ -210,7 +210,7 @@ impl Reviews for PostgresStore {
         .bind(suggestion.as_str())
         .fetch_all(&self.pool)
         .await
-        .map_err(unavailable("list reviews"))?;
+        .map_err(fault("list reviews"))?;
         rows.iter()
             .map(|row| {
                 let status =

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::listing::is_at;
-use super::{SqliteStore, get, parsed, region, unavailable};
+use super::{SqliteStore, fault, get, parsed, region};
 use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values};
 use crate::store::{
     AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted, WorkCounts,
@@ -35,14 +35,14 @@ impl Catalog for SqliteStore {
             .bind(uri)
             .fetch_optional(&self.read)
             .await
-            .map_err(unavailable("look up a file"))?;
+            .map_err(fault("look up a file"))?;
         row.map(|row| parsed(&row, "asset_id")).transpose()
     }
 
     async fn assets(&self, ids: &[AssetId]) -> Result<Vec<AssetRow>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(ASSET);
         query.push(" and a.id in (select value from json_each(").push_bind(json_array(ids)).push("))");
-        let rows = query.build().fetch_all(&self.read).await.map_err(unavailable("look up assets"))?;
+        let rows = query.build().fetch_all(&self.read).await.map_err(fault("look up assets"))?;
         let mut found: HashMap<AssetId, AssetRow> = rows
             .iter()
             .map(|row| asset(row).map(|asset| (asset.asset_id.clone(), asset)))
@@ -60,7 +60,7 @@ impl Catalog for SqliteStore {
         }
         let limit = page.limit.clamp(1, MOST_ROWS);
         query.push(" order by a.created_at desc, a.id desc limit ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.read).await.map_err(unavailable("list assets"))?;
+        let rows = query.build().fetch_all(&self.read).await.map_err(fault("list assets"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => {
                 Some(json_array([get::<i64>(last, "created_at")?.to_string(), get(last, "id")?]))
@@ -74,12 +74,12 @@ impl Catalog for SqliteStore {
     async fn matching(&self, filter: &AssetFilter) -> Result<HashSet<AssetId>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("select a.id from asset a where true");
         restrict(&mut query, filter);
-        let rows = query.build().fetch_all(&self.read).await.map_err(unavailable("filter assets"))?;
+        let rows = query.build().fetch_all(&self.read).await.map_err(fault("filter assets"))?;
         rows.iter().map(|row| parsed(row, "id")).collect()
     }
 
     async fn counts(&self, wanted: &Wanted) -> Result<Counts, StoreError> {
-        let failed = unavailable("count");
+        let failed = fault("count");
         let number = |sql: &'static str| async move {
             sqlx::query_scalar::<_, i64>(sql)
                 .fetch_one(&self.read)
@@ -144,7 +144,7 @@ impl Catalog for SqliteStore {
         }
         let limit = page.limit.clamp(1, MOST_ROWS);
         query.push(" order by w.updated_at desc, w.asset_id, w.analyzer, uri limit ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.read).await.map_err(unavailable("list failures"))?;
+        let rows = query.build().fetch_all(&self.read).await.map_err(fault("list failures"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => Some(json_array([
                 get::<i64>(last, "updated_at")?.to_string(),
@@ -184,7 +184,7 @@ impl Catalog for SqliteStore {
         .bind(limit)
         .fetch_all(&self.read)
         .await
-        .map_err(unavailable("read vectors"))?;
+        .map_err(fault("read vectors"))?;
         rows.iter().map(|row| numbered_vector(row, space)).collect()
     }
 
@@ -201,7 +201,7 @@ impl Catalog for SqliteStore {
         .bind(json_array(sequences))
         .fetch_all(&self.read)
         .await
-        .map_err(unavailable("read vectors"))?;
+        .map_err(fault("read vectors"))?;
         rows.iter().map(|row| numbered_vector(row, space)).collect()
     }
 
@@ -214,7 +214,7 @@ impl Catalog for SqliteStore {
         .bind(space.as_str())
         .fetch_optional(&self.read)
         .await
-        .map_err(unavailable("read a vector"))?;
+        .map_err(fault("read a vector"))?;
         row.map(|row| vector_values(&get::<Vec<u8>>(&row, "data")?)).transpose()
     }
 }

@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Sqlite, Transaction};
 
 use super::requeue::refresh_ready;
-use super::{SqliteStore, get, now, parsed, unavailable};
+use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, corrupt, json_array, lane_of, millis};
 use crate::store::lease::{Lease, Standing, given_up};
@@ -53,7 +53,7 @@ pub(super) async fn begin_unhindered(
     .bind(json_array(&job.analyzers))
     .fetch_all(write)
     .await
-    .map_err(unavailable("begin a run"))?;
+    .map_err(fault("begin a run"))?;
     let Some(pending) = begun.first() else { return Ok(None) };
     let pending: HashMap<String, i64> =
         serde_json::from_str(pending).map_err(|error| corrupt("attempts")(error.to_string()))?;
@@ -69,7 +69,7 @@ impl SqliteStore {
         now: i64,
     ) -> Result<Begun, StoreError> {
         const OPERATION: &str = "begin a run";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let mut tx = self.begin(OPERATION).await?;
         let row = sqlx::query(
             "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1",

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::leases::{begin_unhindered, end_lease, end_leases, leased};
 use super::requeue::{add_missing, refresh_ready};
-use super::{SqliteStore, get, now, parsed, unavailable};
+use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, json_array, lane_number, millis, owner};
 use crate::store::{
@@ -28,7 +28,7 @@ impl Ledger for SqliteStore {
         .bind(json_array(uris))
         .fetch_all(&self.read)
         .await
-        .map_err(unavailable("look up files"))?;
+        .map_err(fault("look up files"))?;
         rows.iter()
             .map(|row| {
                 let bytes = get::<i64>(row, "bytes")?.unsigned_abs();
@@ -43,7 +43,7 @@ impl Ledger for SqliteStore {
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         const OPERATION: &str = "register files";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let now = now();
         let listed = json_array(files.iter().map(|file| {
             json!({
@@ -93,7 +93,7 @@ impl Ledger for SqliteStore {
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
         const OPERATION: &str = "lease work";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let now = now();
         let wanted = json_array(request.wanted.keys());
         let mut tx = self.begin(OPERATION).await?;
@@ -139,8 +139,8 @@ impl Ledger for SqliteStore {
         const OPERATION: &str = "take over lost work";
         self.max_lost.store(max_lost, Relaxed);
         let mut tx = self.begin(OPERATION).await?;
-        let ended = end_leases(&mut tx, None, max_lost).await.map_err(unavailable(OPERATION))?;
-        tx.commit().await.map_err(unavailable(OPERATION))?;
+        let ended = end_leases(&mut tx, None, max_lost).await.map_err(fault(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))?;
         Ok(ended)
     }
 
@@ -163,8 +163,8 @@ impl Ledger for SqliteStore {
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {
         const OPERATION: &str = "hand work back";
         let mut tx = self.begin(OPERATION).await?;
-        end_lease(&mut tx, asset).await.map_err(unavailable(OPERATION))?;
-        tx.commit().await.map_err(unavailable(OPERATION))
+        end_lease(&mut tx, asset).await.map_err(fault(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))
     }
 
     async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
@@ -176,7 +176,7 @@ impl Ledger for SqliteStore {
         .execute(&self.write)
         .await
         .map(drop)
-        .map_err(unavailable("hand work back"))
+        .map_err(fault("hand work back"))
     }
 
     async fn requeue(
@@ -202,7 +202,7 @@ impl Ledger for SqliteStore {
         .bind(json_array(wanted.keys()))
         .fetch_one(&self.read)
         .await
-        .map_err(unavailable("count outstanding work"))?;
+        .map_err(fault("count outstanding work"))?;
         Ok(Outstanding {
             assets: get::<i64>(&row, "assets")?.unsigned_abs(),
             ready: get::<i64>(&row, "ready")?.unsigned_abs(),
@@ -226,7 +226,7 @@ impl Ledger for SqliteStore {
         .execute(&self.write)
         .await
         .map(drop)
-        .map_err(unavailable("prolong leases"))
+        .map_err(fault("prolong leases"))
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
@@ -239,7 +239,7 @@ impl Ledger for SqliteStore {
             .bind(DROPPED_AT_ONCE)
             .execute(&self.write)
             .await
-            .map_err(unavailable("drop a vector space"))?
+            .map_err(fault("drop a vector space"))?
             .rows_affected();
             all += gone;
             if gone == 0 {
@@ -249,15 +249,11 @@ impl Ledger for SqliteStore {
     }
 
     async fn upkeep(&self) -> Result<(), StoreError> {
-        sqlx::query("pragma optimize")
-            .execute(&self.write)
-            .await
-            .map(drop)
-            .map_err(unavailable("tidy the ledger"))
+        sqlx::query("pragma optimize").execute(&self.write).await.map(drop).map_err(fault("tidy the ledger"))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(unavailable("reach the ledger"))
+        sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(fault("reach the ledger"))
     }
 
     async fn close(&self) {

@@ -23,6 +23,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt};
+use super::fault::{fault, migration_fault};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -51,7 +52,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
             .busy_timeout(BUSY);
-        let opening = unavailable("open the ledger");
+        let opening = fault("open the ledger");
         // A file does not hang up: connections are not tested before each use.
         let write = SqlitePoolOptions::new()
             .max_connections(1)
@@ -70,7 +71,7 @@ impl SqliteStore {
     }
 
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'_, Sqlite>, StoreError> {
-        self.write.begin_with("begin immediate").await.map_err(unavailable(operation))
+        self.write.begin_with("begin immediate").await.map_err(fault(operation))
     }
 }
 
@@ -81,24 +82,17 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
         sqlx::query_scalar("select count(*) from sqlite_schema where name = '_sqlx_migrations'")
             .fetch_one(pool)
             .await
-            .map_err(unavailable(operation))?;
+            .map_err(fault(operation))?;
     if tracked > 0 {
         let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
             .fetch_one(pool)
             .await
-            .map_err(unavailable(operation))?;
+            .map_err(fault(operation))?;
         if let Some(found) = found.filter(|found| *found > known) {
             return Err(StoreError::NewerSchema { found, known });
         }
     }
-    MIGRATIONS.run(pool).await.map_err(|error| StoreError::Unavailable {
-        operation: "bring the ledger's schema up to date",
-        source: error.into(),
-    })
-}
-
-fn unavailable(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
-    move |error| StoreError::Unavailable { operation, source: error.into() }
+    MIGRATIONS.run(pool).await.map_err(migration_fault("bring the ledger's schema up to date"))
 }
 
 /// SQLite takes a foreign file of less than a page for an empty database, and overwrites it.

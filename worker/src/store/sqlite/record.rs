@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteStore, get, now, region, unavailable};
+use super::{SqliteStore, fault, get, now, region};
 use crate::store::codec::{corrupt, json_array, kind_order, text, vector_bytes};
 use crate::store::recording::{Settled, blind, pair, rounds, settled, unanswered};
 use crate::store::{Finished, Recorded, StoreError};
@@ -34,13 +34,13 @@ impl SqliteStore {
         for runs in rounds(runs) {
             recorded.extend(record(&mut tx, runs, now()).await?);
         }
-        tx.commit().await.map_err(unavailable(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))?;
         Ok(recorded)
     }
 }
 
 async fn record(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Vec<Recorded>, StoreError> {
-    let failed = unavailable(OPERATION);
+    let failed = fault(OPERATION);
     let assets = json_array(runs.iter().map(|finished| &finished.run.asset));
     let places = places(tx, runs, &assets, now).await?;
     settle(tx, runs, &places, now).await.map_err(failed)?;
@@ -52,7 +52,7 @@ async fn record(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Vec<Reco
 
 /// Enters the runs.
 async fn places(tx: &mut Tx<'_>, runs: &[Finished], assets: &str, now: i64) -> Result<Places, StoreError> {
-    let failed = unavailable(OPERATION);
+    let failed = fault(OPERATION);
     let rows = sqlx::query(
         "select id, created_at, run_began, (select max(r.id) from run r where r.asset_id = asset.id) as former
          from asset where id in (select value from json_each($1))",
@@ -160,7 +160,7 @@ async fn suggest(
     assets: &str,
     now: i64,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let failed = unavailable(OPERATION);
+    let failed = fault(OPERATION);
     let decided = decided(tx, assets).await?;
     let mut rows = Vec::new();
     let mut ids: Vec<&str> = Vec::new();
@@ -233,7 +233,7 @@ async fn decided(tx: &mut Tx<'_>, assets: &str) -> Result<HashMap<String, Vec<Cl
     .bind(assets)
     .fetch_all(&mut **tx)
     .await
-    .map_err(unavailable(OPERATION))?;
+    .map_err(fault(OPERATION))?;
     let mut decided: HashMap<String, Vec<Claim>> = HashMap::new();
     for row in &rows {
         let claim = Claim {

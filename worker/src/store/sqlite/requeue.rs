@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use docent_pipelines::AssetId;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
-use super::{SqliteStore, now, unavailable};
+use super::{SqliteStore, fault, now};
 use crate::store::codec::{json_array, wanted_json};
 use crate::store::{Requeue, StoreError, Wanted};
 
@@ -18,7 +18,7 @@ impl SqliteStore {
         assets: Option<&[AssetId]>,
     ) -> Result<u64, StoreError> {
         const OPERATION: &str = "queue work again";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let now = now();
         let ids = assets.map(json_array);
         let models = wanted_json(wanted);

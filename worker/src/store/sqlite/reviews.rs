@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::listing::{self, FIELDS};
-use super::{SqliteStore, get, now, parsed, region, unavailable};
+use super::{SqliteStore, fault, get, now, parsed, region};
 use crate::store::codec::{ListingPlace, MOST_ROWS, corrupt, is_id_prefix, json_array, rfc3339};
 use crate::store::{
     Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
@@ -23,7 +23,7 @@ impl Reviews for SqliteStore {
         let limit = page.limit.clamp(1, MOST_ROWS);
         let rows = listing::read(&self.read, filter, after.as_ref(), i64::from(limit) + 1)
             .await
-            .map_err(unavailable("list suggestions"))?;
+            .map_err(fault("list suggestions"))?;
         let next = match rows.get(limit as usize - 1) {
             Some(last) if rows.len() > limit as usize => Some(json_array([
                 get::<i64>(last, "asset_at")?.to_string(),
@@ -42,11 +42,8 @@ impl Reviews for SqliteStore {
         let mut query = QueryBuilder::<Sqlite>::new("select count(*) from suggestion s where true");
         listing::restrict(&mut query, filter);
         listing::in_place(&mut query, filter);
-        let count: i64 = query
-            .build_query_scalar()
-            .fetch_one(&self.read)
-            .await
-            .map_err(unavailable("count suggestions"))?;
+        let count: i64 =
+            query.build_query_scalar().fetch_one(&self.read).await.map_err(fault("count suggestions"))?;
         Ok(count.unsigned_abs())
     }
 
@@ -63,7 +60,7 @@ impl Reviews for SqliteStore {
             .push(" and s.id < ")
             .push_bind(format!("{id}g"))
             .push(" limit 100");
-        let rows = query.build().fetch_all(&self.read).await.map_err(unavailable("look up a suggestion"))?;
+        let rows = query.build().fetch_all(&self.read).await.map_err(fault("look up a suggestion"))?;
         match rows.as_slice() {
             [] => Err(missing()),
             [row] => suggestion(row),
@@ -78,7 +75,7 @@ impl Reviews for SqliteStore {
         by: &Reviewer,
     ) -> Result<SuggestionRow, StoreError> {
         const OPERATION: &str = "decide";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         let (from, to, action, expected) = match decision {
             Decision::Accept => (&[Status::Pending][..], Status::Accepted, "accept", "pending"),
             Decision::Reject => (&[Status::Pending][..], Status::Rejected, "reject", "pending"),
@@ -129,7 +126,7 @@ impl Reviews for SqliteStore {
 
     async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError> {
         const OPERATION: &str = "accept all";
-        let failed = unavailable(OPERATION);
+        let failed = fault(OPERATION);
         if filter.min_confidence.is_none() {
             return Err(StoreError::NoConfidence);
         }
@@ -170,7 +167,7 @@ impl Reviews for SqliteStore {
         .bind(suggestion.as_str())
         .fetch_all(&self.read)
         .await
-        .map_err(unavailable("list reviews"))?;
+        .map_err(fault("list reviews"))?;
         rows.iter()
             .map(|row| {
                 let status =
