@@ -19,9 +19,9 @@ end $$;
 create temporary table n as
     select i, md5('asset ' || i) as id, 1700000000000 + (i / 40) * 1000 as created_at from generate_series(1, $assets$) i;
 
-insert into asset (id, content_hash, bytes, width, height, format, lane, created_at, ready_at)
+insert into asset (id, content_hash, bytes, width, height, format, lane, created_at, pending, due)
     select id, id || id, 2000000 + i % 7000000, 4000, 3000, 'jpeg', 1, created_at,
-           case when i % 20 = 0 then 0 end
+           case when i % 20 = 0 then 'caption,decode,embedding,faces,objects,tags,text' end, case when i % 20 = 0 then 'caption,decode,embedding,faces,objects,tags,text' end
     from n;
 insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at)
     select 'file:///archive/' || i / 10000 || '/' || i / 100 % 100 || '/picture-' || i || '.jpg', id, 2000000, 0,
@@ -53,7 +53,7 @@ end $$;
 delete from tally;
 insert into tally (what, delta) select 'asset', count(*) from asset;
 insert into tally (what, delta) select 'path', count(*) from asset_path;
-insert into tally (what, delta) select 'ready', count(*) from asset where ready_at is not null;
+insert into tally (what, a, delta) select 'pending', pending, count(*) from asset where pending is not null group by 2;
 insert into tally (what, a, b, c, delta) select 'work', analyzer, state, model, count(*) from work group by 2, 3, 4;
 insert into tally (what, a, b, delta) select 'suggestion', status, kind, count(*) from suggestion group by 2, 3;
 vacuum analyze asset, asset_path, work, suggestion, tally;

@@ -94,7 +94,7 @@ impl Cluster {
 
     /// Waits until no work is left in the ledger and no message in the lanes.
     pub fn until_nothing_is_left(&self) {
-        let left = "select count(*) from asset where ready_at is not null or lease_until is not null";
+        let left = "select count(*) from asset where pending is not null or lease_until is not null";
         self.until::<i64>(left, |left| *left == 0);
         let deadline = Instant::now() + PATIENCE;
         while self.waiting()[..2] != [0, 0] {

@@ -42,7 +42,7 @@ enum Blow {
 
 const ANALYZERS: &str = "[analyzers]\nenabled = ['tags', 'embedding']\n";
 const DONE: &str = "select count(*) from work where analyzer = 'embedding' and state = 'done'";
-const WAITING: &str = "select count(*) from asset where ready_at is not null and lease_until is null";
+const WAITING: &str = "select count(*) from asset where pending is not null and lease_until is null";
 
 #[test]
 fn the_end_is_that_of_a_calm_run() {

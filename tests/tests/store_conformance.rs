@@ -53,6 +53,11 @@ conformance!(
     filters_select,
     owners_belong_to_places,
     folders_are_listed_in_the_same_order,
+    what_nobody_wants_is_left_alone,
+    all_kinds_of_work_keep_one_order,
+    retries_become_due,
+    large_requeues_leave_nothing_behind,
+    places_may_be_long,
 );
 
 #[tokio::test]

@@ -151,10 +151,10 @@ impl Feeder {
     async fn outstanding(&self, complete: &CancellationToken) -> Option<Duration> {
         // Read before the ledger is asked: what was registered until then is in its answer.
         let complete = complete.is_cancelled();
-        match self.ledger.outstanding(&self.wanted).await {
-            Ok(left) if complete && left.assets == 0 => None,
-            Ok(left) if left.ready > 0 => Some(Duration::from_millis(20)),
-            Ok(left) => Some(left.next_ready_in.unwrap_or(IDLE).clamp(Duration::from_millis(10), IDLE)),
+        match self.ledger.waiting(&self.wanted).await {
+            Ok(waiting) if complete && !waiting.left => None,
+            Ok(waiting) if waiting.ready => Some(Duration::from_millis(20)),
+            Ok(waiting) => Some(waiting.next_ready_in.unwrap_or(IDLE).clamp(Duration::from_millis(10), IDLE)),
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::queue::{AnalyzeAsset, Job, MemoryQueue};
     use crate::store::{
-        Begun, EventSink, Finished, FoundFile, KnownFile, Outstanding, Recorded, Registered, Requeue,
+        Begun, EventSink, Finished, FoundFile, KnownFile, Recorded, Registered, Requeue, Waiting,
     };
 
     /// A backfill without end and uploads, and the times at which either was asked for.
@@ -214,7 +214,10 @@ mod tests {
             }
             Ok((0..limit).map(|_| self.job(Lane::Backfill)).collect())
         }
-        async fn outstanding(&self, _: &Wanted) -> Result<Outstanding, StoreError> {
+        async fn outstanding(&self, _: &Wanted) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+        async fn waiting(&self, _: &Wanted) -> Result<Waiting, StoreError> {
             unreachable!("there is always something to do")
         }
         async fn known_files(&self, _: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {

@@ -62,7 +62,7 @@ fn upload(backfill: usize) -> anyhow::Result<()> {
     let mut loaded = hand_in(&cluster, busy)?;
     let until: i64 = cluster.until(NOW, |_| true);
     let done: i64 = cluster.until("select count(*) from run", |_| true);
-    let pending: i64 = cluster.until("select count(*) from asset where ready_at is not null", |_| true);
+    let pending: i64 = cluster.until("select count(*) from asset where pending is not null", |_| true);
     let seconds = (until - since) as f64 / 1e3;
     let rate = (done - begun - UPLOADS as i64) as f64 / seconds;
 

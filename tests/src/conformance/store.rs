@@ -16,11 +16,13 @@ use docent_pipelines::{
 };
 
 mod folders;
+mod leasing;
 mod owners;
 mod together;
 mod vectors;
 
 pub use folders::*;
+pub use leasing::*;
 pub use owners::*;
 pub use together::*;
 pub use vectors::*;
@@ -215,7 +217,7 @@ pub async fn redelivered_runs_are_counted(store: &dyn Store) {
     assert_eq!(failures.len(), 1);
     assert!(failures[0].reason.contains("stopped 3 times"), "{}", failures[0].reason);
     assert!(lease(store, "f", 9, LONG).await.is_empty());
-    assert_eq!(store.outstanding(&wanted()).await.expect("counts").assets, 0);
+    assert_eq!(store.outstanding(&wanted()).await.expect("counts"), 0);
 }
 
 /// Recording twice leaves the rows of recording once.
@@ -436,9 +438,10 @@ pub async fn failures_are_listed_and_requeued(store: &dyn Store) {
     assert_eq!(counts.analyzers[&AnalyzerId::Tags].blocked, 1);
     assert_eq!(counts.analyzers[&AnalyzerId::Objects].pending, 1);
     // Only the retry is outstanding, and not yet ready.
-    let left = store.outstanding(&wanted()).await.expect("counts");
-    assert_eq!((left.assets, left.ready), (1, 0));
-    assert!(left.next_ready_in.is_some_and(|wait| wait > LONG / 2));
+    assert_eq!(store.outstanding(&wanted()).await.expect("counts"), 1);
+    let waiting = store.waiting(&wanted()).await.expect("looks");
+    assert_eq!((waiting.left, waiting.ready), (true, false));
+    assert!(waiting.next_ready_in.is_some_and(|wait| wait > LONG / 2));
     assert!(lease(store, "test", 9, LONG).await.is_empty());
 
     assert_eq!(store.requeue(Requeue::Failed, &wanted(), None).await.expect("requeues"), 1);

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 const STRAIGHT: &[&str] = &[
     "known_files",
     "register",
-    "outstanding",
+    "waiting",
     "depth",
     "lease",
     "publish",
@@ -53,7 +53,7 @@ const STRAIGHT: &[&str] = &[
 /// Of these there is one call for the whole folder.
 const ONCE: &[&str] = &["known_files", "register"];
 /// Of these there are as many as the feeder looks around, which depends on the speed of the machine.
-const POLLED: &[&str] = &["outstanding", "depth", "lease"];
+const POLLED: &[&str] = &["waiting", "depth", "lease"];
 const PICTURES: usize = 5;
 /// Far longer than any walk here takes, and short enough to wait for.
 const LEASE: Duration = Duration::from_secs(5);

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    Begun, EventSink, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
-    Registered, Requeue, StoreError, Wanted,
+    Begun, EventSink, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Recorded, Registered, Requeue,
+    StoreError, Waiting, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
@@ -275,8 +275,12 @@ impl Ledger for Faulty<dyn Ledger> {
         self.trigger.around("requeue", self.inner.requeue(what, wanted, assets), store_error).await
     }
 
-    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
+    async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError> {
         self.trigger.around("outstanding", self.inner.outstanding(wanted), store_error).await
+    }
+
+    async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
+        self.trigger.around("waiting", self.inner.waiting(wanted), store_error).await
     }
 }
 

@@ -126,7 +126,7 @@ impl App {
         let started = Instant::now();
         let wanted = self.wanted(only.as_deref())?;
         let stop = shutdown.token().clone();
-        progress.to_do.store(self.store.outstanding(&wanted).await?.assets, Relaxed);
+        progress.to_do.store(self.store.outstanding(&wanted).await?, Relaxed);
         let wake = Arc::new(Notify::new());
         // Says that the scan is over.
         let complete = CancellationToken::new();
@@ -175,7 +175,7 @@ impl App {
             new_paths: scan.registered.new_paths,
             analyzed: counted.done,
             failed: counted.failed,
-            remaining: left.assets,
+            remaining: left,
             queued: self.has_workers(),
             interrupted: stop.is_cancelled(),
             elapsed_seconds: started.elapsed().as_secs_f64(),
@@ -221,7 +221,7 @@ impl App {
     ) -> anyhow::Result<bool> {
         loop {
             let scanned = complete.is_cancelled();
-            if self.store.outstanding(wanted).await?.assets > 0 {
+            if self.store.waiting(wanted).await?.left {
                 return Ok(true);
             }
             if scanned || stop.is_cancelled() {
@@ -246,7 +246,7 @@ impl App {
         loop {
             // Read before the ledger is asked: what was registered until then is in its answer.
             let scanned = complete.is_cancelled();
-            let left = self.store.outstanding(wanted).await?.assets;
+            let left = self.store.outstanding(wanted).await?;
             progress.follow(left);
             if stop.is_cancelled() || (scanned && left == 0) {
                 return Ok(Vec::new());

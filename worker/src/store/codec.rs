@@ -124,6 +124,35 @@ pub(super) fn text(value: &str) -> String {
     value.replace('\0', "\u{fffd}")
 }
 
+/// Bytes of a place that an index of PostgreSQL surely takes.
+const LONGEST_PLACE: usize = 1000;
+/// Bytes of a longer place that its key begins with.
+const BEGINNING: usize = 900;
+
+/// What a place is stored and looked up under where an index limits its length: itself, or its beginning and its hash. The
+/// two never meet, since a place has no plain '#' in it.
+pub(super) fn place_key(uri: &str) -> String {
+    let uri = text(uri);
+    if uri.len() <= LONGEST_PLACE {
+        return uri;
+    }
+    let hash = blake3::hash(uri.as_bytes()).to_hex();
+    format!("{}#{hash}", &uri[..uri.floor_char_boundary(BEGINNING)])
+}
+
+/// The place itself, if its key is another.
+pub(super) fn whole_place(uri: &str) -> Option<String> {
+    (uri.len() > LONGEST_PLACE).then(|| text(uri))
+}
+
+/// The part of a folder's address that keys of what lies in it begin with, and whether that is all of it.
+pub(super) fn folder_key(folder: &str) -> (&str, bool) {
+    if folder.len() < BEGINNING {
+        return (folder, true);
+    }
+    (&folder[..folder.floor_char_boundary(BEGINNING - 1)], false)
+}
+
 /// Vectors deleted by one statement when a space is dropped.
 pub(super) const DROPPED_AT_ONCE: i64 = 5000;
 
@@ -143,6 +172,23 @@ pub(super) fn vector_values(data: &[u8]) -> Result<Vec<f32>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_of_all_lengths_have_short_keys_of_their_own() {
+        let long = |end: &str| format!("file:///{}{end}", "é".repeat(2000));
+        assert_eq!(place_key("file:///a.jpg"), "file:///a.jpg");
+        assert_eq!(whole_place("file:///a.jpg"), None);
+        let key = place_key(&long("a"));
+        assert!(key.len() < LONGEST_PLACE, "{}", key.len());
+        assert_ne!(key, place_key(&long("b")));
+        assert_eq!(whole_place(&long("a")), Some(long("a")));
+        // What lies in a folder is found by the beginning of its key.
+        for depth in [1, 20, 200, 2000] {
+            let folder = format!("file:///{}", "ab/".repeat(depth));
+            let key = place_key(&format!("{folder}{}", "x".repeat(1500)));
+            assert!(key.starts_with(folder_key(&folder).0), "{depth}");
+        }
+    }
 
     #[test]
     fn times_sort_as_texts() {

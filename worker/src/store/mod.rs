@@ -8,6 +8,7 @@
 //! - The review log only grows.
 
 mod codec;
+mod due;
 mod fault;
 mod lease;
 mod postgres;
@@ -191,9 +192,12 @@ pub trait Ledger: Send + Sync {
         assets: Option<&[AssetId]>,
     ) -> Result<u64, StoreError>;
 
-    /// Assets with pending work of the wanted analyzers, whether or not it may run now, leased ones included;
-    /// and when the earliest that has to wait may run.
-    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError>;
+    /// How many assets have pending work of the wanted analyzers, whether or not it may run now, leased ones included.
+    async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError>;
+
+    /// Whether there is pending work of the wanted analyzers, and when it may run. Cheap, however large the archive is:
+    /// feeders ask all the time.
+    async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError>;
 
     /// Tells `sink` at most `limit` events in the order in which they became true, and forgets those it took: each is
     /// told at least once. Answers how many were told. A store whose events nobody wants has none.
@@ -205,7 +209,8 @@ pub trait Ledger: Send + Sync {
     /// Removes every vector of a space, as many at a time as others can wait for. Answers how many there were.
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError>;
 
-    /// Small repairs that keep the store quick, for any process to make now and then while others write.
+    /// Small repairs that keep the store quick and right, for any process to make now and then while others write. Each
+    /// call looks at a portion of the archive, and lets run what a fault has left pending without being due.
     async fn upkeep(&self) -> Result<(), StoreError>;
 
     /// A cheap round trip, for readiness.

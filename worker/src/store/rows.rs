@@ -162,14 +162,14 @@ pub enum Requeue {
     All,
 }
 
-/// Work that is not finished.
+/// Whether there is work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Outstanding {
-    /// Assets with pending work.
-    pub assets: u64,
-    /// Of these, the ones that could be leased now.
-    pub ready: u64,
-    /// How long until the first of those waiting for a retry is ready; `None` if none waits.
+pub struct Waiting {
+    /// There is pending work, leased or not.
+    pub left: bool,
+    /// Some could be leased now.
+    pub ready: bool,
+    /// If none can: how long until the first of what waits for a retry can; `None` if nothing waits.
     pub next_ready_in: Option<Duration>,
 }
 

@@ -10,14 +10,14 @@ use sqlx::{Postgres, QueryBuilder};
 use super::listing::is_at;
 use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
-    MOST_ROWS, analyzer, cursor, json_array, kind_order, number, rfc3339, vector_values,
+    MOST_ROWS, analyzer, cursor, json_array, kind_order, number, place_key, rfc3339, vector_values,
 };
 use crate::store::{
     AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted, WorkCounts,
 };
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
-    array(select uri from asset_path p where p.asset_id = a.id order by uri) as uris,
+    array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by uri) as uris,
     array(select distinct owner from asset_path p where p.asset_id = a.id and owner is not null order by owner) as owners,
     (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
     array(select distinct value from suggestion s where s.asset_id = a.id and s.status = 'accepted'
@@ -33,7 +33,7 @@ impl Catalog for PostgresStore {
 
     async fn asset_at(&self, uri: &str) -> Result<Option<AssetId>, StoreError> {
         let row = sqlx::query("select asset_id from asset_path where uri = $1")
-            .bind(text(uri))
+            .bind(place_key(uri))
             .fetch_optional(&self.pool)
             .await
             .map_err(fault("look up a file"))?;
@@ -125,7 +125,8 @@ impl Catalog for PostgresStore {
 
     async fn failures(&self, page: &Page) -> Result<Paged<FailureRow>, StoreError> {
         let mut query = QueryBuilder::<Postgres>::new(
-            "select w.asset_id, coalesce(p.uri, '') as uri, w.analyzer, w.failure_kind, w.reason, w.attempts,
+            "select w.asset_id, coalesce(p.whole, p.uri, '') as uri,
+                 coalesce(p.uri, '') as place, w.analyzer, w.failure_kind, w.reason, w.attempts,
                  w.updated_at
              from work w left join asset_path p on p.asset_id = w.asset_id where w.state = 'failed'",
         );
@@ -147,7 +148,7 @@ impl Catalog for PostgresStore {
                 get::<i64>(last, "updated_at")?.to_string(),
                 get(last, "asset_id")?,
                 get(last, "analyzer")?,
-                get(last, "uri")?,
+                get(last, "place")?,
             ])),
             _ => None,
         };

@@ -7,24 +7,30 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_pipelines::{AssetId, Owner, VectorSpace};
 
+use super::due::{leased, look, refresh_due};
 use super::leases::{end_lease, end_leases, give_up};
-use super::requeue::{add_missing, refresh_ready};
+use super::requeue::add_missing;
 use super::{PostgresStore, fault, get, parsed};
 use crate::queue::AnalyzeAsset;
-use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, lane_of, millis, owner};
+use crate::store::codec::{
+    DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, millis, owner, place_key, whole_place,
+};
+use crate::store::due::concerns;
+use crate::store::fault::again;
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
-    Registered, Requeue, StoreError, Wanted,
+    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Recorded, Registered,
+    Requeue, StoreError, Waiting, Wanted,
 };
 
 #[async_trait]
 impl Ledger for PostgresStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select uri, bytes, modified_ns, asset_id, owner from asset_path where uri = any($1::text[])",
+            "select coalesce(whole, uri) as uri, bytes, modified_ns, asset_id, owner from asset_path
+             where uri = any($1::text[])",
         )
-        .bind(uris)
+        .bind(uris.iter().map(|uri| place_key(uri)).collect::<Vec<String>>())
         .fetch_all(&self.pool)
         .await
         .map_err(fault("look up files"))?;
@@ -41,143 +47,23 @@ impl Ledger for PostgresStore {
     }
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
-        const OPERATION: &str = "register files";
-        let failed = fault(OPERATION);
-        // The last of several at one place counts; everybody writes places in the same order.
-        let by_place: BTreeMap<&str, &FoundFile> =
-            files.iter().map(|file| (file.uri.as_str(), file)).collect();
-        let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
-        for file in files {
-            by_id.entry(file.hash.asset_id().to_string()).or_insert(file);
-        }
-        let ids: Vec<String> = by_id.keys().cloned().collect();
-        let hashes: Vec<String> = by_id.values().map(|file| file.hash.to_hex()).collect();
-        let bytes: Vec<i64> = by_id.values().map(|file| file.stamp.bytes.cast_signed()).collect();
-        let lanes: Vec<i64> = by_id.values().map(|file| lane_number(file.lane)).collect();
-        let uris: Vec<&str> = by_place.keys().copied().collect();
-        let places: Vec<String> = by_place.values().map(|file| file.hash.asset_id().to_string()).collect();
-        let sizes: Vec<i64> = by_place.values().map(|file| file.stamp.bytes.cast_signed()).collect();
-        let times: Vec<i64> = by_place.values().map(|file| file.stamp.modified_ns).collect();
-        let owners: Vec<Option<&str>> =
-            by_place.values().map(|file| file.owner.as_ref().map(Owner::as_str)).collect();
-
-        let (mut tx, now) = self.begin(OPERATION).await?;
-        // What is uploaded again while it waits in the backfill is wanted now.
-        let new_assets: i64 = sqlx::query_scalar(
-            "with new as (
-                 insert into asset as a (id, content_hash, bytes, lane, created_at)
-                 select *, $5 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-                 on conflict (id) do update set lane = excluded.lane where excluded.lane < a.lane
-                 returning (xmax = 0) as inserted)
-             select count(*) from new where inserted",
-        )
-        .bind(&ids)
-        .bind(&hashes)
-        .bind(&bytes)
-        .bind(&lanes)
-        .bind(now)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed)?;
-        let same: i64 = sqlx::query_scalar(
-            "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
-             join asset_path p on p.uri = f.uri and p.asset_id = f.id",
-        )
-        .bind(&uris)
-        .bind(&places)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed)?;
-        sqlx::query(
-            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at, owner)
-             select f.uri, a.id, f.bytes, f.modified_ns, $6, a.created_at, f.owner
-             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
-                 f (uri, id, bytes, modified_ns, owner)
-             join asset a on a.id = f.id
-             on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
-                 bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
-                 owner = coalesce(excluded.owner, asset_path.owner)",
-        )
-        .bind(&uris)
-        .bind(&places)
-        .bind(&sizes)
-        .bind(&times)
-        .bind(&owners)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        let missing = add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
-        refresh_ready(&mut tx, &missing).await.map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        Ok(Registered {
-            new_assets: new_assets.unsigned_abs(),
-            new_paths: (by_place.len() as u64).saturating_sub(same.unsigned_abs()),
-        })
+        again(|| self.register_once(files, wanted)).await
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
-        const OPERATION: &str = "lease work";
-        let failed = fault(OPERATION);
-        let wanted: Vec<&str> = request.wanted.keys().map(|analyzer| analyzer.as_str()).collect();
-        let (mut tx, now) = self.begin(OPERATION).await?;
-        end_leases(&mut tx, now, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
-        let rows = sqlx::query(
-            "with chosen as materialized (
-                 select id from asset a
-                 where ready_at is not null and lease_until is null and ready_at <= $1
-                   and lane = any($6::bigint[])
-                   and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
-                               and w.not_before <= $1 and w.analyzer = any($2::text[]))
-                 order by lane, suspect, lost_alone, created_at, id limit $3
-                 for update skip locked)
-             update asset a set lease_owner = $4, lease_until = $5, run_began = false, run_alone = false
-             from chosen where a.id = chosen.id
-             returning a.id, a.lane, a.suspect, a.lost_alone, a.created_at,
-                 array(select p.uri from asset_path p where p.asset_id = a.id order by p.uri) as uris,
-                 array(select w.analyzer from work w where w.asset_id = a.id and w.state = 'pending'
-                       and w.not_before <= $1 and w.analyzer = any($2::text[])) as analyzers",
-        )
-        .bind(now)
-        .bind(&wanted)
-        .bind(i64::from(request.limit))
-        .bind(&request.owner)
-        .bind(now.saturating_add(millis(request.duration)))
-        .bind(match request.lane {
-            Some(lane) => vec![lane_number(lane)],
-            None => vec![0, 1],
-        })
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        let mut jobs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let asset: AssetId = parsed(row, "id")?;
-            let (lane, suspect): (i64, i64) = (get(row, "lane")?, get(row, "suspect")?);
-            let order = (lane, suspect, get::<i64>(row, "lost_alone")?, get::<i64>(row, "created_at")?);
-            let names: Vec<String> = get(row, "analyzers")?;
-            let job = AnalyzeAsset {
-                asset,
-                uris: get(row, "uris")?,
-                analyzers: names.iter().map(|name| analyzer(name)).collect::<Result<_, _>>()?,
-                lane: lane_of(lane),
-                alone: suspect != 0,
-            };
-            jobs.push((order, job));
-        }
-        // `returning` keeps no order.
-        jobs.sort_by(|(a, one), (b, other)| (a, &one.asset).cmp(&(b, &other.asset)));
-        Ok(jobs.into_iter().map(|(_, job)| job).collect())
+        again(|| self.lease_once(request)).await
     }
 
     async fn recover(&self, max_lost: u32) -> Result<u64, StoreError> {
         const OPERATION: &str = "take over lost work";
         self.max_lost.store(max_lost, Relaxed);
-        let (mut tx, now) = self.begin(OPERATION).await?;
-        let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(fault(OPERATION))?;
-        tx.commit().await.map_err(fault(OPERATION))?;
-        Ok(ended)
+        again(|| async {
+            let (mut tx, now) = self.begin(OPERATION).await?;
+            let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(fault(OPERATION))?;
+            tx.commit().await.map_err(fault(OPERATION))?;
+            Ok(ended)
+        })
+        .await
     }
 
     fn give_up_after(&self, max_lost: u32) {
@@ -185,81 +71,11 @@ impl Ledger for PostgresStore {
     }
 
     async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
-        const OPERATION: &str = "begin a run";
-        let failed = fault(OPERATION);
-        let asset = job.asset.as_str();
-        let (mut tx, now) = self.begin(OPERATION).await?;
-        let row = sqlx::query(
-            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1 for update",
-        )
-        .bind(asset)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(failed)?
-        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
-        let held = Lease {
-            owner: get(&row, "lease_owner")?,
-            until: get(&row, "lease_until")?,
-            run_began: get(&row, "run_began")?,
-            run_alone: get(&row, "run_alone")?,
-            lost_alone: u32::try_from(get::<i64>(&row, "lost_alone")?).unwrap_or(u32::MAX),
-        };
-        let standing = held.standing(owner, job.alone, now);
-        if let Standing::Lost { alone } = standing {
-            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
-                .bind(asset)
-                .bind(i64::from(alone))
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
-        if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
-            if let Begun::GivenUp { lost } = answer {
-                give_up(&mut tx, asset, lost.into(), now).await.map_err(failed)?;
-                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
-                refresh_ready(&mut tx, &[asset.to_owned()]).await.map_err(failed)?;
-            }
-            tx.commit().await.map_err(failed)?;
-            return Ok(answer);
-        }
-        let names: Vec<&str> = job.analyzers.iter().map(|analyzer| analyzer.as_str()).collect();
-        let pending: Vec<(String, i64)> = sqlx::query_as(
-            "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
-             and analyzer = any($2::text[])",
-        )
-        .bind(asset)
-        .bind(&names)
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-        if pending.is_empty() {
-            // The lease may belong to a run of other analyzers.
-            if !held.run_began {
-                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
-            }
-            tx.commit().await.map_err(failed)?;
-            return Ok(Begun::Done);
-        }
-        sqlx::query(
-            "update asset set run_began = true, run_alone = $2, lease_owner = $3,
-                 lease_until = greatest(coalesce(lease_until, 0), $4) where id = $1",
-        )
-        .bind(asset)
-        .bind(job.alone)
-        .bind(owner)
-        .bind(now.saturating_add(millis(LONGEST_RUN)))
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        let attempt = |(name, attempts): (String, i64)| {
-            Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX)))
-        };
-        pending.into_iter().map(attempt).collect::<Result<_, _>>().map(Begun::Run)
+        again(|| self.begin_run_once(job, owner)).await
     }
 
     async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
-        self.record_runs(runs).await
+        again(|| self.record_runs(runs)).await
     }
 
     async fn hand_back(&self, asset: &AssetId) -> Result<(), StoreError> {
@@ -291,26 +107,21 @@ impl Ledger for PostgresStore {
         self.queue_again(what, wanted, assets).await
     }
 
-    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
-        let names: Vec<&str> = wanted.keys().map(|analyzer| analyzer.as_str()).collect();
-        let row = sqlx::query(
-            "select count(*) as assets,
-                    count(*) filter (where ready_at <= n.now and lease_until is null) as ready,
-                    min(ready_at) filter (where lease_until is null and ready_at > n.now) - min(n.now) as next
-             from (select docent_now() as now) n, asset a where ready_at is not null
-               and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
-                           and w.analyzer = any($1::text[]))",
-        )
-        .bind(&names)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(fault("count outstanding work"))?;
-        Ok(Outstanding {
-            assets: get::<i64>(&row, "assets")?.unsigned_abs(),
-            ready: get::<i64>(&row, "ready")?.unsigned_abs(),
-            next_ready_in: get::<Option<i64>>(&row, "next")?
-                .map(|wait| Duration::from_millis(wait.max(0).unsigned_abs())),
-        })
+    async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError> {
+        let kept: Vec<(String, i64)> =
+            sqlx::query_as("select a, sum(delta)::bigint from tally where what = 'pending' group by a")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(fault("count outstanding work"))?;
+        let assets: i64 = kept.iter().filter(|(names, _)| concerns(names, wanted)).map(|(_, n)| n).sum();
+        Ok(assets.max(0).unsigned_abs())
+    }
+
+    async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
+        let failed = fault("look for work");
+        // Read first: what is leased and handed back in between is seen by one of the two.
+        let leased = leased(&self.pool).await.map_err(failed)?;
+        Ok(look(&self.pool).await.map_err(failed)?.waiting(wanted, &leased))
     }
 
     async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
@@ -354,11 +165,8 @@ impl Ledger for PostgresStore {
     }
 
     async fn upkeep(&self) -> Result<(), StoreError> {
-        sqlx::query("select docent_sum_up()")
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(fault("tidy the ledger"))
+        sqlx::query("select docent_sum_up()").execute(&self.pool).await.map_err(fault("tidy the ledger"))?;
+        self.sweep().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -367,5 +175,161 @@ impl Ledger for PostgresStore {
 
     async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+impl PostgresStore {
+    /// See [`Ledger::register`].
+    async fn register_once(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
+        const OPERATION: &str = "register files";
+        let failed = fault(OPERATION);
+        // The last of several at one place counts; everybody writes places in the same order.
+        let by_place: BTreeMap<&str, &FoundFile> =
+            files.iter().map(|file| (file.uri.as_str(), file)).collect();
+        let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
+        for file in files {
+            by_id.entry(file.hash.asset_id().to_string()).or_insert(file);
+        }
+        let ids: Vec<String> = by_id.keys().cloned().collect();
+        let hashes: Vec<String> = by_id.values().map(|file| file.hash.to_hex()).collect();
+        let bytes: Vec<i64> = by_id.values().map(|file| file.stamp.bytes.cast_signed()).collect();
+        let lanes: Vec<i64> = by_id.values().map(|file| lane_number(file.lane)).collect();
+        let uris: Vec<String> = by_place.keys().map(|uri| place_key(uri)).collect();
+        let wholes: Vec<Option<String>> = by_place.keys().map(|uri| whole_place(uri)).collect();
+        let places: Vec<String> = by_place.values().map(|file| file.hash.asset_id().to_string()).collect();
+        let sizes: Vec<i64> = by_place.values().map(|file| file.stamp.bytes.cast_signed()).collect();
+        let times: Vec<i64> = by_place.values().map(|file| file.stamp.modified_ns).collect();
+        let owners: Vec<Option<&str>> =
+            by_place.values().map(|file| file.owner.as_ref().map(Owner::as_str)).collect();
+
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        // What is uploaded again while it waits in the backfill is wanted now.
+        let new_assets: i64 = sqlx::query_scalar(
+            "with new as (
+                 insert into asset as a (id, content_hash, bytes, lane, created_at)
+                 select *, $5 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+                 on conflict (id) do update set lane = excluded.lane where excluded.lane < a.lane
+                 returning (xmax = 0) as inserted)
+             select count(*) from new where inserted",
+        )
+        .bind(&ids)
+        .bind(&hashes)
+        .bind(&bytes)
+        .bind(&lanes)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let same: i64 = sqlx::query_scalar(
+            "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
+             join asset_path p on p.uri = f.uri and p.asset_id = f.id",
+        )
+        .bind(&uris)
+        .bind(&places)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        sqlx::query(
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at, owner, whole)
+             select f.uri, a.id, f.bytes, f.modified_ns, $6, a.created_at, f.owner, f.whole
+             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $7::text[])
+                 f (uri, id, bytes, modified_ns, owner, whole)
+             join asset a on a.id = f.id
+             on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
+                 bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
+                 owner = coalesce(excluded.owner, asset_path.owner)",
+        )
+        .bind(&uris)
+        .bind(&places)
+        .bind(&sizes)
+        .bind(&times)
+        .bind(&owners)
+        .bind(now)
+        .bind(&wholes)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        let missing = add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
+        refresh_due(&mut tx, &missing, now).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(Registered {
+            new_assets: new_assets.unsigned_abs(),
+            new_paths: (by_place.len() as u64).saturating_sub(same.unsigned_abs()),
+        })
+    }
+
+    /// See [`Ledger::begin_run`].
+    async fn begin_run_once(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
+        const OPERATION: &str = "begin a run";
+        let failed = fault(OPERATION);
+        let asset = job.asset.as_str();
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        let row = sqlx::query(
+            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1 for update",
+        )
+        .bind(asset)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        let held = Lease {
+            owner: get(&row, "lease_owner")?,
+            until: get(&row, "lease_until")?,
+            run_began: get(&row, "run_began")?,
+            run_alone: get(&row, "run_alone")?,
+            lost_alone: u32::try_from(get::<i64>(&row, "lost_alone")?).unwrap_or(u32::MAX),
+        };
+        let standing = held.standing(owner, job.alone, now);
+        if let Standing::Lost { alone } = standing {
+            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
+                .bind(asset)
+                .bind(i64::from(alone))
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
+            if let Begun::GivenUp { lost } = answer {
+                give_up(&mut tx, asset, lost.into(), now).await.map_err(failed)?;
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+                refresh_due(&mut tx, &[asset.to_owned()], now).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(answer);
+        }
+        let names: Vec<&str> = job.analyzers.iter().map(|analyzer| analyzer.as_str()).collect();
+        let pending: Vec<(String, i64)> = sqlx::query_as(
+            "select analyzer, attempts from work where asset_id = $1 and state = 'pending'
+             and analyzer = any($2::text[])",
+        )
+        .bind(asset)
+        .bind(&names)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(failed)?;
+        if pending.is_empty() {
+            // The lease may belong to a run of other analyzers.
+            if !held.run_began {
+                end_lease(&mut tx, &job.asset).await.map_err(failed)?;
+            }
+            tx.commit().await.map_err(failed)?;
+            return Ok(Begun::Done);
+        }
+        sqlx::query(
+            "update asset set run_began = true, run_alone = $2, lease_owner = $3,
+                 lease_until = greatest(coalesce(lease_until, 0), $4) where id = $1",
+        )
+        .bind(asset)
+        .bind(job.alone)
+        .bind(owner)
+        .bind(now.saturating_add(millis(LONGEST_RUN)))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        let attempt = |(name, attempts): (String, i64)| {
+            Ok((analyzer(&name)?, u32::try_from(attempts).unwrap_or(u32::MAX)))
+        };
+        pending.into_iter().map(attempt).collect::<Result<_, _>>().map(Begun::Run)
     }
 }

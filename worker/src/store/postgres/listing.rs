@@ -4,14 +4,17 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{Error, Postgres, QueryBuilder, Row};
 
 use super::text;
-use crate::store::codec::{FOLDER_MANY, FOLDER_NEWEST, FOLDER_PORTIONS, ListingPlace, kind_order};
+use crate::store::codec::{
+    FOLDER_MANY, FOLDER_NEWEST, FOLDER_PORTIONS, ListingPlace, folder_key, kind_order,
+};
 use crate::store::{PlaceFilter, SuggestionFilter};
 
 /// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
 pub(super) const FIELDS: &str =
     "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
     s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
-    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
+    coalesce((select coalesce(p.whole, p.uri) from asset_path p where p.asset_id = s.asset_id order by p.uri limit 1), '')
+        as uri
     from ";
 
 const ORDER: &str = " order by -s.asset_at, s.asset_id, s.kind_order, -s.confidence, s.id limit ";
@@ -163,8 +166,16 @@ pub(super) fn is_at(query: &mut QueryBuilder<Postgres>, place: &PlaceFilter) {
 /// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
 fn has_prefix(query: &mut QueryBuilder<Postgres>, prefix: &str) {
     let place = text(prefix.trim_end_matches('/'));
-    query.push("p.uri >= ").push_bind(place.clone());
-    query.push(" and p.uri < ").push_bind(format!("{place}0"));
-    query.push(" and (p.uri = ").push_bind(place.clone());
-    query.push(" or p.uri >= ").push_bind(format!("{place}/")).push(")");
+    let (key, is_all) = folder_key(&place);
+    query.push("p.uri >= ").push_bind(key.to_owned());
+    if is_all {
+        query.push(" and p.uri < ").push_bind(format!("{key}0"));
+        query.push(" and (p.uri = ").push_bind(key.to_owned());
+        query.push(" or p.uri >= ").push_bind(format!("{key}/")).push(")");
+    } else {
+        // Keys end in the middle of the folder; no byte of a text is above the last one here.
+        query.push(" and p.uri < ").push_bind(format!("{key}\u{10ffff}"));
+        query.push(" and (coalesce(p.whole, p.uri) = ").push_bind(place.clone());
+        query.push(" or starts_with(coalesce(p.whole, p.uri), ").push_bind(format!("{place}/")).push("))");
+    }
 }

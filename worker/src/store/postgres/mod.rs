@@ -6,6 +6,7 @@
 //! - Counts are kept, not counted: see `tally` in the migrations.
 
 mod catalog;
+mod due;
 mod leases;
 mod ledger;
 mod listing;
@@ -14,11 +15,12 @@ mod record;
 mod requeue;
 mod reviews;
 
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Connection, Postgres, Row, Transaction};
 
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt, text};
@@ -32,6 +34,8 @@ pub struct PostgresStore {
     max_lost: AtomicU32,
     /// Whether events are written to the outbox, because somebody empties it.
     events: bool,
+    /// The last asset that `upkeep` looked at.
+    swept: Mutex<String>,
 }
 
 /// How the shared store is reached.
@@ -53,17 +57,28 @@ impl PostgresStore {
     /// wait. A ledger of a newer docent is refused and left as it is. No error contains the address.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
         let connect: PgConnectOptions = url.parse().map_err(fault("read the ledger's address"))?;
-        let connect = connect
-            .application_name("docent")
-            .options([("statement_timeout", STATEMENT.as_millis().to_string())]);
+        let connect = connect.application_name("docent");
+        // By itself, not from the pool: the pool would try again for a while, and then know no cause.
+        let mut first = PgConnection::connect_with(&connect).await.map_err(fault("connect to the ledger"))?;
+        refuse_encoding(&mut first).await?;
+        // Without a limit for statements: on a large ledger a migration may take long.
+        migrate(&mut first).await?;
+        first.close().await.map_err(fault("connect to the ledger"))?;
+        let connect = connect.options([("statement_timeout", STATEMENT.as_millis().to_string())]);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(ACQUIRE)
             .connect_with(connect)
             .await
             .map_err(fault("connect to the ledger"))?;
-        migrate(&pool).await?;
-        Ok(Self { pool, max_lost: AtomicU32::new(MAX_LOST), events: options.events })
+        let store = Self {
+            pool,
+            max_lost: AtomicU32::new(MAX_LOST),
+            events: options.events,
+            swept: Mutex::default(),
+        };
+        store.repair().await?;
+        Ok(store)
     }
 
     /// Begins a transaction and tells the server's time.
@@ -77,23 +92,40 @@ impl PostgresStore {
     }
 }
 
-async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+/// Text of all scripts needs UTF-8; a database of another encoding would refuse it one by one, much later.
+async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
+    const OPERATION: &str = "read the ledger's encoding";
+    let encoding: String =
+        sqlx::query_scalar("show server_encoding").fetch_one(connection).await.map_err(fault(OPERATION))?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::Refused {
+        operation: OPERATION,
+        source: anyhow::anyhow!(
+            "the database has the encoding {encoding}, and docent needs UTF8: create one with \
+             `create database docent encoding 'UTF8' template template0`"
+        ),
+    })
+}
+
+async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     const OPERATION: &str = "read the ledger's schema";
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let tracked: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await
         .map_err(fault(OPERATION))?;
     if tracked {
         let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
-            .fetch_one(pool)
+            .fetch_one(&mut *connection)
             .await
             .map_err(fault(OPERATION))?;
         if let Some(found) = found.filter(|found| *found > known) {
             return Err(StoreError::NewerSchema { found, known });
         }
     }
-    MIGRATIONS.run(pool).await.map_err(migration_fault("bring the ledger's schema up to date"))
+    MIGRATIONS.run(connection).await.map_err(migration_fault("bring the ledger's schema up to date"))
 }
 
 /// A column of a row, in its stored form.

@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
+use super::due::due_columns;
 use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
 use crate::store::recording::{Settled, blind, rounds, settled, unanswered};
@@ -56,7 +57,7 @@ async fn record(
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, now).await?;
     write_vectors(tx, runs).await.map_err(failed)?;
-    end(tx, runs).await.map_err(failed)?;
+    end(tx, runs, now).await.map_err(failed)?;
     if events {
         announce(tx, runs, &places, &recorded, now).await.map_err(failed)?;
     }
@@ -337,23 +338,25 @@ async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::E
 }
 
 /// Notes the pictures' sizes and ends the leases.
-async fn end(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::Error> {
+async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::Error> {
     let pictures = || runs.iter().map(|finished| finished.run.picture);
-    sqlx::query(
-        "update asset set width = coalesce(r.width, asset.width), height = coalesce(r.height, asset.height),
-             format = coalesce(r.format, asset.format), lease_owner = null, lease_until = null, run_began = false,
-             run_alone = false, suspect = 0, lost_alone = 0,
-             ready_at = (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
+    let sql = format!(
+        "update asset a set width = coalesce(r.width, a.width), height = coalesce(r.height, a.height),
+             format = coalesce(r.format, a.format), lease_owner = null, lease_until = null, run_began = false,
+             run_alone = false, suspect = 0, lost_alone = 0, {}
          from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) r (asset, width, height, format)
-         where asset.id = r.asset",
-    )
-    .bind(assets(runs))
-    .bind(pictures().map(|p| p.map(|p| i64::from(p.0))).collect::<Vec<Option<i64>>>())
-    .bind(pictures().map(|p| p.map(|p| i64::from(p.1))).collect::<Vec<Option<i64>>>())
-    .bind(pictures().map(|p| p.map(|p| p.2)).collect::<Vec<Option<&str>>>())
-    .execute(&mut **tx)
-    .await
-    .map(drop)
+         where a.id = r.asset",
+        due_columns(5)
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(assets(runs))
+        .bind(pictures().map(|p| p.map(|p| i64::from(p.0))).collect::<Vec<Option<i64>>>())
+        .bind(pictures().map(|p| p.map(|p| i64::from(p.1))).collect::<Vec<Option<i64>>>())
+        .bind(pictures().map(|p| p.map(|p| p.2)).collect::<Vec<Option<&str>>>())
+        .bind(now)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
 }
 
 /// The analyzers and models of a run, for its row.

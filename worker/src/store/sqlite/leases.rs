@@ -5,17 +5,54 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use docent_pipelines::{AnalyzerId, AssetId};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{QueryBuilder, Sqlite, Transaction};
 
-use super::requeue::refresh_ready;
+use super::due::refresh_due;
 use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, corrupt, json_array, lane_of, millis};
+use crate::store::due::Look;
 use crate::store::lease::{Lease, Standing, given_up};
-use crate::store::{Begun, StoreError};
+use crate::store::{Begun, LeaseRequest, StoreError};
 
-/// A row of `lease` as a job.
-pub(super) fn leased(row: &SqliteRow) -> Result<AnalyzeAsset, StoreError> {
+/// The first assets of what may run and is asked for: of each kind the first ones, of all together the first of these.
+pub(super) async fn first_due(
+    tx: &mut Transaction<'_, Sqlite>,
+    seen: &Look,
+    request: &LeaseRequest,
+) -> Result<Vec<AnalyzeAsset>, StoreError> {
+    let (lanes, names) = seen.due_for(&request.wanted, request.lane);
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = QueryBuilder::<Sqlite>::new("with chosen as materialized (");
+    for (number, (lane, names)) in lanes.into_iter().zip(names).enumerate() {
+        query.push(if number == 0 { "" } else { " union all " });
+        query.push(
+            "select * from (select id, lane, suspect, lost_alone, created_at from asset indexed by asset_due",
+        );
+        query.push(" where lane = ").push_bind(lane).push(" and due = ").push_bind(names);
+        query.push(" and due is not null and lease_until is null");
+        query.push(" order by suspect, lost_alone, created_at, id limit ").push_bind(request.limit);
+        query.push(")");
+    }
+    query.push(
+        ") select id, lane, suspect,
+             (select json_group_array(uri) from
+                 (select uri from asset_path where asset_id = a.id order by uri)) as uris,
+             (select json_group_array(analyzer) from work where asset_id = a.id and state = 'pending'
+                 and not_before <= ",
+    );
+    query.push_bind(seen.now).push(" and analyzer in (select value from json_each(");
+    query.push_bind(json_array(request.wanted.keys())).push("))) as analyzers");
+    query.push(" from chosen a order by lane, suspect, lost_alone, created_at, id limit ");
+    query.push_bind(request.limit);
+    let rows = query.build().fetch_all(&mut **tx).await.map_err(fault("lease work"))?;
+    rows.iter().map(leased).collect()
+}
+
+/// A row of `first_due` as a job.
+fn leased(row: &SqliteRow) -> Result<AnalyzeAsset, StoreError> {
     let list = |column| {
         serde_json::from_str::<Vec<String>>(&get::<String>(row, column)?)
             .map_err(|error| corrupt(column)(error.to_string()))
@@ -99,7 +136,7 @@ impl SqliteStore {
             if let Begun::GivenUp { lost } = answer {
                 give_up(&mut tx, job.asset.as_str(), lost.into()).await.map_err(failed)?;
                 end_lease(&mut tx, &job.asset).await.map_err(failed)?;
-                refresh_ready(&mut tx, &json_array([job.asset.as_str()])).await.map_err(failed)?;
+                refresh_due(&mut tx, &json_array([job.asset.as_str()]), now).await.map_err(failed)?;
             }
             tx.commit().await.map_err(failed)?;
             return Ok(answer);
@@ -153,30 +190,25 @@ pub(super) async fn end_leases(
     until: Option<i64>,
     max_lost: u32,
 ) -> Result<u64, sqlx::Error> {
-    let ended = sqlx::query(
+    let ended: Vec<(String, i64)> = sqlx::query_as(
         "update asset set suspect = max(suspect, run_began),
              lost_alone = lost_alone + (run_began and run_alone),
              lease_owner = null, lease_until = null, run_began = 0, run_alone = 0
-         where lease_until is not null and ($1 is null or lease_until <= $1)",
+         where lease_until is not null and lease_until <= coalesce($1, lease_until)
+         returning id, case when pending is not null and suspect > 0 then lost_alone else 0 end",
     )
     .bind(until)
-    .execute(&mut **tx)
-    .await?
-    .rows_affected();
-    if ended == 0 {
-        return Ok(0);
-    }
-    let lost_often: Vec<(String, i64)> = sqlx::query_as(
-        "select id, lost_alone from asset where ready_at is not null and suspect > 0 and lost_alone > $1",
-    )
-    .bind(max_lost)
     .fetch_all(&mut **tx)
     .await?;
+    let lost_often: Vec<&(String, i64)> =
+        ended.iter().filter(|(_, lost)| *lost > i64::from(max_lost)).collect();
     for (asset, lost) in &lost_often {
         give_up(tx, asset, *lost).await?;
     }
-    refresh_ready(tx, &json_array(lost_often.iter().map(|(asset, _)| asset))).await?;
-    Ok(ended)
+    if !lost_often.is_empty() {
+        refresh_due(tx, &json_array(lost_often.iter().map(|(asset, _)| asset)), now()).await?;
+    }
+    Ok(ended.len() as u64)
 }
 
 /// Fails an asset for good.

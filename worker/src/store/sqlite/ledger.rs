@@ -8,14 +8,16 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
-use super::leases::{begin_unhindered, end_lease, end_leases, leased};
-use super::requeue::{add_missing, refresh_ready};
+use super::due::{leased, let_ripe_run, look, refresh_due};
+use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
+use super::requeue::add_missing;
 use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, json_array, lane_number, millis, owner};
+use crate::store::due::concerns;
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
-    Registered, Requeue, StoreError, Wanted,
+    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Recorded, Registered,
+    Requeue, StoreError, Waiting, Wanted,
 };
 
 #[async_trait]
@@ -86,7 +88,7 @@ impl Ledger for SqliteStore {
         .map_err(failed)?;
         let ids = json_array(files.iter().map(|file| file.hash.asset_id()));
         add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
-        refresh_ready(&mut tx, &ids).await.map_err(failed)?;
+        refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(Registered { new_assets, new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()) })
     }
@@ -95,30 +97,23 @@ impl Ledger for SqliteStore {
         const OPERATION: &str = "lease work";
         let failed = fault(OPERATION);
         let now = now();
-        let wanted = json_array(request.wanted.keys());
+        // Where there is nothing to lease, nothing is written and nobody has to wait.
+        let mut seen = look(&self.read, now).await.map_err(failed)?;
+        let (expired, ripe) = (seen.has_expired(), seen.ripe());
+        if !expired && ripe.is_empty() && seen.due_for(&request.wanted, request.lane).1.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut tx = self.begin(OPERATION).await?;
-        end_leases(&mut tx, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
-        let rows = sqlx::query(
-            "select id, lane, suspect,
-                 (select json_group_array(uri) from
-                     (select uri from asset_path where asset_id = a.id order by uri)) as uris,
-                 (select json_group_array(analyzer) from work where asset_id = a.id and state = 'pending'
-                     and not_before <= $1 and analyzer in (select value from json_each($2))) as analyzers
-             from asset a
-             where ready_at is not null and ready_at <= $1 and lease_until is null
-               and lane = coalesce($4, lane)
-               and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
-                           and w.not_before <= $1 and w.analyzer in (select value from json_each($2)))
-             order by lane, suspect, lost_alone, created_at, id limit $3",
-        )
-        .bind(now)
-        .bind(&wanted)
-        .bind(request.limit)
-        .bind(request.lane.map(lane_number))
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(failed)?;
-        let jobs = rows.iter().map(leased).collect::<Result<Vec<AnalyzeAsset>, _>>()?;
+        if expired {
+            end_leases(&mut tx, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
+        }
+        if !ripe.is_empty() {
+            let_ripe_run(&mut tx, &ripe, now).await.map_err(failed)?;
+        }
+        if expired || !ripe.is_empty() {
+            seen = look(&mut *tx, now).await.map_err(failed)?;
+        }
+        let jobs = first_due(&mut tx, &seen, request).await?;
         if !jobs.is_empty() {
             sqlx::query(
                 "update asset set lease_owner = $2, lease_until = $3, run_began = 0, run_alone = 0
@@ -188,27 +183,21 @@ impl Ledger for SqliteStore {
         self.queue_again(what, wanted, assets).await
     }
 
-    async fn outstanding(&self, wanted: &Wanted) -> Result<Outstanding, StoreError> {
-        let now = now();
-        let row = sqlx::query(
-            "select count(*) as assets,
-                    coalesce(sum(ready_at <= $1 and lease_until is null), 0) as ready,
-                    min(case when lease_until is null and ready_at > $1 then ready_at end) as next
-             from asset a where ready_at is not null
-               and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending'
-                           and w.analyzer in (select value from json_each($2)))",
-        )
-        .bind(now)
-        .bind(json_array(wanted.keys()))
-        .fetch_one(&self.read)
-        .await
-        .map_err(fault("count outstanding work"))?;
-        Ok(Outstanding {
-            assets: get::<i64>(&row, "assets")?.unsigned_abs(),
-            ready: get::<i64>(&row, "ready")?.unsigned_abs(),
-            next_ready_in: get::<Option<i64>>(&row, "next")?
-                .map(|at| Duration::from_millis(at.saturating_sub(now).unsigned_abs())),
-        })
+    async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError> {
+        let kept: Vec<(String, i64)> =
+            sqlx::query_as("select pending, count(*) from asset where pending is not null group by pending")
+                .fetch_all(&self.read)
+                .await
+                .map_err(fault("count outstanding work"))?;
+        let assets: i64 = kept.iter().filter(|(names, _)| concerns(names, wanted)).map(|(_, n)| n).sum();
+        Ok(assets.unsigned_abs())
+    }
+
+    async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
+        let failed = fault("look for work");
+        // Read first: what is leased and handed back in between is seen by one of the two.
+        let leased = leased(&self.read).await.map_err(failed)?;
+        Ok(look(&self.read, now()).await.map_err(failed)?.waiting(wanted, &leased))
     }
 
     async fn relay_events(&self, _sink: &dyn EventSink, _limit: u32) -> Result<u64, StoreError> {
@@ -249,7 +238,8 @@ impl Ledger for SqliteStore {
     }
 
     async fn upkeep(&self) -> Result<(), StoreError> {
-        sqlx::query("pragma optimize").execute(&self.write).await.map(drop).map_err(fault("tidy the ledger"))
+        sqlx::query("pragma optimize").execute(&self.write).await.map_err(fault("tidy the ledger"))?;
+        self.sweep().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

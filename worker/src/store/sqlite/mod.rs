@@ -4,6 +4,7 @@
 //! (a server, and a person deciding on the command line) wait for each other instead of failing.
 
 mod catalog;
+mod due;
 mod leases;
 mod ledger;
 mod listing;
@@ -13,6 +14,7 @@ mod reviews;
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +34,8 @@ pub struct SqliteStore {
     write: SqlitePool,
     read: SqlitePool,
     max_lost: AtomicU32,
+    /// The last asset that `upkeep` looked at.
+    swept: Mutex<String>,
 }
 
 /// A writer waits this long for another process's transaction.
@@ -67,7 +71,9 @@ impl SqliteStore {
             .connect_with(options.create_if_missing(false))
             .await
             .map_err(&opening)?;
-        Ok(Self { write, read, max_lost: AtomicU32::new(MAX_LOST) })
+        let store = Self { write, read, max_lost: AtomicU32::new(MAX_LOST), swept: Mutex::default() };
+        store.repair().await?;
+        Ok(store)
     }
 
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'_, Sqlite>, StoreError> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
+use super::due::due_columns;
 use super::{SqliteStore, fault, get, now, region};
 use crate::store::codec::{corrupt, json_array, kind_order, text, vector_bytes};
 use crate::store::recording::{Settled, blind, pair, rounds, settled, unanswered};
@@ -46,7 +47,7 @@ async fn record(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Vec<Reco
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, &assets, now).await?;
     write_vectors(tx, runs, &assets).await.map_err(failed)?;
-    end(tx, runs).await.map_err(failed)?;
+    end(tx, runs, now).await.map_err(failed)?;
     Ok(recorded)
 }
 
@@ -298,7 +299,7 @@ async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished], assets: &str) -> Resu
 }
 
 /// Notes the pictures' sizes and ends the leases.
-async fn end(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::Error> {
+async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::Error> {
     let rows = runs.iter().map(|Finished { run, .. }| {
         let picture = run.picture;
         json!({
@@ -306,17 +307,19 @@ async fn end(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::Error> {
             "format": picture.map(|p| p.2),
         })
     });
-    sqlx::query(
+    let sql = format!(
         "update asset set width = coalesce(r.width, asset.width), height = coalesce(r.height, asset.height),
              format = coalesce(r.format, asset.format), lease_owner = null, lease_until = null, run_began = 0,
-             run_alone = 0, suspect = 0, lost_alone = 0,
-             ready_at = (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
+             run_alone = 0, suspect = 0, lost_alone = 0, {}
          from (select value ->> 'asset' as id, value ->> 'width' as width, value ->> 'height' as height,
                       value ->> 'format' as format from json_each($1)) r
          where asset.id = r.id",
-    )
-    .bind(Value::from_iter(rows).to_string())
-    .execute(&mut **tx)
-    .await
-    .map(drop)
+        due_columns(2)
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(Value::from_iter(rows).to_string())
+        .bind(now)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
 }

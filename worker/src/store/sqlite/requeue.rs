@@ -1,42 +1,103 @@
-//! Making work pending.
+//! Making work pending: each portion is one transaction, after which its assets can be leased.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use docent_pipelines::AssetId;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Sqlite, Transaction};
 
+use super::due::{due_columns, ids_after};
 use super::{SqliteStore, fault, now};
 use crate::store::codec::{json_array, wanted_json};
+use crate::store::due::PORTION;
 use crate::store::{Requeue, StoreError, Wanted};
 
+const OPERATION: &str = "queue work again";
+
 impl SqliteStore {
-    /// See [`crate::store::Ledger::requeue`].
+    /// See [`crate::store::Ledger::requeue`]. A portion that was interrupted did not happen, and the next call goes on.
     pub(super) async fn queue_again(
         &self,
         what: Requeue,
         wanted: &Wanted,
         assets: Option<&[AssetId]>,
     ) -> Result<u64, StoreError> {
-        const OPERATION: &str = "queue work again";
+        let failed = fault(OPERATION);
+        let mut ready = 0;
+        if let Some(assets) = assets {
+            for ids in assets.chunks(PORTION) {
+                ready += self.requeue_portion(what, wanted, &json_array(ids)).await?;
+            }
+            return Ok(ready);
+        }
+        match what {
+            // Few of many: found by what they are, which they are not any more afterwards.
+            Requeue::Failed => {
+                // What fails once more meanwhile is left alone.
+                let began = now();
+                loop {
+                    let ids: Vec<String> = sqlx::query_scalar(
+                        "select distinct asset_id from (
+                             select asset_id from work indexed by work_failed
+                             where state = 'failed' and updated_at <= $1
+                               and analyzer in (select key from json_each($2)) limit $3)",
+                    )
+                    .bind(began)
+                    .bind(wanted_json(wanted))
+                    .bind(PORTION as i64)
+                    .fetch_all(&self.read)
+                    .await
+                    .map_err(failed)?;
+                    if ids.is_empty() {
+                        return Ok(ready);
+                    }
+                    ready += self.requeue_portion(what, wanted, &json_array(ids)).await?;
+                }
+            }
+            Requeue::Stale => {
+                for (analyzer, model) in wanted {
+                    // Two ranges of the index; `<>` would be none.
+                    for comparison in ["<", ">"] {
+                        let sql = format!(
+                            "select asset_id from work indexed by work_counts
+                             where state = 'done' and analyzer = $1 and model {comparison} $2 limit $3"
+                        );
+                        loop {
+                            let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone()))
+                                .bind(analyzer.as_str())
+                                .bind(model.to_string())
+                                .bind(PORTION as i64)
+                                .fetch_all(&self.read)
+                                .await
+                                .map_err(failed)?;
+                            if ids.is_empty() {
+                                break;
+                            }
+                            ready += self.requeue_portion(what, wanted, &json_array(ids)).await?;
+                        }
+                    }
+                }
+                Ok(ready)
+            }
+            // The whole archive, each asset once, whatever becomes of it meanwhile.
+            Requeue::Missing | Requeue::All => {
+                let mut after = String::new();
+                loop {
+                    let ids = ids_after(&self.read, &after).await.map_err(failed)?;
+                    let Some(last) = ids.last() else { return Ok(ready) };
+                    after.clone_from(last);
+                    ready += self.requeue_portion(what, wanted, &json_array(ids)).await?;
+                }
+            }
+        }
+    }
+
+    /// Makes work of these assets pending, and lets it be leased. Answers how many have new work that is not set aside.
+    async fn requeue_portion(&self, what: Requeue, wanted: &Wanted, ids: &str) -> Result<u64, StoreError> {
         let failed = fault(OPERATION);
         let now = now();
-        let ids = assets.map(json_array);
-        let models = wanted_json(wanted);
         let mut tx = self.begin(OPERATION).await?;
-        let mut touched: HashSet<String> = HashSet::new();
+        let mut touched: BTreeSet<String> = BTreeSet::new();
         if matches!(what, Requeue::Missing | Requeue::All) {
-            let every: String;
-            let ids = match &ids {
-                Some(ids) => ids,
-                None => {
-                    let all: Vec<String> = sqlx::query_scalar("select id from asset")
-                        .fetch_all(&mut *tx)
-                        .await
-                        .map_err(failed)?;
-                    every = json_array(all);
-                    &every
-                }
-            };
             touched.extend(add_missing(&mut tx, ids, wanted, now).await.map_err(failed)?);
         }
         let condition = match what {
@@ -51,18 +112,20 @@ impl SqliteStore {
                      reason = null, updated_at = $3
                  from json_each($1) m
                  where m.key = w.analyzer and {condition}
-                   and ($2 is null or w.asset_id in (select value from json_each($2)))
+                   and w.asset_id in (select value from json_each($2))
                  returning asset_id"
             );
-            touched.extend(
-                sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql))
-                    .bind(&models)
-                    .bind(&ids)
-                    .bind(now)
-                    .fetch_all(&mut *tx)
-                    .await
-                    .map_err(failed)?,
-            );
+            let again: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .bind(wanted_json(wanted))
+                .bind(ids)
+                .bind(now)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(failed)?;
+            touched.extend(again);
+        }
+        if touched.is_empty() {
+            return Ok(0);
         }
         let touched = json_array(touched);
         sqlx::query(
@@ -75,23 +138,19 @@ impl SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        sqlx::query(
-            "update asset set suspect = 0, lost_alone = 0 where id in (select value from json_each($1))",
-        )
-        .bind(&touched)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        refresh_ready(&mut tx, &touched).await.map_err(failed)?;
-        let ready: i64 = sqlx::query_scalar(
-            "select count(*) from asset where ready_at is not null and id in (select value from json_each($1))",
-        )
-        .bind(&touched)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(failed)?;
+        let sql = format!(
+            "update asset set suspect = 0, lost_alone = 0, {} where id in (select value from json_each($1))
+             returning pending is not null",
+            due_columns(2)
+        );
+        let ready: Vec<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(&touched)
+            .bind(now)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        Ok(ready.unsigned_abs())
+        Ok(ready.into_iter().filter(|ready| *ready).count() as u64)
     }
 }
 
@@ -116,17 +175,4 @@ pub(super) async fn add_missing(
     .bind(now)
     .fetch_all(&mut **tx)
     .await
-}
-
-/// Brings `asset.ready_at` in line with the work rows.
-pub(super) async fn refresh_ready(tx: &mut SqliteConnection, ids: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update asset set ready_at =
-             (select min(not_before) from work w where w.asset_id = asset.id and w.state = 'pending')
-         where id in (select value from json_each($1))",
-    )
-    .bind(ids)
-    .execute(tx)
-    .await
-    .map(drop)
 }
