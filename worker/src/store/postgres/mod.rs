@@ -59,9 +59,11 @@ impl PostgresStore {
         let connect: PgConnectOptions = url.parse().map_err(fault("read the ledger's address"))?;
         let connect = connect.application_name("docent");
         // By itself, not from the pool: the pool would try again for a while, and then know no cause.
-        let mut first = PgConnection::connect_with(&connect).await.map_err(fault("connect to the ledger"))?;
+        // Without a limit for statements, whatever the database says: on a large ledger a migration may take long.
+        let unlimited = connect.clone().options([("statement_timeout", "0")]);
+        let mut first =
+            PgConnection::connect_with(&unlimited).await.map_err(fault("connect to the ledger"))?;
         refuse_encoding(&mut first).await?;
-        // Without a limit for statements: on a large ledger a migration may take long.
         migrate(&mut first).await?;
         first.close().await.map_err(fault("connect to the ledger"))?;
         let connect = connect.options([("statement_timeout", STATEMENT.as_millis().to_string())]);
