@@ -17,6 +17,8 @@ use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
     Analysis, AnalyzerId, AssetId, Confidence, Kind, Status, Suggestion, VectorRecord, VectorSpace,
 };
+use docent_tests::corpus;
+use docent_tests::program::Docent;
 use docent_tests::servers::{Database, PostgresServer};
 use sqlx::{Connection, PgConnection};
 
@@ -292,5 +294,44 @@ async fn a_server_that_was_away_is_found_again() {
     tokio::time::timeout(Duration::from_secs(60), back).await.expect("comes back");
     // What was committed is there.
     assert_eq!(work(&store, "later").await.len(), 1);
+    store.close().await;
+}
+
+/// What the server refuses for its content fails by itself, with the server's words, and holds nobody up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_ledger_refuses_costs_only_itself() {
+    let database = Database::new().await.expect("a database");
+    let store = connect(database.url()).await;
+    let mut ledger = PgConnection::connect(database.url()).await.expect("connects");
+    sqlx::raw_sql("alter table asset_path add constraint no_cats check (uri not like '%cat%')")
+        .execute(&mut ledger)
+        .await
+        .expect("is added");
+    let docent = Docent::new(env!("CARGO_BIN_EXE_docent-under-test"));
+    let pictures = docent.folder().join("pictures");
+    let written = corpus::write(&pictures, 3, 1);
+    std::fs::rename(&written[1], pictures.join("cat.jpg")).expect("is renamed");
+    let (folder, url) = (pictures.to_string_lossy().into_owned(), database.url().to_owned());
+    let args = ["ingest", &folder, "--only=tags", "--format=json", "--store", &url];
+    let summary = tokio::task::block_in_place(|| docent.run(args).expect(0)).summary();
+    assert_eq!((&summary["analyzed"], &summary["unreadable_count"]), (&2.into(), &1.into()), "{summary}");
+    let reason = summary["unreadable"][0][1].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("no_cats"), "{reason}");
+
+    // The same for what is found in a picture.
+    let asset = store.asset_at(&docent_tests::program::uri(&written[0])).await.expect("looks up");
+    let asset = asset.expect("is registered");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "alter table run add constraint not_this check (asset_id <> '{asset}' or models = '{{}}') not valid"
+    )))
+    .execute(&mut ledger)
+    .await
+    .expect("is added");
+    let args = ["retry", "--all", "--only=tags", "--format=json", "--store", &url];
+    let summary = tokio::task::block_in_place(|| docent.run(args).expect(0)).summary();
+    assert_eq!((&summary["analyzed"], &summary["failed"]), (&1.into(), &1.into()), "{summary}");
+    let failures = store.failures(&Page { limit: 9, after: None }).await.expect("lists").rows;
+    assert!(failures.iter().all(|failure| failure.asset_id == asset && failure.kind == "permanent"));
+    assert!(failures.iter().any(|failure| failure.reason.contains("not_this")), "{failures:?}");
     store.close().await;
 }

@@ -85,7 +85,8 @@ fn of_sqlstate(code: &str) -> Meaning {
         // Serialization failure, deadlock, lock not available.
         "40001" | "40P01" | "55P03" => Meaning::Contended,
         // No such database, no such role, wrong password, no permission: nothing that passes by itself.
-        "3D000" | "42501" => Meaning::Refused,
+        // A pooler that does not let a connection be set up.
+        "3D000" | "42501" | "08P01" => Meaning::Refused,
         _ => match code.get(..2).unwrap_or_default() {
             "28" => Meaning::Refused,
             // Data, cardinality, constraint, program limit (such as a row that no index takes).
@@ -154,6 +155,7 @@ mod tests {
             ("40P01", Meaning::Contended),
             ("28P01", Meaning::Refused),
             ("3D000", Meaning::Refused),
+            ("08P01", Meaning::Refused),
             ("54000", Meaning::Unfit),
             ("22021", Meaning::Unfit),
             ("23505", Meaning::Unfit),

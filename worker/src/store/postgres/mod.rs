@@ -58,14 +58,19 @@ impl PostgresStore {
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
         let connect: PgConnectOptions = url.parse().map_err(fault("read the ledger's address"))?;
         let connect = connect.application_name("docent");
-        // By itself, not from the pool: the pool would try again for a while, and then know no cause.
-        // Without a limit for statements, whatever the database says: on a large ledger a migration may take long.
-        let unlimited = connect.clone().options([("statement_timeout", "0")]);
-        let mut first =
-            PgConnection::connect_with(&unlimited).await.map_err(fault("connect to the ledger"))?;
+        // By itself, not from a pool: a pool would try again for a while, and then know no cause.
+        let mut first = PgConnection::connect_with(&connect).await.map_err(fault("connect to the ledger"))?;
         refuse_encoding(&mut first).await?;
-        migrate(&mut first).await?;
         first.close().await.map_err(fault("connect to the ledger"))?;
+        // Without a limit for statements, whatever the database says: on a large ledger a migration may take long.
+        let unlimited = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_with(connect.clone().options([("statement_timeout", "0")]))
+            .await
+            .map_err(fault("connect to the ledger"))?;
+        let migrated = migrate(&unlimited).await;
+        unlimited.close().await;
+        migrated?;
         let connect = connect.options([("statement_timeout", STATEMENT.as_millis().to_string())]);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
@@ -111,23 +116,23 @@ async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), StoreError
     })
 }
 
-async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     const OPERATION: &str = "read the ledger's schema";
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let tracked: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-        .fetch_one(&mut *connection)
+        .fetch_one(pool)
         .await
         .map_err(fault(OPERATION))?;
     if tracked {
         let found: Option<i64> = sqlx::query_scalar("select max(version) from _sqlx_migrations")
-            .fetch_one(&mut *connection)
+            .fetch_one(pool)
             .await
             .map_err(fault(OPERATION))?;
         if let Some(found) = found.filter(|found| *found > known) {
             return Err(StoreError::NewerSchema { found, known });
         }
     }
-    MIGRATIONS.run(connection).await.map_err(migration_fault("bring the ledger's schema up to date"))
+    MIGRATIONS.run(pool).await.map_err(migration_fault("bring the ledger's schema up to date"))
 }
 
 /// A column of a row, in its stored form.
