@@ -228,6 +228,10 @@ impl Queue for RabbitQueue {
     }
 
     async fn ping(&self) -> Result<(), QueueError> {
+        // Whoever asks wants to know how it is now, not once a lost connection is back.
+        if !self.is_connected() {
+            return Err(self.shared.away("ping"));
+        }
         let asked = async {
             let session = self.shared.session("ping").await?;
             if session.is_blocked() {
