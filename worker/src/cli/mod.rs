@@ -31,7 +31,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use self::output::{Out, say};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Servers};
 use crate::{process, telemetry};
 
 const EXAMPLES: &str = "\
@@ -127,32 +127,44 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 pub fn main() -> ExitCode {
     process::prepare();
     let Cli { global, command } = Cli::parse();
-    match run(&global, command) {
+    if let Command::Completions(args) = &command {
+        return ended(completions::run(args), &Servers::default());
+    }
+    let (outcome, servers) = match configuration(&global, &command) {
+        Ok(config) => {
+            let servers = config.backends.servers();
+            (run(config, command), servers)
+        }
+        Err(error) => (Err(error), Servers::default()),
+    };
+    ended(outcome, &servers)
+}
+
+/// Says how it ended, and why.
+fn ended(outcome: anyhow::Result<Outcome>, servers: &Servers) -> ExitCode {
+    match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Nothing) => ExitCode::from(1),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) if problem::is_closed_output(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(format!("error: {}", problem::chain(&error)));
-            say(format!("hint: {}", problem::hint(&error)));
+            say(format!("hint: {}", problem::hint(&error, servers)));
             ExitCode::from(2)
         }
     }
 }
 
-fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
-    if let Command::Completions(args) = &command {
-        return completions::run(args);
-    }
+fn configuration(global: &Global, command: &Command) -> anyhow::Result<Config> {
     let overrides = Overrides {
         file: global.config.clone(),
         data_dir: global.data_dir.clone(),
         models_dir: global.models_dir.clone(),
-        listen: match &command {
+        listen: match command {
             Command::Serve(args) => args.listen.clone(),
             _ => None,
         },
-        probe_listen: match &command {
+        probe_listen: match command {
             Command::Worker(args) => args.listen.clone(),
             _ => None,
         },
@@ -165,7 +177,10 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             _ => Some("debug".to_owned()),
         },
     };
-    let config = Config::load(&overrides)?;
+    Ok(Config::load(&overrides)?)
+}
+
+fn run(config: Config, command: Command) -> anyhow::Result<Outcome> {
     telemetry::init(&config.log, matches!(command, Command::Serve(_) | Command::Worker(_)))?;
     for name in &config.sources.unknown_variables {
         tracing::warn!("variable {name} names no option and is ignored");

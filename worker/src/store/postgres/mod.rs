@@ -10,6 +10,7 @@ mod leases;
 mod ledger;
 mod listing;
 mod outbox;
+mod reach;
 mod record;
 mod requeue;
 mod reviews;
@@ -17,18 +18,21 @@ mod reviews;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
 use sqlx::{Postgres, Row, Transaction};
 
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt, text};
 use super::fault::{fault, migration_fault};
+pub use reach::PostgresLedger;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The shared store.
 pub struct PostgresStore {
     pool: PgPool,
+    /// Whether the server is there is asked beside the pool.
+    line: reach::Line,
     max_lost: AtomicU32,
     /// Whether events are written to the outbox, because somebody empties it.
     events: bool,
@@ -52,18 +56,14 @@ impl PostgresStore {
     /// Connects and brings the schema up to date; of several processes that start together one does so and the others
     /// wait. A ledger of a newer docent is refused and left as it is. No error contains the address.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let connect: PgConnectOptions = url.parse().map_err(fault("read the ledger's address"))?;
-        let connect = connect
-            .application_name("docent")
-            .options([("statement_timeout", STATEMENT.as_millis().to_string())]);
+        let connect = reach::options(url)?;
+        let line = reach::Line::open(connect.clone()).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(ACQUIRE)
-            .connect_with(connect)
-            .await
-            .map_err(fault("connect to the ledger"))?;
+            .connect_lazy_with(connect);
         migrate(&pool).await?;
-        Ok(Self { pool, max_lost: AtomicU32::new(MAX_LOST), events: options.events })
+        Ok(Self { pool, line, max_lost: AtomicU32::new(MAX_LOST), events: options.events })
     }
 
     /// Begins a transaction and tells the server's time.
