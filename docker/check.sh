@@ -54,6 +54,7 @@ if has promtool; then
     # Without the files it names: the token is only there in a container.
     check "$title: configuration" promtool check config --syntax-only docker/prometheus.yml
     check "$title: alerts" promtool check rules docker/prometheus-alerts.yml
+    check "the alerts fire on made-up series" promtool test rules docker/prometheus-alerts.test.yml
     expressions() { # each expression of the dashboard, as a recording rule
         python3 - <<'PY' >"$1"
 import json

@@ -1,7 +1,6 @@
 //! What networks run on, from the outside: told, and insisted on.
 
 use std::ffi::OsStr;
-use std::time::Duration;
 
 use docent_tests::corpus;
 use docent_tests::program::Docent;
@@ -29,23 +28,72 @@ fn gpu(docent: &Docent) -> bool {
     skipped
 }
 
-/// What libraries read when they are loaded is said before, whoever starts docent.
+/// Starting anew to set variables never ends where the C library takes them away again.
 #[test]
-fn the_libraries_surroundings_are_set_before_they_are_loaded() {
+fn docent_is_what_was_started_and_keeps_its_surroundings() {
     let docent = Docent::new(PROGRAM);
     let mut running = docent.start(["serve", "--listen", "127.0.0.1:0"]);
-    let file = format!("/proc/{}/environ", running.pid());
-    let complete = running.watch(Duration::from_secs(60), |_| {
-        let environment = std::fs::read(&file).unwrap_or_default();
-        let environment = String::from_utf8_lossy(&environment);
-        let has = |name: &str| environment.split('\0').any(|variable| variable.starts_with(name));
-        has("OMP_THREAD_LIMIT=1")
-            && has("ORT_DISABLE_TELEMETRY=1")
-            && has("MALLOC_ARENA_MAX=")
-            && has("GLIBC_TUNABLES=glibc.malloc.")
-    });
+    running.until_printed("http://127.0.0.1:");
+    let environment = std::fs::read(format!("/proc/{}/environ", running.pid())).expect("the process lives");
     running.kill();
-    assert!(complete, "not set in {file}");
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("USER=tester"), "{environment}");
+    for name in ["OMP_THREAD_LIMIT", "ORT_DISABLE_TELEMETRY", "MALLOC_", "GLIBC_TUNABLES"] {
+        assert!(!environment.contains(name), "{name} is set in {environment}");
+    }
+}
+
+/// As with file capabilities, of which nothing else is seen from inside: a program that runs as its owner.
+#[test]
+fn docent_runs_where_the_c_library_trusts_no_variable() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    const NOBODY: u32 = 65_534;
+    if std::fs::metadata("/proc/self").expect("a process").uid() != 0 {
+        eprintln!("skipped: only root may make a program that runs as somebody else");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("docent");
+    std::fs::copy(PROGRAM, &program).expect("is copied");
+    for path in [folder.path(), &program] {
+        chown(path, Some(NOBODY), None).expect("root may do so");
+    }
+    let mode = std::fs::Permissions::from_mode(0o4755);
+    std::fs::set_permissions(&program, mode).expect("root may do so");
+    // A C library that trusts variables shows what the kernel told it.
+    let mut command = std::process::Command::new(&program);
+    command.args(["completions", "bash"]).env("LD_SHOW_AUXV", "1").stdin(std::process::Stdio::null());
+    let ended = command.output().expect("docent starts");
+    let printed = String::from_utf8_lossy(&ended.stdout);
+    if printed.contains("AT_SECURE") {
+        eprintln!("skipped: programs in {} cannot run as somebody else", folder.path().display());
+        return;
+    }
+    assert!(ended.status.success() && printed.contains("_docent"), "{ended:?}");
+}
+
+/// ONNX Runtime as its makers build it keeps a database of what is run, unless it is told not to before it is loaded.
+#[test]
+fn nothing_is_kept_of_what_is_run() {
+    let Some(library) = std::env::var_os("ORT_DYLIB_PATH") else {
+        eprintln!("skipped: ORT_DYLIB_PATH is not set");
+        return;
+    };
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/pictures/page.png");
+    let ended = std::process::Command::new(PROGRAM)
+        .args(["analyze", picture, "--only=tags"])
+        .env_clear()
+        .env("HOME", home.path())
+        .env("ORT_DYLIB_PATH", library)
+        .env("DOCENT_MODELS_DIR", models)
+        .env("DOCENT_DATA_DIR", home.path().join("data"))
+        .output()
+        .expect("docent starts");
+    assert!(ended.status.success(), "{ended:?}");
+    let left: Vec<_> = std::fs::read_dir(home.path()).expect("a folder").flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

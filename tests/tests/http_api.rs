@@ -389,7 +389,7 @@ async fn requests_are_counted_by_route() {
     let archive = Archive::with_pictures().await;
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let mut options = archive.options();
-    options.metrics = Some(recorder.handle());
+    options.metrics = Some(recorder.handle().into());
     let router = router(AppState::new(archive.ports(), options));
     // This test's thread runs the whole router.
     let _counting = metrics::set_default_local_recorder(&recorder);
@@ -425,7 +425,12 @@ async fn ready_is_when_ledger_and_index_answer() {
     assert_eq!(get(&router, "/readyz").await.status, StatusCode::OK);
     server.stop().await;
     let answer = get(&router, "/readyz").await;
-    assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, json!("unavailable")));
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let told: Value = serde_json::from_slice(&answer.body).expect("is JSON");
+    assert_eq!(told["ready"], false);
+    assert_eq!(told["backends"]["store"], json!({ "up": true }));
+    assert_eq!(told["backends"]["vectors"]["up"], false);
+    assert!(told["backends"]["vectors"]["reason"].as_str().is_some_and(|why| why.len() > 10), "{told}");
     assert!(!String::from_utf8_lossy(&answer.body).contains(&server.url()), "no address is told");
     assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
     server.resume();

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use backends::{Backends, IndexBackend, QueueBackend, StoreBackend};
+pub use backends::{Backends, IndexBackend, QueueBackend, Servers, StoreBackend};
 pub use device::Device;
 use docent_models::captioning::Strategy;
 use docent_models::ocr::OcrOptions;

@@ -1,10 +1,15 @@
 //! Logs and metrics.
 
+mod measured;
+mod process;
+
 use std::io::{self, Write};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use docent_models::ModelRef;
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+pub use measured::{begin_to_answer, begin_to_work};
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -45,15 +50,47 @@ pub fn init(log: &Log, long_lived: bool) -> Result<(), TelemetryError> {
     .map_err(TelemetryError::Taken)
 }
 
-/// Seconds; from one network's call to a page of text.
-const BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// What is shown at `/metrics`.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
 
-/// Starts collecting metrics for `/metrics`, once per process.
-pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
-        .install_recorder()
+impl From<PrometheusHandle> for Metrics {
+    fn from(handle: PrometheusHandle) -> Self {
+        Self(handle)
+    }
 }
+
+impl Metrics {
+    /// Starts collecting, once per process. No time that is measured is longer than `longest`.
+    pub fn install(longest: Duration) -> Result<Self, BuildError> {
+        process::started();
+        let handle = measured::builder(longest)?.install_recorder()?;
+        measured::describe();
+        Ok(Self(handle))
+    }
+
+    /// All numbers, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = self.0.render();
+        process::render(&mut text);
+        text
+    }
+
+    /// Sums up what was gathered, every few seconds, for as long as the runtime lives.
+    pub fn keep(&self) {
+        let handle = self.0.clone();
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(UPKEEP);
+            loop {
+                ticks.tick().await;
+                handle.run_upkeep();
+            }
+        });
+    }
+}
+
+/// Metrics gathered in between are summed up so often.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Says on what a network that was loaded runs: in the log, and as a metric of value 1.
 pub fn session(model: &ModelRef, provider: &str) {
@@ -114,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_a_network_runs_on_is_a_metric() {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || session(&ModelRef::new("a", "1"), "CPUExecutionProvider"));
         let told = recorder.handle().render();
         let line = "docent_session_provider{model=\"a@1\",provider=\"CPUExecutionProvider\"} 1";

@@ -9,6 +9,7 @@ mod polarity;
 #[cfg(target_os = "linux")]
 mod sauvola;
 mod tesseract;
+mod threads;
 
 use std::path::PathBuf;
 

@@ -1,7 +1,6 @@
 //! Tesseract. The only file that names it.
 //!
-//! Threads of OpenMP spin and make everything slower on busy cores. GCC's are not started, whatever OMP_THREAD_LIMIT says
-//! (see `linked`); with those of another compiler the process must run with OMP_THREAD_LIMIT=1, which `docent` sees to.
+//! Threads of OpenMP spin and make everything slower on busy cores. None is started (see `threads` and `linked`).
 
 use std::path::{Path, PathBuf};
 
@@ -96,6 +95,7 @@ impl Tesseract {
     }
 
     fn read(&self, input: &OcrInput) -> Result<Vec<TextLine>, Error> {
+        super::threads::stay_alone();
         #[cfg(target_os = "linux")]
         let _reading = super::linked::Reading::begin();
         let failed = |error: TesseractError| Error::Inference {

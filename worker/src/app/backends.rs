@@ -88,7 +88,7 @@ impl EventSink for Exchange {
     }
 }
 
-fn address(url: &Secret) -> &str {
+pub(super) fn address(url: &Secret) -> &str {
     url.reveal().unwrap_or_default()
 }
 

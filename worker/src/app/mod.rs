@@ -2,6 +2,7 @@
 
 mod backends;
 mod ingest;
+pub mod inspect;
 mod spaces;
 mod tuning;
 pub mod worker;

@@ -1,7 +1,7 @@
 //! A worker: takes jobs from the queue until it is asked to stop, whatever happens to the servers it works with.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use docent_pipelines::AnalyzerId;
 use tokio::sync::Notify;
@@ -17,9 +17,9 @@ use crate::store::{EventSink, Wanted};
 
 /// Servers that are away at the start are asked again after this time, spread by half of it.
 const AGAIN: Duration = Duration::from_secs(2);
-/// The servers are asked so often whether they are there …
-const PROBE: Duration = Duration::from_secs(2);
-/// … and have this long to answer.
+/// What waits is counted so often …
+const COUNT: Duration = Duration::from_secs(5);
+/// … and each number is given up after this time.
 const ANSWER: Duration = Duration::from_secs(5);
 /// The ledger is tidied so often.
 const UPKEEP: Duration = Duration::from_secs(60);
@@ -68,7 +68,11 @@ pub async fn run(
     };
     tokio::join!(
         working,
-        watch(&app, &queue, &wanted, &progress, &health, &watched),
+        health.watch("store", || app.store.ping(), &watched),
+        health.watch("queue", || queue.ping(), &watched),
+        health.watch("vectors", || app.index.ping(), &watched),
+        tidy(&app, &watched),
+        count(&app, &queue, &wanted, &progress, &watched),
         tell(&app, events.as_deref(), &watched)
     );
     // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
@@ -95,35 +99,35 @@ where
             Err(error) => error,
         };
         let Some(backend) = super::away(&error) else { return Err(error) };
-        health.set(backend, false);
         let cause: &dyn std::error::Error = error.as_ref();
+        health.down(backend, crate::health::reason(cause));
         tracing::warn!(error = cause, "cannot start yet; waiting");
         tokio::time::sleep(AGAIN.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
     }
 }
 
-/// Asks the servers whether they are there, and counts what waits, until `done`.
-async fn watch(
+/// Tidies the ledger now and then, until `done`.
+async fn tidy(app: &App, done: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(UPKEEP) => {}
+        }
+        if let Err(error) = app.store.upkeep().await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
+        }
+    }
+}
+
+/// Counts what waits, until `done`.
+async fn count(
     app: &App,
     queue: &Arc<dyn Queue>,
     wanted: &Wanted,
     progress: &Progress,
-    health: &Health,
     done: &CancellationToken,
 ) {
-    let mut tidied = Instant::now();
     loop {
-        if tidied.elapsed() >= UPKEEP {
-            tidied = Instant::now();
-            if let Err(error) = app.store.upkeep().await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
-            }
-        }
-        let (ledger, broker, index) =
-            tokio::join!(answers(app.store.ping()), answers(queue.ping()), answers(app.index.ping()));
-        health.set("store", ledger);
-        health.set("queue", broker);
-        health.set("vectors", index);
         for (lane, name) in [(Lane::Interactive, "interactive"), (Lane::Backfill, "backfill")] {
             if let Ok(Ok(depth)) = tokio::time::timeout(ANSWER, queue.depth(lane)).await {
                 metrics::gauge!("docent_queue_depth", "lane" => name).set(depth as f64);
@@ -136,7 +140,7 @@ async fn watch(
         metrics::gauge!("docent_in_flight").set(progress.snapshot().in_flight as f64);
         tokio::select! {
             () = done.cancelled() => return,
-            () = tokio::time::sleep(PROBE) => {}
+            () = tokio::time::sleep(COUNT) => {}
         }
     }
 }
@@ -157,8 +161,4 @@ async fn tell(app: &App, events: Option<&dyn EventSink>, done: &CancellationToke
             () = tokio::time::sleep(TELL) => {}
         }
     }
-}
-
-async fn answers<E>(ping: impl Future<Output = Result<(), E>>) -> bool {
-    matches!(tokio::time::timeout(ANSWER, ping).await, Ok(Ok(())))
 }

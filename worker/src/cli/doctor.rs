@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use docent_models::session::{Offer, Policy, init_runtime, offers};
@@ -16,16 +17,17 @@ use super::output::{Format, FormatArg, Out, say};
 use super::problem;
 use super::table::{Column, Table};
 use super::{Outcome, words};
-use crate::app::{Access, App, tuned_options};
-use crate::config::Config;
+use crate::app::{Access, App, inspect, tuned_options};
+use crate::config::{Config, Servers};
+use crate::store::{PostgresLedger, StoreError};
 
 const HELP: &str = "\
 Exit codes: 0 everything is in place, 1 something is missing or broken, 2 an error.";
 
 /// Check that everything docent needs is in place
 ///
-/// Looks at the configuration, ONNX Runtime, Tesseract, the models and the data directory, and says what to do about what
-/// is wrong. Leaves everything as it is.
+/// Looks at the configuration, ONNX Runtime, Tesseract, the models, the data directory, and asks ledger, queue and index where
+/// they are servers; says what to do about what is wrong. Leaves everything as it is.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DoctorArgs {
@@ -53,8 +55,13 @@ impl Finding {
     }
 
     fn error(check: &'static str, error: impl Into<anyhow::Error>) -> Self {
+        Self::of_server(check, error, &Servers::default())
+    }
+
+    /// An error of one of the servers.
+    fn of_server(check: &'static str, error: impl Into<anyhow::Error>, servers: &Servers) -> Self {
         let error = error.into();
-        Self::bad(check, problem::chain(&error), problem::hint(&error))
+        Self::bad(check, problem::chain(&error), problem::hint(&error, servers))
     }
 }
 
@@ -69,7 +76,10 @@ pub async fn run(config: Config, args: DoctorArgs, out: &mut Out) -> anyhow::Res
     findings.push(networks(&config));
     findings.push(tesseract(&config));
     findings.extend(data_directory(&config.data_dir));
-    findings.push(ledger(&config).await);
+    let (store, transport, search) = tokio::join!(ledger(&config), queue(&config), index(&config));
+    findings.push(store);
+    findings.extend(transport);
+    findings.extend(search);
     findings.extend(lock(&config.data_dir));
     let problems = findings.iter().filter(|finding| !finding.ok).count() as u64;
     let mut table = Table::new([Column::left("CHECK"), Column::left(""), Column::text("FOUND")]);
@@ -305,28 +315,74 @@ fn data_directory(folder: &Path) -> Vec<Finding> {
     vec![directory, disk]
 }
 
+/// The ledger, wherever it is. Counting takes no longer than this.
+const COUNTING: Duration = Duration::from_secs(5);
+
 async fn ledger(config: &Config) -> Finding {
     const CHECK: &str = "ledger";
-    if !config.data_dir.join("ledger.sqlite").exists() {
-        return Finding::good(CHECK, "none yet");
-    }
+    let servers = config.backends.servers();
+    let found = match inspect::ledger(config).await {
+        Some(Err(error)) => return Finding::of_server(CHECK, error, &servers),
+        Some(Ok(PostgresLedger { server, schema, known })) => {
+            let found = format!("PostgreSQL {server} at {}", servers.store.as_deref().unwrap_or_default());
+            match schema {
+                None => return Finding::good(CHECK, format!("{found}, no ledger yet")),
+                Some(schema) if schema < known => {
+                    let older = format!("{found}, brought up to date when docent is started");
+                    return Finding::good(CHECK, older);
+                }
+                Some(schema) if schema > known => {
+                    let error = StoreError::NewerSchema { found: schema, known };
+                    return Finding::of_server(CHECK, error, &servers);
+                }
+                Some(_) => format!("{found}: "),
+            }
+        }
+        None if !config.data_dir.join("ledger.sqlite").exists() => return Finding::good(CHECK, "none yet"),
+        None => String::new(),
+    };
     let counted = async {
         let app = App::open(config.clone(), Access::Shared).await?;
         let counts = app.store().counts(&app.wanted(None)?).await?;
         app.close().await;
         Ok::<_, anyhow::Error>(counts)
     };
-    match counted.await {
-        Err(error) => Finding::error(CHECK, error),
-        Ok(counts) => {
+    match tokio::time::timeout(COUNTING, counted).await {
+        Err(_) => Finding::bad(
+            CHECK,
+            format!("{found}its counts take more than {} s", COUNTING.as_secs()),
+            "something keeps it busy; `docent status` waits for the counts",
+        ),
+        Ok(Err(error)) => Finding::of_server(CHECK, error, &servers),
+        Ok(Ok(counts)) => {
             let pending = counts.suggestions.get("pending").copied().unwrap_or(0);
             let failed: u64 = counts.analyzers.values().map(|work| work.failed).sum();
             let pictures = words::count(counts.assets, "picture", "pictures");
             let suggestions = words::count(pending, "pending suggestion", "pending suggestions");
             let failures = words::count(failed, "failure", "failures");
-            Finding::good(CHECK, format!("{pictures}, {suggestions}, {failures}"))
+            Finding::good(CHECK, format!("{found}{pictures}, {suggestions}, {failures}"))
         }
     }
+}
+
+/// The queue, where it is a server.
+async fn queue(config: &Config) -> Option<Finding> {
+    let servers = config.backends.servers();
+    let at = servers.queue.as_deref().unwrap_or_default();
+    Some(match inspect::queue(config).await? {
+        Ok(words) => Finding::good("queue", format!("RabbitMQ at {at}: {words}")),
+        Err(error) => Finding::of_server("queue", error, &servers),
+    })
+}
+
+/// The index, where it is a server.
+async fn index(config: &Config) -> Option<Finding> {
+    let servers = config.backends.servers();
+    let at = servers.vectors.as_deref().unwrap_or_default();
+    Some(match inspect::index(config).await? {
+        Ok(words) => Finding::good("index", format!("Qdrant at {at}: {words}")),
+        Err(error) => Finding::of_server("index", error, &servers),
+    })
 }
 
 /// Whether another docent works on the directory. That is no problem, but often the answer to a question.

@@ -31,8 +31,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, Subcommand};
 
 use self::output::{Out, say};
-use crate::config::{Config, Overrides};
-use crate::telemetry;
+use crate::config::{Config, Overrides, Servers};
+use crate::{process, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -125,70 +125,46 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
-    complete_environment();
+    process::prepare();
     let Cli { global, command } = Cli::parse();
-    match run(&global, command) {
+    if let Command::Completions(args) = &command {
+        return ended(completions::run(args), &Servers::default());
+    }
+    let (outcome, servers) = match configuration(&global, &command) {
+        Ok(config) => {
+            let servers = config.backends.servers();
+            (run(config, command), servers)
+        }
+        Err(error) => (Err(error), Servers::default()),
+    };
+    ended(outcome, &servers)
+}
+
+/// Says how it ended, and why.
+fn ended(outcome: anyhow::Result<Outcome>, servers: &Servers) -> ExitCode {
+    match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Nothing) => ExitCode::from(1),
         Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(error) if problem::is_closed_output(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(format!("error: {}", problem::chain(&error)));
-            say(format!("hint: {}", problem::hint(&error)));
+            say(format!("hint: {}", problem::hint(&error, servers)));
             ExitCode::from(2)
         }
     }
 }
 
-/// Large pages; and blocks go back to the kernel at once above 32 MiB, the most that older versions of the C library take, and else
-/// when a heap has 64 MiB free at its end.
-const TUNABLES: &str =
-    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=67108864";
-
-/// What the libraries read when they are loaded. OpenMP's threads, where Tesseract starts some after all, spin while they
-/// wait, and make reading many times slower on busy cores. ONNX Runtime as its makers build it keeps a database of what is
-/// run, in the user's cache, and sends it to them; a later word, when it is loaded, comes too late. The C library keeps up to
-/// eight heaps for each core, and what large pictures left in one is of no use to the others: two take a quarter less memory
-/// in the same time. What is large it gives back to the kernel at once and takes anew for the next picture, page by page, until
-/// it has learned better; it is told, and asks for large pages.
-fn environment() -> [(&'static str, String); 4] {
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    [
-        ("OMP_THREAD_LIMIT", "1".to_owned()),
-        ("ORT_DISABLE_TELEMETRY", "1".to_owned()),
-        ("MALLOC_ARENA_MAX", (2 * cores).to_string()),
-        ("GLIBC_TUNABLES", TUNABLES.to_owned()),
-    ]
-}
-
-/// Starts the program anew with those of [`environment`] that are not set: changing the environment of a running process
-/// is not safe.
-fn complete_environment() {
-    use std::os::unix::process::CommandExt;
-    let unset = || environment().into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
-    if unset().next().is_none() {
-        return;
-    }
-    let mut arguments = std::env::args_os();
-    if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
-        // Only returns if it fails; then reading is slow, and the runtime is told later.
-        let _ = std::process::Command::new(program).arg0(name).args(arguments).envs(unset()).exec();
-    }
-}
-
-fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
-    if let Command::Completions(args) = &command {
-        return completions::run(args);
-    }
+fn configuration(global: &Global, command: &Command) -> anyhow::Result<Config> {
     let overrides = Overrides {
         file: global.config.clone(),
         data_dir: global.data_dir.clone(),
         models_dir: global.models_dir.clone(),
-        listen: match &command {
+        listen: match command {
             Command::Serve(args) => args.listen.clone(),
             _ => None,
         },
-        probe_listen: match &command {
+        probe_listen: match command {
             Command::Worker(args) => args.listen.clone(),
             _ => None,
         },
@@ -201,7 +177,10 @@ fn run(global: &Global, command: Command) -> anyhow::Result<Outcome> {
             _ => Some("debug".to_owned()),
         },
     };
-    let config = Config::load(&overrides)?;
+    Ok(Config::load(&overrides)?)
+}
+
+fn run(config: Config, command: Command) -> anyhow::Result<Outcome> {
     telemetry::init(&config.log, matches!(command, Command::Serve(_) | Command::Worker(_)))?;
     for name in &config.sources.unknown_variables {
         tracing::warn!("variable {name} names no option and is ignored");

@@ -2,9 +2,11 @@
 
 use super::output::OutputError;
 use crate::app::AppError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Servers};
+use crate::queue::QueueError;
 use crate::search::SearchError;
 use crate::store::StoreError;
+use crate::vectors::IndexError;
 
 /// The error and its causes in one line, each thing said once.
 pub fn chain(error: &anyhow::Error) -> String {
@@ -20,9 +22,9 @@ pub fn chain(error: &anyhow::Error) -> String {
     super::table::printable(&text)
 }
 
-/// What to do about an error.
-pub fn hint(error: &anyhow::Error) -> String {
-    error.chain().find_map(known).unwrap_or_else(|| {
+/// What to do about an error; it names the server that is concerned.
+pub fn hint(error: &anyhow::Error, servers: &Servers) -> String {
+    error.chain().find_map(|cause| of_server(cause, servers).or_else(|| known(cause))).unwrap_or_else(|| {
         "`docent doctor` checks whether everything is in place; -v tells more of what happens".to_owned()
     })
 }
@@ -30,6 +32,63 @@ pub fn hint(error: &anyhow::Error) -> String {
 /// Whether the reader of stdout has gone away.
 pub fn is_closed_output(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<OutputError>().is_some_and(OutputError::is_closed))
+}
+
+/// What to do about an error of ledger, queue or index, which may be servers or lie in the data directory.
+fn of_server(cause: &(dyn std::error::Error + 'static), servers: &Servers) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        const OPTION: &str = "(--store, DOCENT_BACKENDS_STORE)";
+        return Some(match (error, &servers.store) {
+            (StoreError::Unavailable { .. }, Some(server)) => away("PostgreSQL", server, OPTION),
+            (StoreError::Unavailable { .. }, None) => {
+                "`docent doctor` checks the data directory and its free space".to_owned()
+            }
+            (StoreError::Contended { .. }, _) => {
+                "the same command again; others write to the ledger at the same time".to_owned()
+            }
+            (StoreError::Refused { .. }, Some(server)) => {
+                format!("check user, password, database and permissions at {server} {OPTION}")
+            }
+            (StoreError::NewerSchema { .. }, Some(server)) => {
+                format!("update docent, or choose another database than {server} {OPTION}")
+            }
+            (StoreError::NewerSchema { .. }, None) => {
+                "update docent, or choose another folder with --data-dir".to_owned()
+            }
+            (StoreError::Corrupt { .. }, Some(server)) => {
+                format!("restore the database at {server} from a backup")
+            }
+            (StoreError::Corrupt { .. }, None) => {
+                "restore the data directory from a backup, or ingest into a new one".to_owned()
+            }
+            (StoreError::Unfit { .. }, _) => {
+                "only this value is concerned, and everything else goes on; please report what it is"
+                    .to_owned()
+            }
+            _ => return None,
+        });
+    }
+    if let (Some(error), Some(server)) = (cause.downcast_ref::<QueueError>(), &servers.queue) {
+        const OPTION: &str = "(--queue, DOCENT_BACKENDS_QUEUE)";
+        return Some(match error {
+            QueueError::Unavailable { .. } => away("RabbitMQ", server, OPTION),
+            QueueError::Unusable { .. } => {
+                format!("check what {server} has and what it lets this user do {OPTION}")
+            }
+            QueueError::NotInFlight(_) => return None,
+        });
+    }
+    if let (Some(IndexError::Unavailable { .. }), Some(server)) = (cause.downcast_ref(), &servers.vectors) {
+        let option = "(--vectors, DOCENT_BACKENDS_VECTORS; its key is DOCENT_BACKENDS_VECTORS_KEY)";
+        return Some(away("Qdrant", server, option));
+    }
+    None
+}
+
+fn away(name: &str, server: &str, option: &str) -> String {
+    format!(
+        "is {name} running at {server}, and can this machine reach it? {option}; `docent doctor` asks every server"
+    )
 }
 
 fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
@@ -43,17 +102,13 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         "wait until it has finished or stop it; commands that only look, such as `docent status`, work meanwhile"
     } else if let Some(error) = cause.downcast_ref::<StoreError>() {
         match error {
-            StoreError::NewerSchema { .. } => "update docent, or choose another folder with --data-dir",
             StoreError::Ambiguous { .. } => "give more digits of the id",
             StoreError::NotFound { .. } => "`docent suggestions` lists suggestions and assets with their ids",
-            StoreError::Unavailable { .. } => "`docent doctor` checks the data directory and its free space",
+            StoreError::Conflict { .. } => "`docent history` shows who decided what",
             StoreError::Refused { .. } => {
-                "check user, password, database and permissions at the server (--store, DOCENT_BACKENDS_STORE)"
+                "give the user that runs docent the right to read and write the data directory"
             }
             StoreError::Bug { .. } => "please report it, with the log of `-v`",
-            StoreError::Corrupt { .. } => {
-                "restore the data directory from a backup, or ingest into a new one"
-            }
             _ => return None,
         }
     } else if let Some(error) = cause.downcast_ref::<SearchError>() {
@@ -116,10 +171,35 @@ mod tests {
     #[test]
     fn every_error_has_a_hint() {
         let error = anyhow::anyhow!("something").context("else");
-        assert!(hint(&error).contains("doctor"));
+        let none = Servers::default();
+        assert!(hint(&error, &none).contains("doctor"));
         let error =
             Err::<(), _>(StoreError::NewerSchema { found: 2, known: 1 }).context("open").expect_err("fails");
-        assert!(hint(&error).contains("update docent"));
-        assert_eq!(hint(&Hinted::new("a", "do b").into()), "do b");
+        assert!(hint(&error, &none).contains("update docent"));
+        assert_eq!(hint(&Hinted::new("a", "do b").into(), &none), "do b");
+    }
+
+    #[test]
+    fn hints_name_the_server_and_not_the_data_directory() {
+        let servers = Servers {
+            queue: Some("amqp://mq/%2f".to_owned()),
+            store: Some("postgres://db/docent".to_owned()),
+            vectors: Some("http://qdrant:6334".to_owned()),
+        };
+        let cause = || anyhow::anyhow!("connection refused");
+        let store = StoreError::Unavailable { operation: "connect", source: cause() };
+        let refused = StoreError::Refused { operation: "connect", source: cause() };
+        let newer = StoreError::NewerSchema { found: 2, known: 1 };
+        let corrupt = StoreError::Corrupt { what: "row", reason: "x".to_owned() };
+        for error in [store, refused, newer, corrupt] {
+            let words = hint(&anyhow::Error::new(error).context("open"), &servers);
+            assert!(words.contains("postgres://db/docent") && !words.contains("data directory"), "{words}");
+        }
+        let queue = QueueError::Unavailable { operation: "connect", source: cause() };
+        assert!(hint(&queue.into(), &servers).contains("amqp://mq/%2f"));
+        let index = IndexError::Unavailable { operation: "search", source: cause() };
+        assert!(hint(&SearchError::Index(index).into(), &servers).contains("http://qdrant:6334"));
+        let store = StoreError::Unavailable { operation: "connect", source: cause() };
+        assert!(hint(&store.into(), &Servers::default()).contains("data directory"));
     }
 }

@@ -14,7 +14,7 @@ use crate::app::{Access, App};
 use crate::config::Config;
 use crate::http::{self, AppState, Options, Ports};
 use crate::shutdown::Shutdown;
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 
 const HELP: &str = "\
 Examples:
@@ -41,9 +41,8 @@ pub struct ServeArgs {
 
 /// Rendered pictures kept in memory: a few thousand thumbnails.
 const CACHE_BYTES: usize = 64 << 20;
-/// Metrics gathered in between are summed up so often.
-const UPKEEP: Duration = Duration::from_secs(5);
-
+/// Ledger and index are asked so often whether they are there.
+const PROBE: Duration = Duration::from_secs(15);
 pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let address = config.http.listen;
     let token = config.http.token.reveal().map(str::to_owned);
@@ -52,15 +51,9 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
         Hinted::new(error.to_string(), hint)
     })?;
     let app = App::open(config, Access::Exclusive).await?;
-    let metrics = telemetry::install_metrics().context("collect metrics")?;
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(UPKEEP);
-        loop {
-            ticks.tick().await;
-            upkeep.run_upkeep();
-        }
-    });
+    let metrics = Metrics::install(http::LONGEST_REQUEST).context("collect metrics")?;
+    metrics.keep();
+    telemetry::begin_to_answer();
     let ports =
         Ports { store: app.store(), search: Arc::new(app.search()), source: Arc::clone(app.source()) };
     let options = Options {
@@ -83,7 +76,16 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
     out.line(format!("http://{bound}/"))?;
     out.flush()?;
     let token = shutdown.token().clone();
-    http::serve(listener, AppState::new(ports, options), async move { token.cancelled().await })
+    let state = AppState::new(ports, options);
+    let watched = state.clone();
+    tokio::spawn(async move {
+        // For the metrics, also where nobody asks at /readyz.
+        loop {
+            watched.probe().await;
+            tokio::time::sleep(PROBE).await;
+        }
+    });
+    http::serve(listener, state, async move { token.cancelled().await })
         .await
         .context("serve the review page")?;
     app.close().await;

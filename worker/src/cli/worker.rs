@@ -17,7 +17,7 @@ use crate::health::Health;
 use crate::http::{Probes, serve_probes};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
-use crate::telemetry;
+use crate::telemetry::{self, Metrics};
 
 const HELP: &str = "\
 Examples:
@@ -45,12 +45,11 @@ pub struct WorkerArgs {
     pub listen: Option<String>,
 }
 
-/// Metrics gathered in between are summed up so often.
-const UPKEEP: Duration = Duration::from_secs(5);
-
 pub async fn run(config: Config, _args: WorkerArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let address = config.worker.listen;
-    let metrics = telemetry::install_metrics().context("collect metrics")?;
+    let metrics =
+        Metrics::install(Duration::from_secs(config.work.timeout_seconds)).context("collect metrics")?;
+    telemetry::begin_to_work();
     let listener = TcpListener::bind(address).await.map_err(|error| {
         let hint =
             "something else listens there, perhaps another worker; --listen 127.0.0.1:0 takes any free port";
@@ -60,14 +59,7 @@ pub async fn run(config: Config, _args: WorkerArgs, out: &mut Out) -> anyhow::Re
     out.line(format!("http://{bound}/"))?;
     out.flush()?;
     let health = Arc::new(Health::default());
-    let upkeep = metrics.clone();
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(UPKEEP);
-        loop {
-            ticks.tick().await;
-            upkeep.run_upkeep();
-        }
-    });
+    metrics.keep();
     // Answers until everything else has ended.
     let answering = CancellationToken::new();
     let probes = Probes { health: Arc::clone(&health), metrics };

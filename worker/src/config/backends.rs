@@ -51,6 +51,17 @@ pub enum IndexBackend {
     Qdrant(Secret),
 }
 
+/// Where the servers are, without their secrets; `None` for what is in the data directory or in this process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// The queue's.
+    pub queue: Option<String>,
+    /// The ledger's.
+    pub store: Option<String>,
+    /// The index's.
+    pub vectors: Option<String>,
+}
+
 const QUEUE: &str = "\"memory:\" or an address as in amqp://user:password@host:5672";
 const STORE: &str = "\"sqlite:\" or an address as in postgres://user:password@host:5432/database";
 const VECTORS: &str = "\"embedded:\" or an address as in http://host:6334";
@@ -78,6 +89,12 @@ impl Backends {
             "http" | "https" => IndexBackend::Qdrant(self.vectors.clone()),
             _ => IndexBackend::Embedded,
         }
+    }
+
+    /// Where the servers are, for people.
+    pub fn servers(&self) -> Servers {
+        let shown = |address: &Secret| address.reveal().and_then(without_secrets);
+        Servers { queue: shown(&self.queue), store: shown(&self.store), vectors: shown(&self.vectors) }
     }
 
     /// The first option that is not usable, and what it must be.
@@ -111,4 +128,40 @@ impl Backends {
 /// What stands before `://`; empty where nothing does.
 fn scheme(address: &Secret) -> &str {
     address.reveal().and_then(|text| text.split_once("://")).map_or("", |(scheme, _)| scheme)
+}
+
+/// An address without user, password and options; `None` for what is no address of a server.
+fn without_secrets(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let (place, options) = rest.split_once(['?', '#']).unwrap_or((rest, ""));
+    // What comes before the last @ is user and password, whatever characters they have.
+    let host = place.rsplit_once('@').map_or(place, |(_, host)| host);
+    // PostgreSQL's folder of sockets is an option.
+    let socket = options.split('&').find_map(|option| option.strip_prefix("host="));
+    Some(match socket {
+        Some(folder) => format!("{scheme}://{host} at {folder}"),
+        None => format!("{scheme}://{host}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_shown_without_their_secrets() {
+        for (address, shown) in [
+            ("postgres://ann:hunter2@db:5432/docent?sslmode=disable", Some("postgres://db:5432/docent")),
+            ("postgres://ann:hun/ter@2@db/docent", Some("postgres://db/docent")),
+            (
+                "postgres:///docent?user=ann&host=/run/postgresql",
+                Some("postgres:///docent at /run/postgresql"),
+            ),
+            ("amqp://mq/%2f", Some("amqp://mq/%2f")),
+            ("https://user:key@qdrant:6334", Some("https://qdrant:6334")),
+            ("memory:", None),
+        ] {
+            assert_eq!(without_secrets(address).as_deref(), shown, "{address}");
+        }
+    }
 }

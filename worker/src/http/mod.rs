@@ -32,14 +32,16 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 pub use error::ApiError;
 pub use gate::{BindError, check_bind};
-use metrics_exporter_prometheus::PrometheusHandle;
+pub use observe::LONGEST_REQUEST;
 pub use openapi::document;
 pub use probe::{Probes, serve_probes};
 pub use search::Searcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::assets::AssetSource;
+use crate::health::{self, Health, HealthReport};
 use crate::store::{Store, Wanted};
+use crate::telemetry::Metrics;
 
 /// The largest request body: the API takes ids, filters and thresholds only.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -73,7 +75,7 @@ pub struct Options {
     /// The analyzers and models that `status` counts by.
     pub wanted: Wanted,
     /// What `/metrics` shows; without it the route answers 404.
-    pub metrics: Option<PrometheusHandle>,
+    pub metrics: Option<Metrics>,
 }
 
 /// The state behind every route.
@@ -85,13 +87,17 @@ pub struct AppState {
     gate: Arc<gate::Gate>,
     reviewer: Arc<str>,
     wanted: Arc<Wanted>,
-    metrics: Option<PrometheusHandle>,
+    metrics: Option<Metrics>,
+    health: Arc<Health>,
 }
 
 impl AppState {
     /// State over `ports`.
     pub fn new(ports: Ports, options: Options) -> Self {
         let renderings = renderings::Renderings::new(ports.source, options.decode, options.cache_bytes);
+        let health = Arc::new(Health::default());
+        // Models are loaded when they are needed.
+        health.started();
         Self {
             store: ports.store,
             search: ports.search,
@@ -100,7 +106,17 @@ impl AppState {
             reviewer: options.reviewer.into(),
             wanted: Arc::new(options.wanted),
             metrics: options.metrics,
+            health,
         }
+    }
+
+    /// Asks ledger and index whether they are there.
+    pub async fn probe(&self) -> HealthReport {
+        let (store, index) =
+            tokio::join!(health::asked(self.store.ping()), health::asked(self.search.ping()));
+        self.health.answered("store", store);
+        self.health.answered("vectors", index);
+        self.health.report()
     }
 }
 

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use super::ApiError;
 
 /// The slowest honest request is the first search, which loads a model.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub const LONGEST_REQUEST: Duration = Duration::from_secs(60);
 
 /// Wraps every route. Metrics are labelled by the route's template, never by the path asked for.
 pub async fn observe(request: Request, next: Next) -> Response {
@@ -22,7 +22,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+    let response = match tokio::time::timeout(LONGEST_REQUEST, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => ApiError::Internal(anyhow::anyhow!("{method} {route} panicked")).into_response(),
         Err(_) => ApiError::Timeout.into_response(),
@@ -30,5 +30,8 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let labels = [("method", method), ("route", route), ("status", response.status().as_u16().to_string())];
     metrics::histogram!("docent_http_request_seconds", &labels[..2]).record(started.elapsed().as_secs_f64());
     metrics::counter!("docent_http_requests_total", &labels).increment(1);
+    if response.status().is_server_error() {
+        metrics::counter!("docent_http_errors_total").increment(1);
+    }
     response
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::status::Readiness;
 use crate::health::Health;
+use crate::telemetry::Metrics;
 
 /// What the probes read.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub struct Probes {
     /// How things stand.
     pub health: Arc<Health>,
     /// The metrics.
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
 }
 
 /// Answers `/healthz`, `/readyz` and `/metrics` until `stop`.
@@ -36,10 +37,8 @@ pub async fn serve_probes(
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
-async fn ready(State(probes): State<Probes>) -> Response {
-    let report = probes.health.report();
-    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report)).into_response()
+async fn ready(State(probes): State<Probes>) -> Readiness {
+    probes.health.report().into()
 }
 
 async fn metrics(State(probes): State<Probes>) -> Response {

@@ -1,11 +1,10 @@
 //! How things stand: counts, failures, and the probes of an operator.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ErrorBody;
 use super::extract::Query;
 use super::{ApiError, AppState, wire};
+use crate::health::{HealthReport, Part};
 use crate::store::{Counts, FailureRow, WorkCounts};
 
 /// Counts of everything.
@@ -155,23 +155,49 @@ pub async fn alive() -> &'static str {
     "ok"
 }
 
-/// A server that has not answered after this time is away.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Whether a process can do its work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Everything is there.
+    ready: bool,
+    /// What the process needs is loaded.
+    started: bool,
+    /// `store`, `vectors` and others, by role.
+    backends: BTreeMap<&'static str, Backend>,
+}
 
-/// The ledger and the index answer, too.
+/// Something that work needs.
+#[derive(Debug, Serialize, ToSchema)]
+struct Backend {
+    /// It answered.
+    up: bool,
+    /// Why it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<HealthReport> for Readiness {
+    fn from(report: HealthReport) -> Self {
+        let backend = |Part { up, reason }| Backend { up, reason };
+        let backends = report.backends.into_iter().map(|(name, part)| (name, backend(part)));
+        Self { ready: report.ready, started: report.started, backends: backends.collect() }
+    }
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
+}
+
+/// The ledger and the index answer, too, and the ledger can be written.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses(
-    (status = 200, description = "Ledger and index answer", body = String),
-    (status = 503, description = "One of them does not", body = ErrorBody),
+    (status = 200, description = "Ledger and index answer", body = Readiness),
+    (status = 503, description = "One of them does not", body = Readiness),
 ))]
-pub async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiError> {
-    let asked = async { tokio::join!(state.store.ping(), state.search.ping()) };
-    let (ledger, index) = tokio::time::timeout(ANSWER, asked).await.map_err(|_| ApiError::Unavailable {
-        message: format!("ledger or index have not answered for {} s", ANSWER.as_secs()),
-        source: None,
-    })?;
-    ledger?;
-    index?;
-    Ok("ok")
+pub async fn ready(State(state): State<AppState>) -> Readiness {
+    state.probe().await.into()
 }
 
 /// Metrics in Prometheus' text format.

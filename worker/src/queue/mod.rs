@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_pipelines::{AnalyzerId, AssetId, Owner};
 pub use memory::MemoryQueue;
-pub use rabbitmq::{EventPublisher, RabbitOptions, RabbitQueue};
+pub use rabbitmq::{EventPublisher, Lanes, RabbitOptions, RabbitQueue};
 use serde::{Deserialize, Serialize};
 
 /// Which line a job waits in.

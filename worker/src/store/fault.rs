@@ -14,7 +14,7 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
-use super::StoreError;
+use super::{StoreError, room};
 
 /// What an error means; see the table above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,10 @@ enum Meaning {
 /// Turns an error of the database into one of the store.
 pub(super) fn fault(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
     move |error| match meaning(&error) {
+        Meaning::Unavailable if is_full(&error) => {
+            room::lacking(words(&error));
+            StoreError::Unavailable { operation, source: error.into() }
+        }
         Meaning::Unavailable => StoreError::Unavailable { operation, source: error.into() },
         Meaning::Contended => StoreError::Contended { operation, source: error.into() },
         Meaning::Broken => StoreError::Corrupt { what: "database", reason: words(&error) },
@@ -45,6 +49,15 @@ pub(super) fn migration_fault(operation: &'static str) -> impl Fn(MigrateError) 
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => fault(operation)(error),
         error => StoreError::Bug { operation, source: error.into() },
     }
+}
+
+/// Whether a write found no room, or a disk that takes none.
+fn is_full(error: &sqlx::Error) -> bool {
+    const DISK_FULL: &str = "53100";
+    /// FULL; IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_SHMSIZE.
+    const SQLITE: [&str; 5] = ["13", "778", "1034", "1546", "4874"];
+    let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
+    code == DISK_FULL || SQLITE.contains(&&*code)
 }
 
 fn words(error: &sqlx::Error) -> String {

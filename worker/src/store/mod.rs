@@ -13,6 +13,7 @@ mod fault;
 mod lease;
 mod postgres;
 mod recording;
+mod room;
 mod rows;
 mod sqlite;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
 

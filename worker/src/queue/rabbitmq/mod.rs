@@ -10,6 +10,7 @@
 //! `amqps://` URLs are encrypted by rustls and verified against the system's certificates. No test exercises this.
 
 mod address;
+mod inspect;
 mod keeper;
 mod publishing;
 mod session;
@@ -27,6 +28,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use self::address::Address;
+pub use self::inspect::Lanes;
 use self::keeper::{Shared, unavailable};
 use self::publishing::failed;
 use self::state::Arrived;
@@ -228,6 +230,10 @@ impl Queue for RabbitQueue {
     }
 
     async fn ping(&self) -> Result<(), QueueError> {
+        // Whoever asks wants to know how it is now, not once a lost connection is back.
+        if !self.is_connected() {
+            return Err(self.shared.away("ping"));
+        }
         let asked = async {
             let session = self.shared.session("ping").await?;
             if session.is_blocked() {

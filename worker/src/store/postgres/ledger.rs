@@ -170,10 +170,11 @@ impl Ledger for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await.map(drop).map_err(fault("reach the ledger"))
+        self.reach().await
     }
 
     async fn close(&self) {
+        self.line.close().await;
         self.pool.close().await;
     }
 }

@@ -11,6 +11,7 @@ mod leases;
 mod ledger;
 mod listing;
 mod outbox;
+mod reach;
 mod record;
 mod requeue;
 mod reviews;
@@ -19,18 +20,21 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection, Postgres, Row, Transaction};
+use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
+use sqlx::{Postgres, Row, Transaction};
 
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt, text};
 use super::fault::{fault, migration_fault};
+pub use reach::PostgresLedger;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The shared store.
 pub struct PostgresStore {
     pool: PgPool,
+    /// Whether the server is there is asked beside the pool.
+    line: reach::Line,
     max_lost: AtomicU32,
     /// Whether events are written to the outbox, because somebody empties it.
     events: bool,
@@ -56,30 +60,25 @@ impl PostgresStore {
     /// Connects and brings the schema up to date; of several processes that start together one does so and the others
     /// wait. A ledger of a newer docent is refused and left as it is. No error contains the address.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let connect: PgConnectOptions = url.parse().map_err(fault("read the ledger's address"))?;
-        let connect = connect.application_name("docent");
-        // By itself, not from a pool: a pool would try again for a while, and then know no cause.
-        let mut first = PgConnection::connect_with(&connect).await.map_err(fault("connect to the ledger"))?;
-        refuse_encoding(&mut first).await?;
-        first.close().await.map_err(fault("connect to the ledger"))?;
+        let connect = reach::options(url)?;
+        let line = reach::Line::open(connect.clone()).await?;
         // Without a limit for statements, whatever the database says: on a large ledger a migration may take long.
         let unlimited = PgPoolOptions::new()
             .max_connections(1)
-            .connect_with(connect.clone().options([("statement_timeout", "0")]))
-            .await
-            .map_err(fault("connect to the ledger"))?;
-        let migrated = migrate(&unlimited).await;
+            .connect_lazy_with(connect.clone().options([("statement_timeout", "0")]));
+        let migrated = match refuse_encoding(&unlimited).await {
+            Ok(()) => migrate(&unlimited).await,
+            refused => refused,
+        };
         unlimited.close().await;
         migrated?;
-        let connect = connect.options([("statement_timeout", STATEMENT.as_millis().to_string())]);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(ACQUIRE)
-            .connect_with(connect)
-            .await
-            .map_err(fault("connect to the ledger"))?;
+            .connect_lazy_with(connect);
         let store = Self {
             pool,
+            line,
             max_lost: AtomicU32::new(MAX_LOST),
             events: options.events,
             swept: Mutex::default(),
@@ -100,10 +99,10 @@ impl PostgresStore {
 }
 
 /// Text of all scripts needs UTF-8; a database of another encoding would refuse it one by one, much later.
-async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn refuse_encoding(pool: &PgPool) -> Result<(), StoreError> {
     const OPERATION: &str = "read the ledger's encoding";
     let encoding: String =
-        sqlx::query_scalar("show server_encoding").fetch_one(connection).await.map_err(fault(OPERATION))?;
+        sqlx::query_scalar("show server_encoding").fetch_one(pool).await.map_err(fault(OPERATION))?;
     if encoding == "UTF8" {
         return Ok(());
     }

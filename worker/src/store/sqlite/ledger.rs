@@ -243,7 +243,7 @@ impl Ledger for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.read).await.map(drop).map_err(fault("reach the ledger"))
+        self.reach().await
     }
 
     async fn close(&self) {

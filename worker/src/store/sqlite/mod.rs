@@ -13,7 +13,7 @@ mod requeue;
 mod reviews;
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,9 +23,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::StoreError;
 use super::codec::{MAX_LOST, corrupt};
 use super::fault::{fault, migration_fault};
+use super::{StoreError, room};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -33,6 +33,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite")
 pub struct SqliteStore {
     write: SqlitePool,
     read: SqlitePool,
+    /// Where the file lies.
+    folder: PathBuf,
     max_lost: AtomicU32,
     /// The last asset that `upkeep` looked at.
     swept: Mutex<String>,
@@ -71,9 +73,19 @@ impl SqliteStore {
             .connect_with(options.create_if_missing(false))
             .await
             .map_err(&opening)?;
-        let store = Self { write, read, max_lost: AtomicU32::new(MAX_LOST), swept: Mutex::default() };
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let store = Self { write, read, folder, max_lost: AtomicU32::new(MAX_LOST), swept: Mutex::default() };
         store.repair().await?;
         Ok(store)
+    }
+
+    /// Whether the file can be read, and its disk has room for what is written.
+    async fn reach(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.read).await.map_err(fault("reach the ledger"))?;
+        if let Ok(free) = fs4::available_space(&self.folder) {
+            room::enough(free)?;
+        }
+        room::check()
     }
 
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'_, Sqlite>, StoreError> {
