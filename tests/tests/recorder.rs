@@ -41,7 +41,7 @@ impl VectorIndex for Calls {
     ) -> Result<Vec<Neighbor>, IndexError> {
         Ok(Vec::new())
     }
-    async fn prune(&self, _: &VectorSpace, _: &AssetId, _: &[&str]) -> Result<(), IndexError> {
+    async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
         Ok(())
     }
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {

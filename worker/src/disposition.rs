@@ -125,7 +125,9 @@ pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposi
             Disposition::Reject { reason: reason(error) }
         }
         // A vector that does not fit its space would not fit the next time either.
-        WalkError::Index(IndexError::Dimensions { .. }) => Disposition::Reject { reason: reason(error) },
+        WalkError::Index(IndexError::Dimensions { .. } | IndexError::Unfit { .. }) => {
+            Disposition::Reject { reason: reason(error) }
+        }
         WalkError::GivenUp { .. } => Disposition::Reject { reason: reason(error) },
         WalkError::OutOfReach { source, .. } => Disposition::Reject { reason: format!("{source}, {error}") },
         WalkError::Fetch(fetch) if !matches!(fetch, FetchError::Unavailable { .. }) => {
