@@ -28,7 +28,7 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// What is left of it if its vectors cannot be kept: the analyzers that answer in spaces of vectors failed for good,
+    /// What is left if its vectors cannot be kept: the analyzers that answer in spaces of vectors failed for good,
     /// for `reason`.
     pub fn without_vectors(mut self, reason: &str) -> Self {
         let spaces: BTreeSet<VectorSpace> =

@@ -337,7 +337,7 @@ async fn spaces_are_listed_and_dropped_and_others_left_alone() {
     assert_eq!(index.spaces().await.expect("lists"), [new]);
     assert!(nearest(&index, 5, None).await.is_empty());
     assert_eq!(server.collections(), ["docent-two_picture_2ftest_401", "docent_picture_2ftest_402"]);
-    // Another process that still knew it makes it anew.
+    // Another process that still knew it makes a new one.
     neighbor.drop_space(&old).await.expect("drops");
     let other = QdrantOptions { prefix: "docent-two".to_owned(), ..QdrantOptions::new(server.url()) };
     let other = QdrantIndex::connect(other).expect("the options are right");
@@ -393,7 +393,7 @@ async fn a_collection_that_became_another_is_noticed() {
             "docent_picture_2ftest_401 takes vectors of 5 values",
         );
         server.remove(COLLECTION);
-        index.upsert(&records(5)).await.expect("makes it anew");
+        index.upsert(&records(5)).await.expect("makes a new one");
         assert_eq!(nearest(&index, 1, None).await, [asset(0)]);
         make(&server, VectorParamsBuilder::new(5, Distance::Dot)).await;
         assert_refused(index.upsert(&records(5)).await, "takes vectors of 5 values");

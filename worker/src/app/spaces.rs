@@ -1,5 +1,7 @@
 //! Vector spaces: which there are, and how an index is made anew from the ledger.
 
+use std::collections::BTreeMap;
+
 use docent_pipelines::{VectorRecord, VectorSpace};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +33,20 @@ pub struct Rebuilt {
     pub written: u64,
     /// The number of the last one in the ledger: where another rebuild can go on.
     pub last: i64,
+}
+
+/// In how many looks in a row each space lacked vectors in the index.
+#[derive(Debug, Default)]
+pub(super) struct Losses(BTreeMap<VectorSpace, u32>);
+
+impl Losses {
+    /// Whether it is to be told now, and only now: what is removed leaves the index a moment before the ledger, so one look
+    /// says nothing.
+    fn are_news(&mut self, space: &VectorSpace, lost: u64) -> bool {
+        let looks = self.0.entry(space.clone()).or_default();
+        *looks = if lost > 0 { looks.saturating_add(1) } else { 0 };
+        *looks == 2
+    }
 }
 
 /// Vectors written by one call.
@@ -131,18 +147,18 @@ impl App {
 
     /// Says in log and metrics which spaces have fewer vectors in the index than in the ledger: somebody dropped a
     /// collection, or the server came back with an older disk.
-    pub(super) async fn look_for_lost_vectors(&self) {
+    pub(super) async fn look_for_lost_vectors(&self, losses: &mut Losses) {
         if !self.has_shared_index() {
             return;
         }
         let Ok(counts) = self.store.counts(&Wanted::new()).await else { return };
         for space in self.current_spaces() {
             let ledger = counts.vectors.get(space.as_str()).copied().unwrap_or(0);
-            // The index first has them, then the ledger: what comes meanwhile makes the index larger.
+            // The index has them before the ledger: what comes meanwhile makes the index larger.
             let Ok(index) = self.index.count(&space).await else { continue };
             let lost = ledger.saturating_sub(index);
             metrics::gauge!("docent_vectors_lost", "space" => space.to_string()).set(lost as f64);
-            if lost > 0 {
+            if losses.are_news(&space, lost) {
                 tracing::warn!(
                     %space,
                     ledger,
@@ -163,5 +179,18 @@ impl App {
         // The ledger last: as long as it has them, the removal can be asked for again.
         self.index.drop_space(space).await?;
         Ok(self.store.drop_space(space).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_lasts_is_told_once() {
+        let space = VectorSpace::from_name("picture/a@1");
+        let mut losses = Losses::default();
+        let told = [0, 3, 0, 3, 3, 3, 0, 2, 2].map(|lost| losses.are_news(&space, lost));
+        assert_eq!(told, [false, false, false, false, true, false, false, false, true]);
     }
 }

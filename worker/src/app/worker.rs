@@ -7,6 +7,7 @@ use docent_pipelines::AnalyzerId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::spaces::Losses;
 use super::{Access, App, backends};
 use crate::config::Config;
 use crate::health::Health;
@@ -113,13 +114,14 @@ async fn watch(
     done: &CancellationToken,
 ) {
     let mut tidied = Instant::now();
+    let mut losses = Losses::default();
     loop {
         if tidied.elapsed() >= UPKEEP {
             tidied = Instant::now();
             if let Err(error) = app.store.upkeep().await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
             }
-            app.look_for_lost_vectors().await;
+            app.look_for_lost_vectors(&mut losses).await;
         }
         let (ledger, broker, index) = tokio::join!(
             answers(app.store.ping()),

@@ -38,7 +38,8 @@ const DROP_HELP: &str = "\
 Example:
   docent vectors drop picture/joint-vision@1     the vectors of a model that is no longer used
 
-Removes them from the index and from the ledger. If it is stopped, the same command goes on. They come back only if that model looks at every picture again.
+Removes them from the index and from the ledger. If it is stopped, the same command goes on. They come back only if that
+model looks at every picture again.
 
 Exit codes: 0 done, 1 there was no such space, 2 an error.";
 

@@ -214,7 +214,7 @@ impl Scribe {
             Err(error) if runs.len() == 1 => vec![Err(error)],
             Err(error) if is_away(&error) => runs.iter().map(|_| Err(again(&error))).collect(),
             Err(error @ WalkError::Index(IndexError::Refused { .. })) => {
-                // Whoever has no vectors does not need the index.
+                // A run without vectors does not need the index.
                 let mut answers = Vec::with_capacity(runs.len());
                 for run in runs.chunks(1) {
                     answers.push(match run.iter().all(|run| run.analysis.vectors.is_empty()) {

@@ -143,7 +143,7 @@ impl Walk {
         self.record_failed(run, analysis, begun, desks).await
     }
 
-    /// Records a run whose vectors the index refuses without them: whoever computed them failed, with the reason.
+    /// Records a run whose vectors the index refuses without them: the analyzers that computed them failed, with the reason.
     pub(super) async fn without_vectors(
         &self,
         finished: Finished,

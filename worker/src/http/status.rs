@@ -172,7 +172,7 @@ pub async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiErr
     })?;
     ledger?;
     index.map_err(|error| match error {
-        // Whoever asks this has the token, and looks for the cause.
+        // The caller has the token, and looks for the cause.
         SearchError::Index(error) if !error.may_pass() => {
             ApiError::Unavailable { message: error.sentence(), source: None }
         }

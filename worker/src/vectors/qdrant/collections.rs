@@ -124,7 +124,7 @@ impl QdrantIndex {
                 let params = usable(&info).map_err(|reason| {
                     Failure::refused(format!(
                         "the collection {name} {reason}. docent needs one vector for each point, of 32-bit floats, compared by \
-                         dot product: remove the collection, and `docent vectors rebuild` makes it anew"
+                         dot product: remove the collection, and `docent vectors rebuild` makes a new one"
                     ))
                 })?;
                 let dimensions = usize::try_from(params.size).unwrap_or(usize::MAX);

@@ -62,7 +62,7 @@ async fn spoken(address: &str) -> Option<Spoken> {
     let question = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = [0; 12];
     let mut length = 0;
-    // Whoever says something and then closes or waits has said enough.
+    // A peer that says something and then closes or waits has said enough.
     let talk = async {
         stream.write_all(question).await.ok()?;
         while length < answer.len() {

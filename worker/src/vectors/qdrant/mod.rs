@@ -78,7 +78,7 @@ impl QdrantIndex {
         }
         let failure = Failure::refused(format!(
             "the collection {} takes vectors of {expected} values, and the model of {space} gives {got}: give the model \
-             another version, or remove the collection, and `docent vectors rebuild` makes it anew",
+             another version, or remove the collection, and `docent vectors rebuild` makes a new one",
             self.collection(space)
         ));
         Err(failure.during(OPERATION))
