@@ -40,6 +40,9 @@ impl Calls {
 impl VectorIndex for Calls {
     async fn upsert(&self, records: &[VectorRecord]) -> Result<(), IndexError> {
         self.upserts.lock().expect("not poisoned").push(records.len());
+        if records.iter().any(|record| record.values[0].is_nan()) {
+            return Err(IndexError::Unfit { operation: "upsert", reason: "not a number".to_owned() });
+        }
         match self.refuses.load(Relaxed) {
             true => Err(IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") }),
             false => Ok(()),
@@ -260,4 +263,21 @@ async fn an_index_that_refuses_is_not_waited_for_and_costs_only_what_needs_it() 
         assert!(matches!(&answer, Err(WalkError::Index(IndexError::Refused { .. }))), "{answer:?}");
     }
     assert_eq!(desk.calls.seen(), [2], "asked once for all");
+}
+
+#[tokio::test]
+async fn a_vector_that_does_not_fit_costs_only_its_run() {
+    let desk = desk(PATIENT).await;
+    let looking = desk.recorder.expect();
+    let good = desk.recorder.take(finished(0), false).await;
+    let mut odd = finished(1);
+    odd.analysis.vectors[0].values[0] = f32::NAN;
+    let odd = desk.recorder.take(odd, false).await;
+    let also_good = desk.recorder.take(finished(2), false).await;
+    drop(looking);
+    good.await.expect("answers").expect("is written");
+    also_good.await.expect("answers").expect("is written");
+    let answer = odd.await.expect("answers");
+    assert!(matches!(&answer, Err(WalkError::Index(IndexError::Unfit { .. }))), "{answer:?}");
+    assert_eq!(desk.calls.seen(), [3, 1, 1, 1], "together, then each by itself");
 }

@@ -205,5 +205,9 @@ mod tests {
             panic!("it would not fit the next time either")
         };
         assert_eq!(reason, "register files: the ledger cannot store this: too long");
+        let unfit = IndexError::Unfit { operation: "upsert", reason: "not a number".to_owned() };
+        assert!(matches!(of_error(&unfit.into(), &POLICY, 0.0), Disposition::Reject { .. }));
+        let refused = IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") };
+        assert!(matches!(of_error(&refused.into(), &POLICY, 0.0), Disposition::Retry { .. }));
     }
 }

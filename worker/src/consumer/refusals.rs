@@ -172,3 +172,46 @@ impl Walk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use docent_pipelines::VectorSpace;
+    use docent_pipelines::asset::ContentHash;
+
+    use super::*;
+
+    fn finished(number: u8) -> Finished {
+        let asset = ContentHash::of(&[number]).asset_id();
+        let space = VectorSpace::from_name("picture/a@1");
+        let vectors = vec![VectorRecord::new(asset.clone(), space, None, vec![1.0])];
+        Finished {
+            run: Run { asset, owner: "me".to_owned(), picture: None },
+            analysis: Analysis { vectors, ..Analysis::default() },
+            outcomes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn single_pictures_may_fail_and_what_fails_for_all_stops_the_work() {
+        let progress = Arc::new(Progress::default());
+        let gate = Gate::new(&progress);
+        let unfit = IndexError::Unfit { operation: "upsert", reason: "odd".to_owned() };
+        for number in 0..10 {
+            gate.refused(&unfit, &finished(number));
+            gate.refused(&unfit, &finished(number + 100));
+            assert_eq!(progress.stalled(), None);
+            gate.passed(&finished(number + 200));
+        }
+        for number in 0..3 {
+            gate.refused(&unfit, &finished(number));
+        }
+        assert_eq!(progress.stalled(), Some(unfit.sentence()));
+        assert_eq!(gate.state().assets.len(), 3);
+
+        let gate = Gate::new(&progress);
+        progress.stall(None);
+        let refused = IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") };
+        gate.refused(&refused, &finished(1));
+        assert_eq!(progress.stalled().as_deref(), Some("upsert: the vector index refuses: wrong key"));
+    }
+}

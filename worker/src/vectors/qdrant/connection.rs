@@ -139,7 +139,7 @@ impl Connection {
             None => text,
         };
         match status {
-            Some(status) if !is_of_connection(status.code().into(), status.message()) => {
+            Some(status) if !may_be_of_connection(status.code().into(), status.message()) => {
                 Failure::new(of_code(status.code().into(), status.message()), text)
             }
             Some(_) => diagnosis::explain(self.endpoint(), &text).await,
@@ -148,18 +148,17 @@ impl Connection {
     }
 }
 
-/// Whether the client made this status because there is no connection: the server did not speak.
-fn is_of_connection(code: i32, message: &str) -> bool {
-    const MADE_BY_THE_CLIENT: [&str; 6] = [
-        "Failed to connect to",
-        "Failed to create TLS config",
-        "transport error",
-        "h2 protocol error",
-        "connection error",
-        "Service was not ready",
-    ];
-    // UNKNOWN, INTERNAL, UNAVAILABLE, CANCELLED.
-    matches!(code, 1 | 2 | 13 | 14) && MADE_BY_THE_CLIENT.iter().any(|made| message.starts_with(made))
+/// Whether the client may have made this status because there is no connection, and the server did not speak.
+fn may_be_of_connection(code: i32, message: &str) -> bool {
+    const MADE_BY_THE_CLIENT: [&str; 4] =
+        ["Failed to connect to", "Failed to create TLS config", "transport error", "h2 protocol error"];
+    match code {
+        // CANCELLED, UNKNOWN, UNAVAILABLE.
+        1 | 2 | 14 => true,
+        // INTERNAL.
+        13 => MADE_BY_THE_CLIENT.iter().any(|made| message.starts_with(made)),
+        _ => false,
+    }
 }
 
 /// Whether a server of `version` is at most one minor version away from the client. One that cannot be read is.

@@ -26,6 +26,10 @@ enum Spoken {
 pub(super) async fn explain(endpoint: &str, text: &str) -> Failure {
     let Some((scheme, address)) = endpoint.split_once("://") else { return Failure::unavailable(text) };
     let secure = scheme == "https";
+    let away = || match text.contains(address) {
+        true => Failure::unavailable(text),
+        false => Failure::unavailable(format!("{address}: {text}")),
+    };
     if text.contains("InvalidCertificate") || text.contains("invalid peer certificate") {
         let detail = text.rsplit_once("InvalidCertificate").map_or("", |(_, detail)| detail);
         let detail: String =
@@ -41,10 +45,10 @@ pub(super) async fn explain(endpoint: &str, text: &str) -> Failure {
     }
     match (secure, spoken(address).await) {
         // A proxy in front of a server that is away.
-        (_, Some(Spoken::Http1(500..)))
-        | (false, Some(Spoken::Plain))
-        | (true, Some(Spoken::Tls))
-        | (_, None) => Failure::unavailable(text),
+        // A proxy in front of a server that is away, or what the URL says.
+        (_, None | Some(Spoken::Http1(500..))) | (false, Some(Spoken::Plain)) | (true, Some(Spoken::Tls)) => {
+            away()
+        }
         (_, Some(Spoken::Http1(_))) => Failure::refused(format!(
             "{address} speaks HTTP/1 and not gRPC, as Qdrant does on its REST port, 6333: give the gRPC port, 6334 as a rule"
         )),
