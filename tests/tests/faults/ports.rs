@@ -246,6 +246,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.prolong(assets, owner, duration).await
     }
 
+    async fn holders(&self, space: &VectorSpace, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        self.inner.holders(space, assets).await
+    }
+
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
         self.inner.drop_space(space).await
     }
@@ -301,8 +305,8 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
         self.inner.search(space, query, k, only).await
     }
 
-    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
-        self.inner.prune(space, asset, keep).await
+    async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError> {
+        self.inner.prune(space, assets, keep).await
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {

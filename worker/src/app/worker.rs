@@ -7,6 +7,7 @@ use docent_pipelines::AnalyzerId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::spaces::Losses;
 use super::{Access, App, backends};
 use crate::config::Config;
 use crate::health::Health;
@@ -70,7 +71,7 @@ pub async fn run(
         working,
         health.watch("store", || app.store.ping(), &watched),
         health.watch("queue", || queue.ping(), &watched),
-        health.watch("vectors", || app.index.ping(), &watched),
+        health.watch("vectors", || index_works(&app, &progress), &watched),
         tidy(&app, &watched),
         count(&app, &queue, &wanted, &progress, &watched),
         tell(&app, events.as_deref(), &watched)
@@ -108,6 +109,7 @@ where
 
 /// Tidies the ledger now and then, until `done`.
 async fn tidy(app: &App, done: &CancellationToken) {
+    let mut losses = Losses::default();
     loop {
         tokio::select! {
             () = done.cancelled() => return,
@@ -116,6 +118,7 @@ async fn tidy(app: &App, done: &CancellationToken) {
         if let Err(error) = app.store.upkeep().await {
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
         }
+        app.look_for_lost_vectors(&mut losses).await;
     }
 }
 
@@ -161,4 +164,14 @@ async fn tell(app: &App, events: Option<&dyn EventSink>, done: &CancellationToke
             () = tokio::time::sleep(TELL) => {}
         }
     }
+}
+
+/// Whether the index answers, and takes the vectors that it is given.
+async fn index_works(app: &App, progress: &Progress) -> std::io::Result<()> {
+    let reason = match app.index.ping().await {
+        Err(error) if !error.may_pass() => Some(error.sentence()),
+        Err(error) => Some(crate::health::reason(&error)),
+        Ok(()) => progress.stalled(),
+    };
+    reason.map_or(Ok(()), |reason| Err(std::io::Error::other(reason)))
 }
