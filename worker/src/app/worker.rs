@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Access, App, backends};
 use crate::config::Config;
 use crate::health::Health;
+use crate::jobs;
 use crate::progress::Progress;
 use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
@@ -69,7 +70,8 @@ pub async fn run(
     tokio::join!(
         working,
         watch(&app, &queue, &wanted, &progress, &health, &watched),
-        tell(&app, events.as_deref(), &watched)
+        tell(&app, events.as_deref(), &watched),
+        jobs::run(&*app.store, &watched)
     );
     // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
     if let Err(error) = app.store.hand_back_all(&app.owner).await {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::output::{Out, say};
@@ -13,6 +14,7 @@ use super::problem::Hinted;
 use crate::app::{Access, App};
 use crate::config::Config;
 use crate::http::{self, AppState, Options, Ports};
+use crate::jobs;
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 
@@ -83,9 +85,16 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
     out.line(format!("http://{bound}/"))?;
     out.flush()?;
     let token = shutdown.token().clone();
-    http::serve(listener, AppState::new(ports, options), async move { token.cancelled().await })
-        .await
-        .context("serve the review page")?;
+    let store = app.store();
+    let stopped = CancellationToken::new();
+    let serving = async {
+        let stop = async move { token.cancelled().await };
+        let served = http::serve(listener, AppState::new(ports, options), stop).await;
+        stopped.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(serving, jobs::run(&*store, &stopped));
+    served.context("serve the review page")?;
     app.close().await;
     Ok(Outcome::Done)
 }

@@ -6,6 +6,8 @@
 //! - Counts are kept, not counted: see `tally` in the migrations.
 
 mod catalog;
+mod find;
+mod jobs;
 mod leases;
 mod ledger;
 mod listing;
