@@ -54,7 +54,8 @@ insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status,
                else 5 end
     from (select n.*, j, case when j < 3 then 'tag' when j = 3 then 'object' when i % 1000 = 0 then 'emotion'
                               when i % 3 = 0 then 'caption' when i % 3 = 1 then 'face' else 'text' end as kind
-          from n, generate_series(0, 4) j) s;
+          from n, generate_series(0, 4) j) s
+    order by i, j;
 
 do $$ declare i record; begin
     for i in select definition from index_definition loop execute i.definition; end loop;

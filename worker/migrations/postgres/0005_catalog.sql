@@ -2,7 +2,7 @@
 
 -- Assets in the order of the suggestions: newest first, and by id.
 drop index asset_newest;
-create index asset_newest on asset ((-created_at), id);
+create index asset_newest on asset (created_at desc, id);
 -- All statuses at once are read by their assets.
 drop index suggestion_listing;
 -- A value's suggestions in the order of the listing. The text of a page can be longer than an index entry may be.

@@ -7,6 +7,7 @@ use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::find::begin;
 use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{MOST_ROWS, analyzer, corrupt, cursor, json_array, number, rfc3339, vector_values};
 use crate::store::find::{Archive, Asked, From, Spot, find};
@@ -65,7 +66,7 @@ impl Catalog for PostgresStore {
             None => None,
         };
         let limit = page.limit.clamp(1, MOST_ROWS) as usize;
-        let mut connection = self.pool.acquire().await.map_err(fault("list assets"))?;
+        let mut connection = begin(&self.pool).await?;
         let mut found = find(&mut &mut *connection, &Asked::of_assets(filter), from, limit + 1).await?;
         drop(connection);
         if found.spots.len() > limit {
@@ -82,7 +83,7 @@ impl Catalog for PostgresStore {
         filter: &AssetFilter,
         most: usize,
     ) -> Result<Option<HashSet<AssetId>>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(fault("filter assets"))?;
+        let mut connection = begin(&self.pool).await?;
         let found = find(&mut &mut *connection, &Asked::of_assets(filter), None, most + 1).await?;
         if found.rest.is_some() {
             return Ok(None);
@@ -97,7 +98,7 @@ impl Catalog for PostgresStore {
         filter: &AssetFilter,
         assets: &[AssetId],
     ) -> Result<HashSet<AssetId>, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(fault("filter assets"))?;
+        let mut connection = begin(&self.pool).await?;
         let ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
         let passing = (&mut *connection).passing(&Asked::of_assets(filter), &ids).await?;
         Ok(assets.iter().filter(|asset| passing.contains(asset.as_str())).cloned().collect())

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use docent_pipelines::{Kind, Status};
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::{Postgres, QueryBuilder, Transaction};
 
 use super::listing::{has_prefix, is_at};
 use super::{fault, get, text};
@@ -16,6 +16,26 @@ use crate::store::codec::kind_order;
 use crate::store::find::{Archive, Asked, From, Said, Source, Spot};
 
 const OPERATION: &str = "filter";
+
+/// Begins to read for a filter.
+pub(super) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    let mut tx = pool.begin().await.map_err(fault(OPERATION))?;
+    in_order(&mut tx).await?;
+    Ok(tx)
+}
+
+/// Until the transaction ends, what is looked for is looked for in an index, in its order, and not by what statistics
+/// believe to be rare: so no answer takes longer than it has to, and none depends on when the statistics were made.
+pub(super) async fn in_order(tx: &mut Transaction<'static, Postgres>) -> Result<(), StoreError> {
+    sqlx::query(
+        "select set_config(name, value, true) from (values ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'),
+             ('max_parallel_workers_per_gather', '0'), ('jit', 'off')) s (name, value)",
+    )
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(fault(OPERATION))
+}
 
 #[async_trait]
 impl Archive for &mut PgConnection {
@@ -40,7 +60,7 @@ impl Archive for &mut PgConnection {
             }
             Source::Value(value, statuses) => {
                 branches(&mut query, statuses, limit, |query| {
-                    has_value(query, value);
+                    begins(query, value);
                     behind(query, "asset_at", "asset_id", from);
                 });
             }
@@ -66,8 +86,14 @@ impl Archive for &mut PgConnection {
             }
             Source::Newest => {
                 query.push("select created_at as asset_at, id as asset_id from asset where true");
-                behind(&mut query, "created_at", "id", from);
-                query.push(" order by -created_at, id limit ").push(limit);
+                // A range of the index, which holds the columns themselves: nothing else is read.
+                if let Some(From { spot, inclusive }) = from {
+                    query.push(" and created_at <= ").push_bind(spot.at);
+                    query.push(" and (created_at < ").push_bind(spot.at);
+                    query.push(if *inclusive { " or id >= " } else { " or id > " });
+                    query.push_bind(text(&spot.asset)).push(")");
+                }
+                query.push(" order by created_at desc, id limit ").push(limit);
             }
         }
         let rows = query.build().persistent(false).fetch_all(&mut **self).await.map_err(fault(OPERATION))?;
@@ -181,9 +207,9 @@ fn is_sure(query: &mut QueryBuilder<Postgres>, said: &Said) {
     }
 }
 
-/// Adds a value; its index holds the beginnings.
-pub(super) fn has_value(query: &mut QueryBuilder<Postgres>, value: &str) {
-    query.push(" and value = ").push_bind(text(value));
+/// Adds the beginning of a value, which is what its index holds. The whole is compared later: together they would look
+/// rarer than they are.
+fn begins(query: &mut QueryBuilder<Postgres>, value: &str) {
     query.push(" and left(value, 128) = left(").push_bind(text(value)).push(", 128)");
 }
 

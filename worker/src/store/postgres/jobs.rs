@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder, Row, Transaction};
 
-use super::find::says;
+use super::find::{in_order, says};
 use super::{PostgresStore, fault, get, text};
 use crate::store::codec::{MOST_ROWS, corrupt, number, rfc3339};
 use crate::store::fault::again;
@@ -138,6 +138,11 @@ impl Jobs for PostgresStore {
 impl PostgresStore {
     async fn advance(&self, id: Option<i64>) -> Result<Option<JobRow>, StoreError> {
         let failed = fault(ADVANCE);
+        // Most of the time nothing is to be done.
+        let any = "select exists (select 1 from job where state in ('collecting', 'deciding'))";
+        if !sqlx::query_scalar::<_, bool>(any).fetch_one(&self.pool).await.map_err(failed)? {
+            return Ok(None);
+        }
         let (mut tx, now) = self.begin(ADVANCE).await?;
         let mut query = QueryBuilder::<Postgres>::new(JOB);
         query.push(" and j.state in ('collecting', 'deciding')");
@@ -310,8 +315,9 @@ struct Place<'a> {
 }
 
 /// Writes down suggestions of the next assets that the job is about.
-async fn collect(tx: &mut Tx<'_>, job: &Open) -> Result<(), StoreError> {
+async fn collect(tx: &mut Tx<'static>, job: &Open) -> Result<(), StoreError> {
     let failed = fault(ADVANCE);
+    in_order(tx).await?;
     let asked = Asked::of_suggestions(&job.row.filter, Some(job.newest_run));
     let from =
         job.after_at.map(|at| From { spot: Spot { at, asset: job.after_id.clone() }, inclusive: false });

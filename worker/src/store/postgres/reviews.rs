@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::find::begin;
 use super::listing::{self, FIELDS, Part};
 use super::record::publish;
 use super::{PostgresStore, fault, get, parsed, region, text};
@@ -24,7 +25,7 @@ impl Reviews for PostgresStore {
     ) -> Result<Paged<SuggestionRow>, StoreError> {
         let after = page.after.as_deref().map(ListingPlace::read).transpose()?;
         let limit = page.limit.clamp(1, MOST_ROWS) as usize;
-        let mut connection = self.pool.acquire().await.map_err(fault("list suggestions"))?;
+        let mut connection = begin(&self.pool).await?;
         let Part { rows, rest } = listing::read(&mut connection, filter, after.as_ref(), limit + 1).await?;
         let next = match rows.get(limit - 1) {
             Some(last) if rows.len() > limit => Some(ListingPlace {
@@ -44,7 +45,7 @@ impl Reviews for PostgresStore {
         let failed = fault("count suggestions");
         let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
         if asset.is_some() || min_confidence.is_some() || value.is_some() || !place.is_empty() {
-            let mut connection = self.pool.acquire().await.map_err(failed)?;
+            let mut connection = begin(&self.pool).await?;
             return count(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await;
         }
         // What is kept need not be counted.

@@ -129,6 +129,11 @@ impl Jobs for SqliteStore {
 impl SqliteStore {
     async fn advance(&self, id: Option<i64>) -> Result<Option<JobRow>, StoreError> {
         let failed = fault(ADVANCE);
+        // Most of the time nothing is to be done, and nobody who writes has to wait.
+        let any = "select exists (select 1 from job where state in ('collecting', 'deciding'))";
+        if !sqlx::query_scalar::<_, bool>(any).fetch_one(&self.read).await.map_err(failed)? {
+            return Ok(None);
+        }
         let (mut tx, now) = (self.begin(ADVANCE).await?, now());
         let mut query = QueryBuilder::<Sqlite>::new(JOB);
         query.push(" and j.state in ('collecting', 'deciding')");
