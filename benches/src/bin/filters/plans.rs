@@ -84,7 +84,7 @@ fn verdict(mut scans: Vec<String>) -> String {
 pub async fn of_postgres(connection: &mut PgConnection, statements: &[String]) -> anyhow::Result<String> {
     sqlx::raw_sql(
         "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off;
-         set max_parallel_workers_per_gather = 0",
+         set enable_sort = off; set max_parallel_workers_per_gather = 0",
     )
     .execute(&mut *connection)
     .await?;

@@ -29,7 +29,7 @@ pub(super) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres
 pub(super) async fn in_order(tx: &mut Transaction<'static, Postgres>) -> Result<(), StoreError> {
     sqlx::query(
         "select set_config(name, value, true) from (values ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'),
-             ('max_parallel_workers_per_gather', '0'), ('jit', 'off')) s (name, value)",
+             ('enable_sort', 'off'), ('max_parallel_workers_per_gather', '0'), ('jit', 'off')) s (name, value)",
     )
     .execute(&mut **tx)
     .await
@@ -79,10 +79,15 @@ impl Archive for &mut PgConnection {
                 query.push(" order by -asset_at, asset_id limit ").push(limit);
             }
             Source::Folder(prefix) => {
-                query.push("select p.asset_at, p.asset_id from asset_path p where ");
+                // From its end: what is new tends to be there, and the first places that are read exclude most others.
+                query.push(
+                    "select asset_at, asset_id from (select asset_at, asset_id from asset_path p where ",
+                );
                 has_prefix(&mut query, prefix);
                 behind(&mut query, "p.asset_at", "p.asset_id", from);
-                query.push(" order by -p.asset_at, p.asset_id limit ").push(limit);
+                query
+                    .push(" order by p.uri desc offset 0) p order by -asset_at, asset_id limit ")
+                    .push(limit);
             }
             Source::Newest => {
                 query.push("select created_at as asset_at, id as asset_id from asset where true");
