@@ -76,8 +76,14 @@ impl Jobs for PostgresStore {
         const OPERATION: &str = "take a job back";
         let failed = fault(OPERATION);
         let (mut tx, now) = self.begin(OPERATION).await?;
+        // First, so that what is read then is what the one before has left.
+        sqlx::query("select 1 from job where id = $1 for update")
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
         let mut query = QueryBuilder::<Postgres>::new(JOB);
-        query.push(" and j.id = ").push_bind(id).push(" for update of j");
+        query.push(" and j.id = ").push_bind(id);
         let found = query.build().fetch_optional(&mut *tx).await.map_err(failed)?;
         let reverted = open(&found.ok_or_else(|| missing(id))?)?;
         if reverted.row.action == JobAction::Revert {

@@ -41,12 +41,12 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Part, StoreError> {
     let failed = fault("list suggestions");
-    let mut query = QueryBuilder::new(FIELDS);
-    query.push("suggestion s where true");
     let SuggestionFilter { status, kind: _, asset, min_confidence, value, place } = filter;
     // An index is in this very order.
     if status.is_some() && asset.is_none() && min_confidence.is_none() && value.is_none() && place.is_empty()
     {
+        let mut query = QueryBuilder::new(FIELDS);
+        query.push("suggestion s where true");
         restrict(&mut query, filter);
         if let Some(after) = after {
             behind(&mut query, after);
@@ -65,12 +65,14 @@ pub(super) async fn read(
     if ids.is_empty() {
         return Ok(Part { rows: Vec::new(), rest });
     }
-    query.push(" and s.asset_id = any(").push_bind(ids).push(")");
+    let mut query =
+        QueryBuilder::new("with s as materialized (select * from suggestion s where s.asset_id = any(");
+    query.push_bind(ids).push(")");
     asked.said.iter().for_each(|said| says(&mut query, said));
     if let Some(after) = after {
         behind(&mut query, after);
     }
-    query.push(ORDER).push(limit);
+    query.push(") ").push(FIELDS).push("s").push(ORDER).push(limit);
     let rows = query.build().persistent(false).fetch_all(connection).await.map_err(failed)?;
     Ok(Part { rows, rest })
 }

@@ -48,8 +48,6 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Part, StoreError> {
     let failed = fault("list suggestions");
-    let mut query = QueryBuilder::new(FIELDS);
-    query.push("suggestion s where true");
     let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
     // An index is in this very order.
     if status.is_some()
@@ -59,6 +57,8 @@ pub(super) async fn read(
         && value.is_none()
         && place.is_empty()
     {
+        let mut query = QueryBuilder::new(FIELDS);
+        query.push("suggestion s where true");
         query.push(" and s.status = ").push_bind(status.map(Status::as_str));
         if let Some(after) = after {
             behind(&mut query, after);
@@ -77,6 +77,8 @@ pub(super) async fn read(
     if ids.is_empty() {
         return Ok(Part { rows: Vec::new(), rest });
     }
+    let mut query = QueryBuilder::new(FIELDS);
+    query.push("suggestion s indexed by suggestion_asset where true");
     query.push(" and s.asset_id in (select value from json_each(").push_bind(json_array(ids)).push("))");
     asked.said.iter().for_each(|said| says(&mut query, said));
     if let Some(after) = after {
