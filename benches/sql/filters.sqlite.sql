@@ -11,8 +11,8 @@ insert into asset (id, content_hash, bytes, width, height, format, lane, created
     select id, id || id, 2000000 + i % 7000000, 4000, 3000, 'jpeg', 1, created_at from n order by id;
 insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, owner)
     select case when i % 100003 = 7 then 'file:///few/' || i || '.jpg'
-                when i % 2 = 0 then 'file:///archive/' || i / 100000 || '/' || i / 1000 % 100 || '/picture-' || i || '.jpg'
-                else 'file:///years/' || i % 20 || '/' || i / 1000 || '/picture-' || i || '.jpg' end as uri,
+                when i % 2 = 0 then 'file:///archive/' || (i / 100000) || '/' || (i / 1000 % 100) || '/picture-' || i || '.jpg'
+                else 'file:///years/' || (i % 20) || '/' || (i / 1000) || '/picture-' || i || '.jpg' end as uri,
            id, 2000000, 0, created_at, case when i % 50000 = 1 then 'bob' when i % 10 < 3 then 'ada' end
     from n order by uri;
 insert into work (asset_id, analyzer, state, model, attempts, updated_at, failure_kind, reason)
@@ -25,7 +25,7 @@ insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status,
                         kind_order)
     select printf('%08x%024x', ((i * 5 + j) * 2246822519) % 4294967296, i * 5 + j) as suggestion, id, 'tags', kind,
            case when j = 0 and i % 5 = 0 then 'picture' when j = 0 and i % 10000 = 1 then 'unicorn'
-                when kind = 'caption' then 'a picture of thing ' || i else 'thing ' || (i * 7 + j) % 2000 end,
+                when kind = 'caption' then 'a picture of thing ' || i else 'thing ' || ((i * 7 + j) % 2000) end,
            case when (i * 5 + j) % 5000 = 17 then 0.991
                 when i < $assets$ / 4 and (i * 5 + j) % 12 = 5 then 0.975
                 else 0.3 + ((i * 31 + j * 17) % 6500) / 10000.0 end,

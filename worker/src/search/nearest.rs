@@ -20,7 +20,7 @@ const AT_FIRST: usize = 8;
 /// … then so many …
 const THEN: usize = 2048;
 /// … and at most so many.
-const MOST: usize = 8192;
+const MOST: usize = 6144;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ pub struct Question<'a> {
 }
 
 /// The nearest assets, best first. What is answered is exact as far as it goes: if [`Hits::complete`] is false, more
-/// assets pass than were found among the nearest 8192.
+/// assets pass than were found among the nearest 6144.
 pub async fn nearest(
     catalog: &dyn Catalog,
     index: &dyn VectorIndex,

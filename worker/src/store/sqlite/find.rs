@@ -53,10 +53,14 @@ impl Archive for &mut SqliteConnection {
                 query.push(" order by asset_at desc, asset_id limit ").push(limit);
             }
             Source::Folder(prefix) => {
-                query.push("select p.asset_at, p.asset_id from asset_path p where ");
+                // From its end: what is new tends to be there, and the first places that are read exclude most others.
+                query.push(
+                    "select asset_at, asset_id from (select asset_at, asset_id from asset_path p where ",
+                );
                 has_prefix(&mut query, prefix);
                 behind(&mut query, "+p.asset_at", "+p.asset_id", from);
-                query.push(" order by +p.asset_at desc, +p.asset_id limit ").push(limit);
+                query.push(" order by p.uri desc limit -1 offset 0) order by asset_at desc, asset_id limit ");
+                query.push(limit);
             }
             Source::Newest => {
                 query.push("select created_at as asset_at, id as asset_id from asset where true");
