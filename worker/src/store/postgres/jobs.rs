@@ -150,6 +150,8 @@ impl PostgresStore {
             return Ok(None);
         }
         let (mut tx, now) = self.begin(ADVANCE).await?;
+        // Tables of jobs are empty for long and large at once: nobody knows that in time.
+        in_order(&mut tx).await?;
         let mut query = QueryBuilder::<Postgres>::new(JOB);
         query.push(" and j.state in ('collecting', 'deciding')");
         if let Some(id) = id {
@@ -323,7 +325,6 @@ struct Place<'a> {
 /// Writes down suggestions of the next assets that the job is about.
 async fn collect(tx: &mut Tx<'static>, job: &Open) -> Result<(), StoreError> {
     let failed = fault(ADVANCE);
-    in_order(tx).await?;
     let asked = Asked::of_suggestions(&job.row.filter, Some(job.newest_run));
     let from =
         job.after_at.map(|at| From { spot: Spot { at, asset: job.after_id.clone() }, inclusive: false });
