@@ -68,7 +68,7 @@ fn stable(archive: &Archive, mut value: Value) -> Value {
             Value::Array(items) => items.iter_mut().for_each(|item| walk(item, folder)),
             Value::Object(fields) => {
                 fields.iter_mut().for_each(|(name, field)| match (name.as_str(), &*field) {
-                    ("at" | "created_at", Value::String(_)) => *field = "[time]".into(),
+                    ("at" | "created_at" | "finished_at", Value::String(_)) => *field = "[time]".into(),
                     ("next", Value::String(_)) => *field = "[page]".into(),
                     _ => walk(field, folder),
                 })

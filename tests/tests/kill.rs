@@ -130,6 +130,7 @@ fn kills_during_a_bulk_decision_change_nothing() {
             }
         }
         eprintln!("{killed} kills met {}", command[0]);
+        assert!(killed > 0, "no kill met {}", command[0]);
         // The first kill may have come before there was a job.
         let jobs = docent.json(["jobs", "--format=json"]);
         if !jobs.iter().any(|job| job["action"] == if command == all { "accept" } else { "revert" }) {
