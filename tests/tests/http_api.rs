@@ -68,7 +68,7 @@ fn stable(archive: &Archive, mut value: Value) -> Value {
             Value::Array(items) => items.iter_mut().for_each(|item| walk(item, folder)),
             Value::Object(fields) => {
                 fields.iter_mut().for_each(|(name, field)| match (name.as_str(), &*field) {
-                    ("at" | "created_at", Value::String(_)) => *field = "[time]".into(),
+                    ("at" | "created_at" | "finished_at", Value::String(_)) => *field = "[time]".into(),
                     ("next", Value::String(_)) => *field = "[page]".into(),
                     _ => walk(field, folder),
                 })
@@ -102,7 +102,7 @@ async fn every_documented_route_is_served() {
             routes += 1;
         }
     }
-    assert_eq!(routes, 23);
+    assert_eq!(routes, 26);
 }
 
 #[tokio::test]
@@ -208,15 +208,43 @@ async fn accepting_all_takes_what_was_counted() {
 
     let counted =
         get(&router, "/api/v1/suggestions/count?status=pending&kind=tag&min_confidence=0.9").await.json();
-    assert_eq!(counted, json!({ "count": 4 }));
-    let body = json!({ "kind": "tag", "min_confidence": 0.9 });
-    let accepted = post(&router, "/api/v1/suggestions/accept-all", Some(body.clone())).await.json();
-    assert_eq!(accepted, json!({ "accepted": 4 }));
+    assert_eq!((&counted["count"], &counted["more"]), (&json!(4), &json!(false)));
+    let body = json!({ "kind": "tag", "min_confidence": 0.9, "as_of": counted["as_of"] });
+    let accepted = post(&router, "/api/v1/suggestions/accept-all", Some(body.clone())).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    let job = accepted.json();
+    assert_eq!((&job["done"], &job["total"], &job["state"]), (&json!(4), &json!(4), &json!("done")));
     let again = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
-    assert_eq!(again, json!({ "accepted": 0 }));
+    assert_eq!((&again["done"], &again["total"]), (&json!(0), &json!(0)));
     assert_eq!(archive.suggestion("chelsea.jpg", "cat").await.status, Status::Rejected);
     assert_eq!(archive.suggestion("astronaut.jpg", "space suit").await.status, Status::Pending);
     assert_eq!(archive.suggestion("astronaut.jpg", "face").await.status, Status::Pending);
+}
+
+#[tokio::test]
+async fn a_job_is_listed_logged_and_taken_back() {
+    let archive = Archive::with_pictures().await;
+    let router = router(archive.state(None));
+    let body =
+        json!({ "action": "reject", "kind": "tag", "min_confidence": 0.9, "path": archive.folder.path() });
+    let job = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
+    insta::assert_json_snapshot!("job", stable(&archive, job.clone()));
+    assert_eq!(archive.suggestion("chelsea.jpg", "animal").await.status, Status::Rejected);
+    let id = archive.suggestion("chelsea.jpg", "animal").await.id;
+    let log = get(&router, &format!("/api/v1/suggestions/{id}/reviews")).await.json();
+    assert_eq!(log["reviews"][0]["job"], job["id"]);
+    assert_eq!(get(&router, "/api/v1/jobs").await.json(), json!({ "jobs": [job], "next": null }));
+
+    let number = &job["id"];
+    let back = post(&router, &format!("/api/v1/jobs/{number}/revert"), None).await;
+    assert_eq!((back.status, back.json()["done"].clone()), (StatusCode::ACCEPTED, job["done"].clone()));
+    assert_eq!(archive.suggestion("chelsea.jpg", "animal").await.status, Status::Pending);
+    let reverted = get(&router, &format!("/api/v1/jobs/{number}")).await.json();
+    assert_eq!(reverted["reverted_by"], back.json()["id"]);
+    let twice = post(&router, &format!("/api/v1/jobs/{}/revert", back.json()["id"]), None).await;
+    assert_eq!((twice.status, twice.code()), (StatusCode::UNPROCESSABLE_ENTITY, json!("not_revertible")));
+    assert_eq!(get(&router, "/api/v1/jobs/99").await.code(), "not_found");
+    assert_eq!(get(&router, "/api/v1/jobs/x").await.code(), "invalid");
 }
 
 #[tokio::test]

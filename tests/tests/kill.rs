@@ -13,6 +13,7 @@ use docent_tests::program::{Docent, Running};
 use docent_tests::qdrant::QdrantServer;
 use docent_tests::random::Random;
 use docent_tests::rows::{Rows, differences};
+use sqlx::Connection;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 const PICTURES: usize = 300;
@@ -234,4 +235,84 @@ fn a_drop_that_is_killed_leaves_nothing_when_it_is_repeated() {
         let vectors = &docent.status()["vectors"];
         assert_eq!(*vectors, serde_json::json!({ CURRENT: VECTORS }), "{method}");
     }
+}
+
+/// Suggestions that wait for review, in a ledger without pictures.
+async fn fill(path: &Path, assets: u32) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opens");
+    let numbers =
+        format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {assets})");
+    for statement in [
+        "insert into asset (id, content_hash, bytes, lane, created_at)
+         select printf('%032x', i), printf('%064x', i), 1, 1, i from n",
+        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id, created_at,
+             asset_at, kind_order)
+         select printf('%016x%016x', (i * 7919 + j) % 1000003, i * 10 + j), printf('%032x', i), 'tags', 'tag',
+             'tag ' || j, 0.9, 'pending', 'tagger@1', 0, i, i, 0
+         from n, (select 0 as j union select 1 union select 2 union select 3)",
+    ] {
+        let statement = statement.replacen("insert", &format!("{numbers} insert"), 1);
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("fills");
+    }
+    connection.close().await.expect("closes");
+}
+
+/// A bulk decision that is killed again and again decides each suggestion once, and so does taking it back.
+#[test]
+fn kills_during_a_bulk_decision_change_nothing() {
+    const ASSETS: u32 = 10_000;
+    const TIMES: usize = 12;
+    eprintln!("seed {SEED}");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let docent = Docent::new(PROGRAM);
+    docent.run(["jobs"]).expect(1);
+    let ledger = docent.data().join("ledger.sqlite");
+    runtime.block_on(fill(&ledger, ASSETS));
+    let mut random = Random::new(SEED);
+    let all = ["accept", "--all", "--min-confidence", "0.5", "--format", "json"];
+    let back = ["undo", "--job", "1", "--format", "json"];
+    for command in [&all[..], &back[..]] {
+        let mut killed = 0;
+        for turn in 0..4 * TIMES {
+            let args = if turn == 0 { command } else { &["jobs", "--go-on"][..] };
+            let mut run = docent.start(args);
+            run.watch(Duration::from_millis(1500).mul_f64(random.share()), |_| false);
+            let ended = run.kill();
+            killed += usize::from(ended.code.is_none());
+            if ended.code.is_some_and(|code| turn > 0 || code == 0) || killed == TIMES {
+                break;
+            }
+        }
+        eprintln!("{killed} kills met {}", command[0]);
+        assert!(killed > 0, "no kill met {}", command[0]);
+        // The first kill may have come before there was a job.
+        let jobs = docent.json(["jobs", "--format=json"]);
+        if !jobs.iter().any(|job| job["action"] == if command == all { "accept" } else { "revert" }) {
+            docent.run(command.iter().copied()).expect(0);
+        }
+        docent.run(["jobs", "--go-on"]).expect(0);
+        let newest = docent.json(["jobs", "--format=json", "-n", "1"]).remove(0);
+        let total = u64::from(ASSETS) * 4;
+        assert_eq!((&newest["state"], newest["done"].as_u64()), (&"done".into(), Some(total)), "{newest}");
+        assert_eq!(
+            (newest["total"].as_u64(), newest["skipped"].as_u64()),
+            (Some(total), Some(0)),
+            "{newest}"
+        );
+    }
+    let (entries, twice, pending, items) = runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&ledger);
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opens");
+        let row: (i64, i64, i64, i64) = sqlx::query_as(
+            "select (select count(*) from review),
+                 (select count(*) from (select 1 from review group by suggestion_id, job_id having count(*) > 1)),
+                 (select count(*) from suggestion where status = 'pending'), (select count(*) from job_item)",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .expect("counts");
+        row
+    });
+    assert_eq!((entries, twice, pending, items), (80_000, 0, 40_000, 0), "seed {SEED}");
 }

@@ -1,21 +1,22 @@
 //! Vectors of two models side by side, and an index that is made anew from the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use docent::queue::Lane;
-use docent::search::{Search, SearchOptions};
+use docent::search::{Question, Search, SearchOptions, nearest};
 use docent::store::{
-    AssetFilter, Catalog, FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, Run, SqliteStore,
-    Wanted,
+    AssetFilter, Catalog, FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, PlaceFilter, Run,
+    SqliteStore, Wanted,
 };
-use docent::vectors::{QdrantIndex, QdrantOptions, VectorIndex};
+use docent::vectors::{IndexError, Neighbor, QdrantIndex, QdrantOptions, VectorIndex};
 use docent_models::session::SessionOptions;
 use docent_models::{ModelRef, Pack};
 use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, DecodeLimits, VectorRecord, VectorSpace};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, DecodeLimits, Owner, VectorRecord, VectorSpace};
 use docent_tests::cluster::Worker;
 use docent_tests::corpus;
 use docent_tests::program::Docent;
@@ -87,7 +88,7 @@ async fn searches_ask_the_older_space_until_the_newer_is_complete() {
     let search = Search::new(catalog, Arc::clone(&index) as _, pack, options);
     let nearest = async || {
         let hits = search.by_asset(&asset(0), 1, &AssetFilter::default()).await.expect("searches");
-        (search.space().await.expect("there is one").to_string(), hits[0].asset_id.clone())
+        (search.space().await.expect("there is one").to_string(), hits.hits[0].asset_id.clone())
     };
 
     // For the older model 1 lies beside 0, for the newer one 2 does.
@@ -229,4 +230,116 @@ fn a_certificate_is_trusted_where_a_file_names_it() {
     stranger.configure(&configuration);
     let refused = stranger.run(["vectors", "list"]).expect(2);
     assert!(refused.stderr.contains("SSL_CERT_FILE"), "{}", refused.stderr);
+}
+
+/// An index that finds assets in the order of their numbers.
+struct Ranked(Vec<AssetId>);
+
+#[async_trait]
+impl VectorIndex for Ranked {
+    async fn upsert(&self, _: &[VectorRecord]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        _: &VectorSpace,
+        _: &[f32],
+        k: usize,
+        only: Option<&HashSet<AssetId>>,
+    ) -> Result<Vec<Neighbor>, IndexError> {
+        assert!(k <= 6144 && only.is_none_or(|only| only.len() <= 4096), "is bounded");
+        let passing =
+            self.0.iter().enumerate().filter(|(_, asset)| only.is_none_or(|only| only.contains(asset)));
+        let neighbor = |(place, asset): (usize, &AssetId)| Neighbor {
+            record: format!("{place:08}"),
+            asset: asset.clone(),
+            region: None,
+            score: 1.0 / (1 + place) as f32,
+        };
+        Ok(passing.take(k).map(neighbor).collect())
+    }
+
+    async fn prune(&self, _: &VectorSpace, _: &AssetId, _: &[&str]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
+        Ok(self.0.len() as u64)
+    }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn filtered_searches_are_exact_or_say_that_they_are_not() {
+    const ASSETS: usize = 14_000;
+    // Of the last 4200, half of all, and one of 200: found only by looking far, at once, and by the ledger.
+    let owners = |n: usize| {
+        let last = (n >= ASSETS - 4200).then_some("last");
+        [last, n.is_multiple_of(2).then_some("half"), n.is_multiple_of(200).then_some("few")]
+            .into_iter()
+            .flatten()
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens");
+    let wanted = Wanted::from([(AnalyzerId::Decode, ModelRef::new("decoder", "1"))]);
+    let hash = |n: usize| ContentHash::of(&n.to_le_bytes());
+    for portion in (0..ASSETS).collect::<Vec<_>>().chunks(1000) {
+        let files: Vec<FoundFile> = portion
+            .iter()
+            .flat_map(|&n| {
+                let place = move |owner: &str| FoundFile {
+                    uri: format!("file:///{owner}/{n}.jpg"),
+                    stamp: FileStamp { bytes: 1, modified_ns: 1 },
+                    hash: hash(n),
+                    lane: Lane::Backfill,
+                    owner: Some(Owner::try_from(owner.to_owned()).expect("is a name")),
+                };
+                owners(n).chain(["all"]).map(place).collect::<Vec<_>>()
+            })
+            .collect();
+        store.register(&files, &wanted).await.expect("registers");
+    }
+    let index = Ranked((0..ASSETS).map(|n| hash(n).asset_id()).collect());
+    let space = VectorSpace::picture(&ModelRef::new("joint-vision", "1"));
+    for (owner, k, found, complete) in [
+        ("half", 10, 10, true),
+        ("half", 1000, 1000, true),
+        ("few", 20, 20, true),
+        ("few", 100, 70, true),
+        ("last", 10, 0, false),
+        ("nobody", 10, 0, true),
+    ] {
+        let of = Owner::try_from(owner.to_owned()).expect("is a name");
+        let filter = AssetFilter {
+            place: PlaceFilter { owner: Some(of), ..PlaceFilter::default() },
+            ..AssetFilter::default()
+        };
+        let except = hash(0).asset_id();
+        for except in [None, Some(&except)] {
+            let question = Question { space: &space, vector: &[1.0], k, filter: &filter, except };
+            let hits = nearest(&store, &index, question).await.expect("searches");
+            let expected: Vec<AssetId> = (0..ASSETS)
+                .filter(|&n| owners(n).any(|name| name == owner))
+                .map(|n| hash(n).asset_id())
+                .filter(|asset| Some(asset) != except)
+                .take(k.min(found))
+                .collect();
+            let missing = usize::from(except.is_some() && found == 70);
+            let got: Vec<AssetId> = hits.hits.into_iter().map(|hit| hit.asset_id).collect();
+            assert_eq!(got, expected[..expected.len().min(found - missing)], "{owner}, {k}");
+            assert_eq!(hits.complete, complete, "{owner}, {k}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ pub mod disposition;
 pub mod feeder;
 pub mod health;
 pub mod http;
+pub mod jobs;
 pub mod process;
 pub mod progress;
 pub mod queue;

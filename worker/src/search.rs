@@ -1,5 +1,7 @@
 //! Finds assets by words, by likeness, or by a picture that is not in the archive.
 
+mod nearest;
+
 use std::sync::Arc;
 
 use docent_models::embedding::{self, ImageEmbedding};
@@ -11,12 +13,13 @@ use docent_pipelines::executor::{DynNetwork, ExecutorError, ExecutorOptions, Mod
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::TuningOptions;
 use docent_pipelines::{AssetId, Image, VectorSpace};
+pub use nearest::{Question, nearest};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use crate::store::{AssetFilter, Catalog, StoreError, Wanted};
 use crate::telemetry;
-use crate::vectors::{IndexError, Neighbor, VectorIndex};
+use crate::vectors::{IndexError, VectorIndex};
 
 /// One asset that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,6 +30,22 @@ pub struct Hit {
     pub uri: String,
     /// Cosine of the angle to the query, -1..=1. Between words and pictures 0.2 to 0.5 is a good match.
     pub score: f32,
+}
+
+/// What was found, best first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hits {
+    /// The assets.
+    pub hits: Vec<Hit>,
+    /// Whether these are all that were asked for. Otherwise the filter passes too few of the nearest assets: what is here
+    /// is right, and more would pass further away.
+    pub complete: bool,
+}
+
+impl From<Vec<Hit>> for Hits {
+    fn from(hits: Vec<Hit>) -> Self {
+        Self { hits, complete: true }
+    }
 }
 
 /// Why nothing could be searched.
@@ -98,8 +117,6 @@ struct Encoder {
     pictures: OnceCell<(InputSpec, ModelHandle<Tensor, ImageEmbedding>)>,
 }
 
-/// Neighbors asked of the index beyond `k`, because one may be of an asset that was removed meanwhile.
-const SPARE: usize = 8;
 /// The longest query, in characters; the text encoder reads the first 64 tokens anyway.
 const MAX_WORDS: usize = 2000;
 
@@ -147,12 +164,7 @@ impl Search {
     }
 
     /// The `k` assets nearest to `words`, best first.
-    pub async fn by_words(
-        &self,
-        words: &str,
-        k: usize,
-        filter: &AssetFilter,
-    ) -> Result<Vec<Hit>, SearchError> {
+    pub async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         let encoder = self.encoder().await?;
         let handle = encoder
             .words
@@ -175,7 +187,7 @@ impl Search {
         asset: &AssetId,
         k: usize,
         filter: &AssetFilter,
-    ) -> Result<Vec<Hit>, SearchError> {
+    ) -> Result<Hits, SearchError> {
         let encoder = self.encoder().await?;
         let query = self
             .catalog
@@ -191,7 +203,7 @@ impl Search {
         bytes: Vec<u8>,
         k: usize,
         filter: &AssetFilter,
-    ) -> Result<Vec<Hit>, SearchError> {
+    ) -> Result<Hits, SearchError> {
         let encoder = self.encoder().await?;
         let (spec, handle) = encoder
             .pictures
@@ -258,31 +270,12 @@ impl Search {
         k: usize,
         filter: &AssetFilter,
         except: Option<&AssetId>,
-    ) -> Result<Vec<Hit>, SearchError> {
-        let only = match filter.is_empty() {
-            true => None,
-            false => Some(self.catalog.matching(filter).await?),
-        };
-        let neighbors = self.index.search(&encoder.space, query, k + SPARE, only.as_ref()).await?;
-        if neighbors.is_empty() && self.is_lost(&encoder.space).await? {
+    ) -> Result<Hits, SearchError> {
+        let question = Question { space: &encoder.space, vector: query, k, filter, except };
+        let found = nearest(&*self.catalog, &*self.index, question).await?;
+        if found.hits.is_empty() && self.is_lost(&encoder.space).await? {
             return Err(SearchError::Lost { space: encoder.space.clone() });
         }
-        let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
-        let mut rows: std::collections::HashMap<AssetId, String> = self
-            .catalog
-            .assets(&ids)
-            .await?
-            .into_iter()
-            .filter_map(|row| Some((row.asset_id, row.uris.into_iter().next()?)))
-            .collect();
-        Ok(neighbors
-            .into_iter()
-            .filter(|Neighbor { asset, .. }| Some(asset) != except)
-            .filter_map(|Neighbor { asset, score, .. }| {
-                let uri = rows.remove(&asset)?;
-                Some(Hit { asset_id: asset, uri, score })
-            })
-            .take(k)
-            .collect())
+        Ok(found)
     }
 }

@@ -15,13 +15,17 @@ use docent_pipelines::{
     Analysis, AnalyzerId, AssetId, Confidence, Failure, FailureKind, Kind, Region, Status, Suggestion,
 };
 
+mod filters;
 mod folders;
+mod jobs;
 mod leasing;
 mod owners;
 mod together;
 mod vectors;
 
+pub use filters::*;
 pub use folders::*;
+pub use jobs::*;
 pub use leasing::*;
 pub use owners::*;
 pub use together::*;
@@ -340,25 +344,6 @@ pub async fn ids_may_be_abbreviated(store: &dyn Store) {
     }
 }
 
-/// Accepting all respects its filter, needs a least confidence, and is logged one by one.
-pub async fn accepting_all_is_bounded(store: &dyn Store) {
-    register(store, 1..2).await;
-    let claims = [0.95, 0.85, 0.4].map(|p| claim(Kind::Tag, &format!("tag {p}"), p, None));
-    analyze(store, 1, &claims).await;
-    assert!(matches!(
-        store.accept_all(&SuggestionFilter::default(), &somebody()).await,
-        Err(StoreError::NoConfidence)
-    ));
-    let sure =
-        SuggestionFilter { min_confidence: Some(0.8), kind: Some(Kind::Tag), ..SuggestionFilter::default() };
-    assert_eq!(store.accept_all(&sure, &somebody()).await.expect("accepts"), 2);
-    assert_eq!(store.accept_all(&sure, &somebody()).await.expect("accepts"), 0);
-    let accepted = SuggestionFilter { status: Some(Status::Accepted), ..SuggestionFilter::default() };
-    for row in listed(store, accepted).await {
-        assert_eq!(store.reviews(&row.id).await.expect("lists").len(), 1);
-    }
-}
-
 /// Pages neither repeat nor leave out what was there all along, whatever is written meanwhile.
 pub async fn pages_are_stable_under_writes(store: &dyn Store) {
     register(store, 0..20).await;
@@ -476,7 +461,9 @@ pub async fn filters_select(store: &dyn Store) {
     register(store, 0..3).await;
     analyze(store, 0, &[claim(Kind::Tag, "cat", 0.9, None)]).await;
     analyze(store, 1, &[claim(Kind::Object, "cat", 0.6, Some(0.1))]).await;
-    let matching = async |filter: AssetFilter| store.matching(&filter).await.expect("filters").len();
+    let matching = async |filter: AssetFilter| {
+        store.matching(&filter, 100).await.expect("filters").expect("are few").len()
+    };
     assert_eq!(matching(AssetFilter { tag: Some("cat".to_owned()), ..AssetFilter::default() }).await, 1);
     assert_eq!(matching(AssetFilter { kind: Some(Kind::Object), ..AssetFilter::default() }).await, 1);
     assert_eq!(matching(AssetFilter { status: Some(Status::Pending), ..AssetFilter::default() }).await, 2);

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use docent::assets::{FileSource, file_uri};
 use docent::http::{AppState, Options, Ports, Searcher, serve};
 use docent::queue::Lane;
-use docent::search::{Hit, SearchError};
+use docent::search::{Hit, Hits, SearchError};
 use docent::store::{
     AssetFilter, Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Page,
     Reviews, Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
@@ -47,26 +47,21 @@ struct ByName(Arc<SqliteStore>);
 
 #[async_trait]
 impl Searcher for ByName {
-    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError> {
+    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         if words == "fail" {
             return Err(SearchError::Model("a secret of the machine".to_owned()));
         }
         let mut hits = hits(&self.0, filter).await?;
         hits.retain(|hit| hit.uri.contains(words));
         hits.truncate(k);
-        Ok(hits)
+        Ok(hits.into())
     }
 
-    async fn by_asset(
-        &self,
-        asset: &AssetId,
-        k: usize,
-        filter: &AssetFilter,
-    ) -> Result<Vec<Hit>, SearchError> {
+    async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         let mut hits = hits(&self.0, filter).await?;
         hits.retain(|hit| hit.asset_id != *asset);
         hits.truncate(k);
-        Ok(hits)
+        Ok(hits.into())
     }
 
     async fn ping(&self) -> Result<(), SearchError> {

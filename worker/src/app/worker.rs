@@ -11,6 +11,7 @@ use super::spaces::Losses;
 use super::{Access, App, backends};
 use crate::config::Config;
 use crate::health::Health;
+use crate::jobs;
 use crate::progress::Progress;
 use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
@@ -74,7 +75,8 @@ pub async fn run(
         health.watch("vectors", || index_works(&app, &progress), &watched),
         tidy(&app, &watched),
         count(&app, &queue, &wanted, &progress, &watched),
-        tell(&app, events.as_deref(), &watched)
+        tell(&app, events.as_deref(), &watched),
+        jobs::run(&*app.store, &watched)
     );
     // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
     if let Err(error) = app.store.hand_back_all(&app.owner).await {

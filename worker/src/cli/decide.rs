@@ -3,6 +3,7 @@
 use clap::Args;
 use docent_pipelines::Status;
 
+use super::bulk::{self, BulkArgs};
 use super::output::{Format, FormatArg, Out, say};
 use super::table::{excerpt, printable};
 use super::{Outcome, words};
@@ -12,8 +13,14 @@ use crate::config::Config;
 use crate::store::{Decision, Reviewer, Store, StoreError, SuggestionRow};
 
 const HELP: &str = "\
+Examples:
+  docent accept 3f2a9c 77b0e1
+  docent accept --all --kind tag --min-confidence 0.95 --path ~/Pictures/1998
+  docent undo --job 7
+
 An id may be shortened as long as it fits one suggestion only; `docent suggestions` lists them. Every decision is kept
-in the review log with its time and the reviewer's name; `docent history` shows it.
+in the review log with its time and the reviewer's name; `docent history` shows it. With --all it is a job,
+which may be interrupted: `docent jobs` lists it, and `docent undo --job` takes it back as a whole.
 
 Exit codes: 0 all were decided; 1 some could not be, because they are unknown or somebody else decided first; 2 an error.";
 
@@ -21,57 +28,92 @@ Exit codes: 0 all were decided; 1 some could not be, because they are unknown or
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AcceptArgs {
+    /// Ids of suggestions, or the first digits (at least 6)
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    ids: Vec<String>,
     #[command(flatten)]
-    decide: DecideArgs,
+    bulk: BulkArgs,
+    #[command(flatten)]
+    by: ByArgs,
 }
 
 /// Reject suggestions: they are never made again, unless undone
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RejectArgs {
+    /// Ids of suggestions, or the first digits (at least 6)
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+    ids: Vec<String>,
     #[command(flatten)]
-    decide: DecideArgs,
+    bulk: BulkArgs,
+    #[command(flatten)]
+    by: ByArgs,
 }
 
 /// Take decisions back: the suggestions are pending again
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct UndoArgs {
+    /// Ids of suggestions, or the first digits (at least 6)
+    #[arg(required_unless_present = "job", conflicts_with = "job", value_name = "ID")]
+    ids: Vec<String>,
+    /// Everything that a job decided and nobody has decided otherwise since; `docent jobs` lists jobs
+    #[arg(long, value_name = "NUMBER")]
+    job: Option<i64>,
     #[command(flatten)]
-    decide: DecideArgs,
+    by: ByArgs,
 }
 
+/// Who decides, and how it is told.
 #[derive(Debug, Args)]
-struct DecideArgs {
-    /// Ids of suggestions, or the first digits (at least 6)
-    #[arg(required = true, value_name = "ID")]
-    ids: Vec<String>,
+pub(super) struct ByArgs {
     /// Decide in this name [default: the configured reviewer, or the user that runs docent]
     #[arg(long = "as", value_name = "NAME")]
     reviewer: Option<String>,
     #[command(flatten)]
-    format: FormatArg,
+    pub format: FormatArg,
+}
+
+impl ByArgs {
+    pub fn reviewer(&self, config: &Config) -> Reviewer {
+        let name = self.reviewer.clone().unwrap_or_else(|| config.reviewer.clone());
+        Reviewer { name, client: "cli".to_owned() }
+    }
 }
 
 pub async fn accept(config: Config, args: AcceptArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    run(config, args.decide, Decision::Accept, out).await
+    if args.bulk.all {
+        return bulk::decide(config, args.bulk, args.by, false, out).await;
+    }
+    run(config, args.ids, args.by, Decision::Accept, out).await
 }
 
 pub async fn reject(config: Config, args: RejectArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    run(config, args.decide, Decision::Reject, out).await
+    if args.bulk.all {
+        return bulk::decide(config, args.bulk, args.by, true, out).await;
+    }
+    run(config, args.ids, args.by, Decision::Reject, out).await
 }
 
 pub async fn undo(config: Config, args: UndoArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    run(config, args.decide, Decision::Undo, out).await
+    if let Some(job) = args.job {
+        return bulk::revert(config, job, args.by, out).await;
+    }
+    run(config, args.ids, args.by, Decision::Undo, out).await
 }
 
-async fn run(config: Config, args: DecideArgs, decision: Decision, out: &mut Out) -> anyhow::Result<Outcome> {
-    let name = args.reviewer.unwrap_or_else(|| config.reviewer.clone());
-    let by = Reviewer { name, client: "cli".to_owned() };
+async fn run(
+    config: Config,
+    ids: Vec<String>,
+    args: ByArgs,
+    decision: Decision,
+    out: &mut Out,
+) -> anyhow::Result<Outcome> {
+    let by = args.reviewer(&config);
     let app = App::open(config, Access::Shared).await?;
     let store = app.store();
     let mut outcome = Outcome::Done;
-    for id in &args.ids {
+    for id in &ids {
         match decide(&*store, id, decision, &by).await {
             Ok(row) if args.format.format == Format::Json => out.json(&row)?,
             Ok(row) => out.line(printable(&sentence(decision, &row)))?,

@@ -34,6 +34,7 @@ pub async fn run(config: Config, args: HistoryArgs, out: &mut Out) -> anyhow::Re
         Column::left("WHAT"),
         Column::left("BEFORE"),
         Column::left("AFTER"),
+        Column::left("JOB"),
         Column::left("ID"),
         Column::text("SUGGESTION"),
     ]);
@@ -53,6 +54,7 @@ pub async fn run(config: Config, args: HistoryArgs, out: &mut Out) -> anyhow::Re
                 review.action,
                 review.before.to_string(),
                 review.after.to_string(),
+                review.job.map_or_else(String::new, |job| job.to_string()),
                 words::short(row.id.as_str()),
                 format!("{} {}", row.kind, excerpt(&row.value)),
             ]);

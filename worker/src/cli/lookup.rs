@@ -115,8 +115,7 @@ pub async fn asset(store: &dyn Store, text: &str) -> anyhow::Result<AssetId> {
     if !is_prefix {
         return Err(unknown().into());
     }
-    let all = store.matching(&AssetFilter::default()).await.context("look up the asset")?;
-    let mut fitting = all.into_iter().filter(|id| id.as_str().starts_with(text));
+    let mut fitting = store.assets_beginning(text, 2).await.context("look up the asset")?.into_iter();
     match (fitting.next(), fitting.next()) {
         (None, _) => Err(unknown().into()),
         (Some(id), None) => Ok(id),

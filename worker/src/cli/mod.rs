@@ -2,12 +2,14 @@
 
 mod analyze;
 mod bench;
+mod bulk;
 mod completions;
 mod decide;
 mod doctor;
 mod failures;
 mod history;
 mod ingest;
+mod jobs;
 mod lookup;
 mod models;
 mod output;
@@ -93,6 +95,7 @@ enum Command {
     Reject(decide::RejectArgs),
     Undo(decide::UndoArgs),
     History(history::HistoryArgs),
+    Jobs(jobs::JobsArgs),
     Status(status::StatusArgs),
     Failures(failures::FailuresArgs),
     Retry(retry::RetryArgs),
@@ -205,6 +208,7 @@ async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Re
         Command::Reject(args) => decide::reject(config, args, out).await,
         Command::Undo(args) => decide::undo(config, args, out).await,
         Command::History(args) => history::run(config, args, out).await,
+        Command::Jobs(args) => jobs::run(config, args, out).await,
         Command::Status(args) => status::run(config, args, out).await,
         Command::Failures(args) => failures::run(config, args, out).await,
         Command::Retry(args) => retry::run(config, args, out).await,

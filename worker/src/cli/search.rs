@@ -10,7 +10,7 @@ use super::{Outcome, words};
 use crate::app::{Access, App};
 use crate::assets::display_path;
 use crate::config::Config;
-use crate::search::Hit;
+use crate::search::Hits;
 use crate::store::Store;
 
 const HELP: &str = "\
@@ -57,12 +57,13 @@ pub async fn run(config: Config, args: SearchArgs, out: &mut Out) -> anyhow::Res
 
 /// Writes hits, or says why there are none.
 pub(super) async fn show(
-    hits: &[Hit],
+    found: &Hits,
     format: Format,
     store: &dyn Store,
     out: &mut Out,
 ) -> anyhow::Result<Outcome> {
     let mut table = Table::new([Column::right("SCORE"), Column::left("ASSET"), Column::path("FILE")]);
+    let hits = &found.hits;
     for hit in hits {
         match format {
             Format::Json => out.json(hit)?,
@@ -74,6 +75,11 @@ pub(super) async fn show(
         }
     }
     out.table(&mut table)?;
+    if !found.complete {
+        say(
+            "the filters pass few of the nearest pictures; there may be more, further away: narrow the filters to see them",
+        );
+    }
     if !hits.is_empty() {
         return Ok(Outcome::Done);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use super::output::{Out, say};
@@ -13,6 +14,7 @@ use super::problem::Hinted;
 use crate::app::{Access, App};
 use crate::config::Config;
 use crate::http::{self, AppState, Options, Ports};
+use crate::jobs;
 use crate::shutdown::Shutdown;
 use crate::telemetry::{self, Metrics};
 
@@ -76,18 +78,27 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
     out.line(format!("http://{bound}/"))?;
     out.flush()?;
     let token = shutdown.token().clone();
+    let store = app.store();
     let state = AppState::new(ports, options);
     let watched = state.clone();
-    tokio::spawn(async move {
-        // For the metrics, also where nobody asks at /readyz.
+    let stopped = CancellationToken::new();
+    let serving = async {
+        let served = http::serve(listener, state, async move { token.cancelled().await }).await;
+        stopped.cancel();
+        served
+    };
+    // For the metrics, also where nobody asks at /readyz.
+    let probing = async {
         loop {
             watched.probe().await;
-            tokio::time::sleep(PROBE).await;
+            tokio::select! {
+                () = stopped.cancelled() => return,
+                () = tokio::time::sleep(PROBE) => {}
+            }
         }
-    });
-    http::serve(listener, state, async move { token.cancelled().await })
-        .await
-        .context("serve the review page")?;
+    };
+    let (served, (), ()) = tokio::join!(serving, jobs::run(&*store, &stopped), probing);
+    served.context("serve the review page")?;
     app.close().await;
     Ok(Outcome::Done)
 }

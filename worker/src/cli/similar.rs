@@ -12,7 +12,7 @@ use super::search::show;
 use crate::app::{Access, App};
 use crate::assets::file_uri;
 use crate::config::Config;
-use crate::search::{Hit, SearchError};
+use crate::search::{Hits, SearchError};
 use crate::store::{AssetFilter, StoreError};
 
 const HELP: &str = "\
@@ -56,7 +56,7 @@ pub async fn run(config: Config, args: SimilarArgs, out: &mut Out) -> anyhow::Re
 }
 
 /// A file is looked up by its content: what is known already is not embedded again.
-async fn by_file(app: &App, path: &Path, k: usize, filter: &AssetFilter) -> anyhow::Result<Vec<Hit>> {
+async fn by_file(app: &App, path: &Path, k: usize, filter: &AssetFilter) -> anyhow::Result<Hits> {
     let bytes = app.source().fetch(&file_uri(path)).await?;
     let search = app.search();
     let known = ContentHash::of(&bytes).asset_id();

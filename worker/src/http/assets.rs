@@ -40,9 +40,10 @@ pub struct Asset {
 /// A page of assets.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AssetPage {
-    /// The assets, newest first.
+    /// The assets, newest first. There may be fewer than asked for, even none, although more follow: where few pass the
+    /// filters, a page ends when enough was looked at.
     assets: Vec<Asset>,
-    /// Give this as `after` for the next page; null at the end.
+    /// Give this as `after` for the next page; null at the end, and only there.
     next: Option<String>,
 }
 

@@ -143,6 +143,9 @@ impl From<StoreError> for ApiError {
                     source: Some(error.into()),
                 }
             }
+            StoreError::NotRevertible { .. } => {
+                Self::Unprocessable { code: "not_revertible", message: error.to_string() }
+            }
             StoreError::Unfit { .. } => {
                 Self::Unprocessable { code: "not_storable", message: error.to_string() }
             }

@@ -11,6 +11,7 @@ mod assets;
 mod error;
 mod extract;
 mod gate;
+mod jobs;
 mod observe;
 mod openapi;
 mod page;
@@ -131,12 +132,15 @@ pub fn router(state: AppState) -> Router {
         .route("/assets/{id}/similar", get(search::similar))
         .route("/suggestions", get(suggestions::list))
         .route("/suggestions/count", get(suggestions::count))
-        .route("/suggestions/accept-all", post(suggestions::accept_all))
+        .route("/suggestions/accept-all", post(jobs::accept_all))
         .route("/suggestions/{id}", get(suggestions::one))
         .route("/suggestions/{id}/reviews", get(suggestions::reviews))
         .route("/suggestions/{id}/accept", post(suggestions::accept))
         .route("/suggestions/{id}/reject", post(suggestions::reject))
         .route("/suggestions/{id}/undo", post(suggestions::undo))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", get(jobs::one))
+        .route("/jobs/{id}/revert", post(jobs::revert))
         .route("/search", get(search::words))
         .route("/status", get(status::counts))
         .route("/failures", get(status::failures))

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{assets, pictures, search, session, status, suggestions};
+use super::{assets, jobs, pictures, search, session, status, suggestions};
 
 /// Every documented route.
 #[derive(OpenApi)]
@@ -26,12 +26,15 @@ use super::{assets, pictures, search, session, status, suggestions};
         search::similar,
         suggestions::list,
         suggestions::count,
-        suggestions::accept_all,
+        jobs::accept_all,
         suggestions::one,
         suggestions::reviews,
         suggestions::accept,
         suggestions::reject,
         suggestions::undo,
+        jobs::list,
+        jobs::one,
+        jobs::revert,
         search::words,
         status::counts,
         status::failures,

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ErrorBody;
 use super::extract::{Path, Query};
 use super::{ApiError, AppState, wire};
-use crate::search::{Hit, Search, SearchError};
+use crate::search::{Hits, Search, SearchError};
 use crate::store::AssetFilter;
 
 /// Hits where the request does not say.
@@ -22,30 +22,20 @@ const MAX_HITS: usize = 1000;
 #[async_trait]
 pub trait Searcher: Send + Sync {
     /// The `k` assets nearest to `words`, best first.
-    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError>;
+    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError>;
     /// The `k` assets most like `asset`, best first, without itself.
-    async fn by_asset(
-        &self,
-        asset: &AssetId,
-        k: usize,
-        filter: &AssetFilter,
-    ) -> Result<Vec<Hit>, SearchError>;
+    async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError>;
     /// Whether the index can be reached now.
     async fn ping(&self) -> Result<(), SearchError>;
 }
 
 #[async_trait]
 impl Searcher for Search {
-    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Vec<Hit>, SearchError> {
+    async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         Search::by_words(self, words, k, filter).await
     }
 
-    async fn by_asset(
-        &self,
-        asset: &AssetId,
-        k: usize,
-        filter: &AssetFilter,
-    ) -> Result<Vec<Hit>, SearchError> {
+    async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         Search::by_asset(self, asset, k, filter).await
     }
 
@@ -70,6 +60,9 @@ pub struct SearchHit {
 pub struct SearchHits {
     /// Best first.
     hits: Vec<SearchHit>,
+    /// Whether no more than these are to be had. Otherwise the filters pass so few of the nearest pictures that looking
+    /// for more was given up: what is here is right, and more would pass further away.
+    complete: bool,
 }
 
 /// What to look for by words.
@@ -120,12 +113,13 @@ pub struct ByAsset {
     owner: Option<String>,
 }
 
-fn hits(found: Vec<Hit>) -> Json<SearchHits> {
+fn hits(found: Hits) -> Json<SearchHits> {
     let hits = found
+        .hits
         .into_iter()
         .map(|hit| SearchHit { asset_id: hit.asset_id.into(), uri: hit.uri, score: hit.score })
         .collect();
-    Json(SearchHits { hits })
+    Json(SearchHits { hits, complete: found.complete })
 }
 
 fn wanted_hits(k: Option<usize>) -> Result<usize, ApiError> {

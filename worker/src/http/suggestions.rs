@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use docent_pipelines::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
-use super::extract::{self, Path, Query};
+use super::extract::{Path, Query};
 use super::{ApiError, AppState, wire};
-use crate::store::{Decision, Paged, ReviewRow, Reviewer, SuggestionFilter, SuggestionRow};
+use crate::store::{Counted, Decision, Paged, ReviewRow, Reviewer, SuggestionFilter, SuggestionRow};
 
 /// What a network says about an asset.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,9 +40,10 @@ pub struct Suggestion {
 /// A page of suggestions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SuggestionPage {
-    /// The suggestions: newest asset first, then by kind and falling confidence.
+    /// The suggestions: newest asset first, then by kind and falling confidence. There may be fewer than asked for, even
+    /// none, although more follow: where few pass the filters, a page ends when enough was looked at.
     suggestions: Vec<Suggestion>,
-    /// Give this as `after` for the next page; null at the end.
+    /// Give this as `after` for the next page; null at the end, and only there.
     next: Option<String>,
 }
 
@@ -64,6 +64,9 @@ pub struct Review {
     before: wire::Status,
     /// Status after.
     after: wire::Status,
+    /// The job that decided, where it was one of many decisions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<i64>,
 }
 
 /// The review log of a suggestion.
@@ -100,37 +103,15 @@ pub struct ListSuggestions {
     after: Option<String>,
 }
 
-/// Which pending suggestions to accept.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AcceptAll {
-    /// Only from this confidence on, 0 to 1.
-    #[schema(minimum = 0, maximum = 1)]
-    min_confidence: f64,
-    /// Only this kind.
-    kind: Option<wire::Kind>,
-    /// Only this asset.
-    asset: Option<String>,
-    /// Only this value.
-    value: Option<String>,
-    /// Only assets with a path under this absolute path.
-    path: Option<String>,
-    /// Only assets with a path of this owner, the same path where both are given.
-    owner: Option<String>,
-}
-
-/// How many were accepted.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Accepted {
-    /// Suggestions.
-    accepted: u64,
-}
-
 /// How many there are.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Count {
-    /// Suggestions.
+    /// Suggestions: so many at least.
     count: u64,
+    /// There may be more: counting stopped at 10,000, or where it would have taken too long.
+    more: bool,
+    /// What was known when they were counted: give it to `accept-all`, and what was suggested since is left alone.
+    as_of: i64,
 }
 
 impl From<SuggestionRow> for Suggestion {
@@ -167,6 +148,7 @@ impl From<ReviewRow> for Review {
             action: row.action,
             before: row.before.into(),
             after: row.after.into(),
+            job: row.job,
         }
     }
 }
@@ -208,7 +190,10 @@ pub async fn count(
     Query(query): Query<ListSuggestions>,
 ) -> Result<Json<Count>, ApiError> {
     let (filter, _, _) = query.split()?;
-    Ok(Json(Count { count: state.store.count_suggestions(&filter).await? }))
+    // First: what is suggested in between may be counted, and is not decided.
+    let as_of = state.store.newest_run().await?;
+    let Counted { count, more } = state.store.count_suggestions(&filter).await?;
+    Ok(Json(Count { count, more, as_of }))
 }
 
 /// One suggestion, by its id or an unambiguous prefix of at least 6 digits.
@@ -302,27 +287,4 @@ async fn decide(
 ) -> Result<Json<Suggestion>, ApiError> {
     let id = wire::id(id)?;
     Ok(Json(state.store.decide(&id, decision, by).await?.into()))
-}
-
-/// Accepts every pending suggestion from a confidence on.
-#[utoipa::path(post, path = "/api/v1/suggestions/accept-all", tag = "suggestions", request_body = AcceptAll,
-    responses(
-        (status = 200, description = "How many were accepted", body = Accepted),
-        (status = 400, description = "The body is wrong", body = ErrorBody),
-    ),
-)]
-pub async fn accept_all(
-    State(state): State<AppState>,
-    by: Reviewer,
-    extract::Json(request): extract::Json<AcceptAll>,
-) -> Result<Json<Accepted>, ApiError> {
-    let filter = SuggestionFilter {
-        status: Some(Status::Pending),
-        kind: request.kind.map(Into::into),
-        asset: request.asset.map(wire::id).transpose()?,
-        min_confidence: Some(wire::confidence(request.min_confidence)?),
-        value: request.value,
-        place: wire::place(request.path, request.owner)?,
-    };
-    Ok(Json(Accepted { accepted: state.store.accept_all(&filter, &by).await? }))
 }

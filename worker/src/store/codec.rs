@@ -5,6 +5,7 @@ use std::time::Duration;
 use docent_pipelines::{AnalyzerId, Kind, Owner};
 use time::OffsetDateTime;
 
+use super::find::Spot;
 use super::{StoreError, Wanted};
 use crate::queue::Lane;
 
@@ -12,13 +13,6 @@ use crate::queue::Lane;
 pub(super) const MOST_ROWS: u32 = 1000;
 /// Shorter prefixes of an id are refused: they are typing errors.
 const LEAST_DIGITS: usize = 6;
-/// Rows from `after` on among which those of a folder are looked for first: a folder that holds most of the archive, or
-/// what came last, fills its page from these.
-pub(super) const FOLDER_NEWEST: i64 = 2000;
-/// Assets of a folder that are looked at together: few at first, which answers most questions, and then so many that a
-/// folder in which nothing is left to decide is known to be so after two.
-pub(super) const FOLDER_PORTIONS: [i64; 2] = [64, 16_384];
-pub(super) const FOLDER_MANY: i64 = 262_144;
 /// A run keeps its lease at least this long, however long it waited before.
 pub(super) const LONGEST_RUN: Duration = Duration::from_secs(900);
 /// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
@@ -86,6 +80,18 @@ impl ListingPlace {
         let [asset_at, asset, kind, confidence, id] = cursor::<5>(after)?;
         let (asset_at, kind) = (number(&asset_at, after)?, number(&kind, after)?);
         Ok(Self { asset_at, asset, kind, confidence: number(&confidence, after)?, id })
+    }
+
+    /// As [`ListingPlace::read`] reads it.
+    pub fn write(self) -> String {
+        let Self { asset_at, asset, kind, confidence, id } = self;
+        json_array([asset_at.to_string(), asset, kind.to_string(), confidence.to_string(), id])
+    }
+
+    /// After all suggestions of the asset.
+    pub fn behind(spot: Spot) -> Self {
+        let kind = i64::from(i16::MAX);
+        Self { asset_at: spot.at, asset: spot.asset, kind, confidence: 0.0, id: String::new() }
     }
 }
 

@@ -1,21 +1,26 @@
 //! The ledger: what there is, what is to be done, what was said, what was decided.
 //!
-//! Three roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
+//! Four roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
 //! - Every write is one transaction and can be repeated: the same call twice leaves the rows of one call.
 //! - A decided suggestion is never changed by [`Ledger::record`], and a claim that a decided suggestion answers
 //!   ([`docent_pipelines::Suggestion::is_answered_by`]) is not raised again.
 //! - Deciding is guarded: of two reviewers who saw the same status one succeeds, the other gets [`StoreError::Conflict`].
 //! - The review log only grows.
+//! - Whatever is asked, no answer looks at more of the archive than there is time for: it is complete, or says that it is
+//!   not.
 
 mod codec;
 mod due;
 mod fault;
+mod find;
+mod jobs;
 mod lease;
 mod postgres;
 mod recording;
 mod room;
 mod rows;
 mod sqlite;
+mod tally;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -23,6 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+pub use jobs::*;
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
@@ -106,8 +112,16 @@ pub enum StoreError {
     #[error("'{0}' is not where a page ended; begin again without 'after'")]
     InvalidCursor(String),
     /// A bulk decision that would decide everything.
-    #[error("accepting all needs a least confidence")]
+    #[error("deciding on all needs a least confidence")]
     NoConfidence,
+    /// A job that cannot be taken back.
+    #[error("job {id} cannot be taken back: {reason}")]
+    NotRevertible {
+        /// The job.
+        id: i64,
+        /// Why.
+        reason: &'static str,
+    },
     /// The database was written by a newer docent.
     #[error("the ledger has schema {found}, this docent knows schemas up to {known}")]
     NewerSchema {
@@ -229,15 +243,16 @@ pub trait Ledger: Send + Sync {
 #[async_trait]
 pub trait Reviews: Send + Sync {
     /// Suggestions, newest asset first, then by kind and falling confidence; keyset pages that stay stable while
-    /// others write.
+    /// others write. A page may hold fewer rows than asked for although more follow: enough was looked at for once, and
+    /// `next` goes on.
     async fn suggestions(
         &self,
         filter: &SuggestionFilter,
         page: &Page,
     ) -> Result<Paged<SuggestionRow>, StoreError>;
 
-    /// How many suggestions pass `filter`.
-    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError>;
+    /// How many suggestions pass `filter`, as far as that can be counted in no time.
+    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<Counted, StoreError>;
 
     /// One suggestion, by its id or an unambiguous prefix of at least 6 digits.
     async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError>;
@@ -250,10 +265,6 @@ pub trait Reviews: Send + Sync {
         decision: Decision,
         by: &Reviewer,
     ) -> Result<SuggestionRow, StoreError>;
-
-    /// Accepts every pending suggestion that passes `filter` (which must name a least confidence); one log entry
-    /// each. Answers how many.
-    async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError>;
 
     /// The review log of a suggestion, oldest first.
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError>;
@@ -271,11 +282,24 @@ pub trait Catalog: Send + Sync {
     /// These assets, in the order asked; unknown ones are left out.
     async fn assets(&self, ids: &[AssetId]) -> Result<Vec<AssetRow>, StoreError>;
 
-    /// Assets, newest first.
+    /// The first assets whose ids begin with these digits, `most` at most.
+    async fn assets_beginning(&self, id: &str, most: u32) -> Result<Vec<AssetId>, StoreError>;
+
+    /// Assets, newest first. A page may hold fewer rows than asked for although more follow: enough was looked at for once,
+    /// and `next` goes on.
     async fn list_assets(&self, filter: &AssetFilter, page: &Page) -> Result<Paged<AssetRow>, StoreError>;
 
-    /// The ids of all assets that pass `filter`.
-    async fn matching(&self, filter: &AssetFilter) -> Result<HashSet<AssetId>, StoreError>;
+    /// The ids of all assets that pass `filter`; `None` if there are more than `most`, or if that cannot be known without
+    /// looking at much of the archive.
+    async fn matching(
+        &self,
+        filter: &AssetFilter,
+        most: usize,
+    ) -> Result<Option<HashSet<AssetId>>, StoreError>;
+
+    /// Those of `assets` that pass `filter`.
+    async fn passing(&self, filter: &AssetFilter, assets: &[AssetId])
+    -> Result<HashSet<AssetId>, StoreError>;
 
     /// Counts per analyzer and state, per suggestion status, and of assets and paths. Work done by another model
     /// than the wanted one is counted as stale.
@@ -305,5 +329,5 @@ pub trait Catalog: Send + Sync {
 }
 
 /// All roles together.
-pub trait Store: Ledger + Reviews + Catalog {}
-impl<T: Ledger + Reviews + Catalog> Store for T {}
+pub trait Store: Ledger + Reviews + Catalog + Jobs {}
+impl<T: Ledger + Reviews + Catalog + Jobs> Store for T {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Owner, Region, Status, SuggestionId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Wanted;
 use crate::queue::Lane;
@@ -174,11 +174,13 @@ pub struct Waiting {
 }
 
 /// Which places. What is asked must be true of one place.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlaceFilter {
     /// This `file://` address, or under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri_prefix: Option<String>,
     /// Of this owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
 }
 
@@ -189,21 +191,36 @@ impl PlaceFilter {
     }
 }
 
-/// Which suggestions.
-#[derive(Debug, Clone, Default)]
+/// Which suggestions. A job keeps it as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SuggestionFilter {
     /// Only this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// Only this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Only this asset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<AssetId>,
     /// Only from this confidence on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_confidence: Option<f64>,
     /// Only this value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Only assets with such a place.
+    #[serde(flatten)]
     pub place: PlaceFilter,
+}
+
+/// A number of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// So many at least.
+    pub count: u64,
+    /// There may be more: counting stopped at 10,000, or where it would have taken too long.
+    pub more: bool,
 }
 
 /// Which assets.
@@ -315,6 +332,9 @@ pub struct ReviewRow {
     pub before: Status,
     /// Status after.
     pub after: Status,
+    /// The job that decided, if it was one of many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<i64>,
 }
 
 /// A stored asset.

@@ -60,11 +60,13 @@ export const api = {
   similar: (id, query, signal) => get(`assets/${id}/similar`, query, signal),
   suggestion: (id) => get(`suggestions/${id}`),
   reviews: (id) => get(`suggestions/${id}/reviews`).then((log) => log.reviews),
-  count: (query) => get("suggestions/count", query).then((answer) => answer.count),
+  count: (query) => get("suggestions/count", query),
   status: () => get("status"),
   failures: (query) => get("failures", query),
   decide: (id, action) => call("POST", `suggestions/${id}/${action}`),
-  acceptAll: (body) => call("POST", "suggestions/accept-all", { body }).then((answer) => answer.accepted),
+  acceptAll: (body) => call("POST", "suggestions/accept-all", { body }),
+  job: (id) => get(`jobs/${id}`),
+  revertJob: (id) => call("POST", `jobs/${id}/revert`),
   signIn: (token) => call("POST", "session", { body: { token } }),
 
   /** Everything said about an asset. */

@@ -4,13 +4,17 @@ import { api, reviewer, signIn } from "./api.js";
 import { $, count, el, KIND_NAMES, nameOf, number, percent } from "./dom.js";
 import { Failures } from "./failures.js";
 import { Gallery } from "./gallery.js";
-import { announce, dialogOpen, openDialog, shown, toast } from "./notices.js";
+import { announce, dialogOpen, openDialog, progress, shown, toast } from "./notices.js";
 import { Panel } from "./panel.js";
 import { Stage } from "./stage.js";
 
 const COUNTS_EVERY_MS = 15000;
 /** Counting a large ledger takes a while: the page lets it rest this many times as long. */
 const COUNTS_REST = 20;
+/** How far a job is is asked so often. */
+const JOB_EVERY_MS = 700;
+/** Counting ends there. */
+const COUNTED = 10000;
 const wide = matchMedia("(min-width: 901px)");
 
 const gallery = new Gallery({ onOpen: (asset) => go({ asset }) });
@@ -218,26 +222,59 @@ async function askAcceptAll() {
   openDialog("accept-dialog");
   await panel.last;
   const counted = await shown(
-    Promise.all([shownAsset ? api.count({ ...query, asset: shownAsset }) : 0, api.count(query)]),
+    Promise.all([shownAsset ? api.count({ ...query, asset: shownAsset }) : { count: 0 }, api.count(query)]),
   );
   if (!counted) return $("accept-dialog").close();
   const [here, everywhere] = counted;
-  $("accept-asset-count").textContent = number(here);
-  $("accept-archive-count").textContent = number(everywhere);
+  $("accept-asset-count").textContent = atLeast(here);
+  $("accept-archive-count").textContent = atLeast(everywhere);
   const update = () => {
     const affected = choice("asset").checked ? here : everywhere;
-    confirm.disabled = affected === 0;
-    confirm.textContent = affected ? `Accept ${number(affected)}` : "Nothing to accept";
+    confirm.disabled = affected.count === 0 && !affected.more;
+    confirm.textContent = confirm.disabled ? "Nothing to accept" : `Accept ${atLeast(affected)}`;
   };
   $("accept-form").onchange = update;
   update();
-  $("accept-form").onsubmit = () => acceptAll({ kind, min, asset: choice("asset").checked ? shownAsset : undefined });
+  $("accept-form").onsubmit = () => {
+    const inAsset = choice("asset").checked;
+    acceptAll({ kind, min, asset: inAsset ? shownAsset : undefined, asOf: (inAsset ? here : everywhere).as_of });
+  };
 }
 
-async function acceptAll({ kind, min, asset }) {
-  const accepted = await shown(api.acceptAll({ min_confidence: min, kind: kind || undefined, asset }));
-  if (accepted === undefined) return;
-  toast(`${count(accepted, "suggestion", "suggestions")} accepted.`, "info");
+/** A count, which may have ended before everything was counted. */
+function atLeast({ count, more }) {
+  if (!more) return number(count);
+  return count >= COUNTED ? `more than ${number(count)}` : `at least ${number(count)}`;
+}
+
+async function acceptAll({ kind, min, asset, asOf }) {
+  const job = await shown(api.acceptAll({ min_confidence: min, kind: kind || undefined, asset, as_of: asOf }));
+  if (job) await shown(follow(job, asset));
+}
+
+/** Says how far a job is until it is done, and offers to take it back. */
+async function follow(job, asset) {
+  const bar = progress();
+  while (job && (job.state === "collecting" || job.state === "deciding")) {
+    const of = job.action === "revert" ? "Taking back" : "Accepting";
+    bar.say(
+      job.state === "collecting"
+        ? `${of}: ${count(job.total, "suggestion", "suggestions")} so far`
+        : `${of}: ${number(job.done + job.skipped)} of ${count(job.total, "suggestion", "suggestions")}`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, JOB_EVERY_MS));
+    const id = job.id;
+    // It goes on whether or not it can be looked at now.
+    job = await api.job(id).catch((error) => (error.status === 0 || error.status >= 500 ? job : Promise.reject(error)));
+  }
+  bar.close();
+  const left = job.skipped ? ` ${count(job.skipped, "was", "were")} decided otherwise meanwhile.` : "";
+  if (job.action === "revert") {
+    toast(`${count(job.done, "suggestion is", "suggestions are")} pending again.${left}`, "info");
+  } else {
+    const back = { name: "Take back", run: () => shown(takeBack(job.id, asset)) };
+    toast(`${count(job.done, "suggestion", "suggestions")} accepted.${left}`, "info", job.done ? back : null);
+  }
   if (asset) {
     const row = await shown(api.asset(asset));
     if (row) gallery.update(asset, { pending: row.pending, accepted: row.accepted_tags.length });
@@ -247,6 +284,10 @@ async function acceptAll({ kind, min, asset }) {
   refreshCounts();
   if (shownAsset) openAsset(shownAsset);
   apply();
+}
+
+async function takeBack(id, asset) {
+  await follow(await api.revertJob(id), asset);
 }
 
 // --- controls

@@ -83,7 +83,11 @@ export class Gallery {
     let part;
     if (words) part = await shown(api.search({ ...filter, q: words, k: HITS }, signal));
     else if (like) part = await shown(api.similar(like, { ...filter, k: HITS }, signal));
-    else part = await shown(api.assets({ ...filter, limit: PAGE, after: this.next }, signal));
+    else {
+      // Where few pass the filters, a part may be empty although more follow.
+      do part = await shown(api.assets({ ...filter, limit: PAGE, after: part?.next ?? this.next }, signal));
+      while (part?.assets.length === 0 && part.next !== null && !signal.aborted);
+    }
     if (signal.aborted) return false;
     this.next = part?.next ?? null;
     this.add((part?.hits ?? part?.assets ?? []).map(light));

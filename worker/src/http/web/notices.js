@@ -5,15 +5,33 @@ import { $, el } from "./dom.js";
 const LIFE_MS = 7000;
 const MAX_TOASTS = 4;
 
-/** Says something that people should see. `kind` is `error`, `conflict` or `info`. */
-export function toast(message, kind = "error") {
+/** Says something that people should see. `kind` is `error`, `conflict` or `info`; `action` is `{ name, run }`. */
+export function toast(message, kind = "error", action = null) {
   for (const old of $("toasts").children) if (old.firstElementChild.textContent === message) old.remove();
   const node = el("div", { class: `toast ${kind}` }, el("span", {}, message));
   const close = () => node.remove();
+  const run = () => {
+    close();
+    action.run();
+  };
+  if (action) node.append(el("button", { type: "button", class: "small", onclick: run }, action.name));
   node.append(el("button", { type: "button", class: "quiet small", ariaLabel: "Dismiss", onclick: close }, "×"));
   $("toasts").append(node);
   while ($("toasts").children.length > MAX_TOASTS) $("toasts").firstElementChild.remove();
-  setTimeout(close, LIFE_MS);
+  setTimeout(close, action ? 3 * LIFE_MS : LIFE_MS);
+}
+
+/** Says how far something is, until it is closed. */
+export function progress() {
+  const text = el("span", {});
+  const node = el("div", { class: "toast info", data: { progress: "" } }, text);
+  return {
+    say: (message) => {
+      text.textContent = message;
+      if (!node.isConnected) $("toasts").append(node);
+    },
+    close: () => node.remove(),
+  };
 }
 
 /** Says something to those who do not see it. */

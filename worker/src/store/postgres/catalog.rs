@@ -7,14 +7,14 @@ use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::listing::is_at;
+use super::find::begin;
 use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
-    MOST_ROWS, analyzer, cursor, json_array, kind_order, number, place_key, rfc3339, vector_values,
+    MOST_ROWS, analyzer, corrupt, cursor, json_array, number, place_key, rfc3339, vector_values,
 };
-use crate::store::{
-    AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted, WorkCounts,
-};
+use crate::store::find::{Archive, Asked, From, Spot, find};
+use crate::store::tally::counts;
+use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
     array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by uri) as uris,
@@ -23,6 +23,20 @@ const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.
     array(select distinct value from suggestion s where s.asset_id = a.id and s.status = 'accepted'
           and s.kind = 'tag' order by value) as accepted_tags
     from asset a where true";
+
+impl PostgresStore {
+    /// These assets, in this order.
+    async fn asset_rows(&self, ids: &[String]) -> Result<Vec<AssetRow>, StoreError> {
+        let mut query = QueryBuilder::<Postgres>::new(ASSET);
+        query.push(" and a.id = any(").push_bind(ids).push(")");
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("look up assets"))?;
+        let mut found: HashMap<String, AssetRow> = rows
+            .iter()
+            .map(|row| asset(row).map(|asset| (asset.asset_id.to_string(), asset)))
+            .collect::<Result<_, _>>()?;
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+}
 
 #[async_trait]
 impl Catalog for PostgresStore {
@@ -41,86 +55,76 @@ impl Catalog for PostgresStore {
     }
 
     async fn assets(&self, ids: &[AssetId]) -> Result<Vec<AssetRow>, StoreError> {
-        let listed: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let mut query = QueryBuilder::<Postgres>::new(ASSET);
-        query.push(" and a.id = any(").push_bind(listed).push(")");
-        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("look up assets"))?;
-        let mut found: HashMap<AssetId, AssetRow> = rows
-            .iter()
-            .map(|row| asset(row).map(|asset| (asset.asset_id.clone(), asset)))
-            .collect::<Result<_, _>>()?;
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.asset_rows(&ids).await
     }
 
     async fn list_assets(&self, filter: &AssetFilter, page: &Page) -> Result<Paged<AssetRow>, StoreError> {
-        let mut query = QueryBuilder::<Postgres>::new(ASSET);
-        restrict(&mut query, filter);
-        if let Some(after) = &page.after {
-            let [created, id] = cursor::<2>(after)?;
-            let created: i64 = number(&created, after)?;
-            query.push(" and (a.created_at, a.id) < (").push_bind(created);
-            query.push(", ").push_bind(text(&id)).push(")");
-        }
-        let limit = page.limit.clamp(1, MOST_ROWS);
-        query.push(" order by a.created_at desc, a.id desc limit ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("list assets"))?;
-        let next = match rows.get(limit as usize - 1) {
-            Some(last) if rows.len() > limit as usize => {
-                Some(json_array([get::<i64>(last, "created_at")?.to_string(), get(last, "id")?]))
+        let from = match &page.after {
+            Some(after) => {
+                let [created, asset] = cursor::<2>(after)?;
+                Some(From { spot: Spot { at: number(&created, after)?, asset }, inclusive: false })
             }
-            _ => None,
+            None => None,
         };
-        let rows = rows.iter().take(limit as usize).map(asset).collect::<Result<_, _>>()?;
-        Ok(Paged { rows, next })
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let mut connection = begin(&self.pool).await?;
+        let mut found = find(&mut &mut *connection, &Asked::of_assets(filter), from, limit + 1).await?;
+        drop(connection);
+        if found.spots.len() > limit {
+            found.spots.truncate(limit);
+            found.rest = found.spots.last().cloned();
+        }
+        let ids: Vec<String> = found.spots.into_iter().map(|spot| spot.asset).collect();
+        let next = found.rest.map(|rest| json_array([rest.at.to_string(), rest.asset]));
+        Ok(Paged { rows: self.asset_rows(&ids).await?, next })
     }
 
-    async fn matching(&self, filter: &AssetFilter) -> Result<HashSet<AssetId>, StoreError> {
-        let mut query = QueryBuilder::<Postgres>::new("select a.id from asset a where true");
-        restrict(&mut query, filter);
-        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("filter assets"))?;
-        rows.iter().map(|row| parsed(row, "id")).collect()
+    async fn matching(
+        &self,
+        filter: &AssetFilter,
+        most: usize,
+    ) -> Result<Option<HashSet<AssetId>>, StoreError> {
+        let mut connection = begin(&self.pool).await?;
+        let found = find(&mut &mut *connection, &Asked::of_assets(filter), None, most + 1).await?;
+        if found.rest.is_some() {
+            return Ok(None);
+        }
+        let ids =
+            found.spots.into_iter().map(|spot| AssetId::try_from(spot.asset).map_err(corrupt("asset_id")));
+        ids.collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn passing(
+        &self,
+        filter: &AssetFilter,
+        assets: &[AssetId],
+    ) -> Result<HashSet<AssetId>, StoreError> {
+        let mut connection = begin(&self.pool).await?;
+        let ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
+        let passing = (&mut *connection).passing(&Asked::of_assets(filter), &ids).await?;
+        Ok(assets.iter().filter(|asset| passing.contains(asset.as_str())).cloned().collect())
+    }
+
+    async fn assets_beginning(&self, id: &str, most: u32) -> Result<Vec<AssetId>, StoreError> {
+        // 'g' is the first letter after the digits.
+        let ids: Vec<String> =
+            sqlx::query_scalar("select id from asset where id >= $1 and id < $2 order by id limit $3")
+                .bind(id)
+                .bind(format!("{id}g"))
+                .bind(i64::from(most))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(fault("look up assets"))?;
+        ids.into_iter().map(|id| AssetId::try_from(id).map_err(corrupt("asset id"))).collect()
     }
 
     async fn counts(&self, wanted: &Wanted) -> Result<Counts, StoreError> {
-        let kept: Vec<(String, String, String, String, i64)> = sqlx::query_as(
-            "select what, a, b, c, sum(delta)::bigint from tally group by what, a, b, c having sum(delta) <> 0",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(fault("count"))?;
-        let mut counts = Counts::default();
-        for (what, a, _, _, n) in &kept {
-            let n = n.unsigned_abs();
-            match what.as_str() {
-                "asset" => counts.assets = n,
-                "path" => counts.paths = n,
-                "suggestion" => *counts.suggestions.entry(a.clone()).or_default() += n,
-                "vector" => *counts.vectors.entry(a.clone()).or_default() += n,
-                _ => {}
-            }
-        }
-        let missing = counts.assets;
-        for &analyzer in wanted.keys() {
-            counts.analyzers.insert(analyzer, WorkCounts { missing, ..WorkCounts::default() });
-        }
-        for (_, name, state, model, rows) in kept.iter().filter(|(what, ..)| what == "work") {
-            let analyzer = analyzer(name)?;
-            let rows = rows.unsigned_abs();
-            let entry = counts
-                .analyzers
-                .entry(analyzer)
-                .or_insert_with(|| WorkCounts { missing, ..WorkCounts::default() });
-            entry.missing = entry.missing.saturating_sub(rows);
-            let stale = wanted.get(&analyzer).is_some_and(|wanted| wanted.to_string() != *model);
-            match state.as_str() {
-                "pending" => entry.pending += rows,
-                "done" if stale => entry.stale += rows,
-                "done" => entry.done += rows,
-                "failed" => entry.failed += rows,
-                _ => entry.blocked += rows,
-            }
-        }
-        Ok(counts)
+        let kept = sqlx::query_as("select what, a, b, c, sum(delta)::bigint from tally group by what, a, b, c having sum(delta) <> 0")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(fault("count"))?;
+        counts(kept, wanted)
     }
 
     async fn failures(&self, page: &Page) -> Result<Paged<FailureRow>, StoreError> {
@@ -242,34 +246,6 @@ fn numbered_vector(row: &PgRow, space: &VectorSpace) -> Result<(i64, VectorRecor
         values: vector_values(get(row, "data")?)?,
     };
     Ok((get(row, "sequence")?, record))
-}
-
-/// Adds the conditions of `filter` on `asset a`.
-fn restrict(query: &mut QueryBuilder<Postgres>, filter: &AssetFilter) {
-    if let Some(tag) = &filter.tag {
-        query.push(" and exists (select 1 from suggestion s where s.asset_id = a.id and s.kind = 'tag' and s.value = ");
-        query.push_bind(text(tag)).push(" and left(s.value, 128) = left(").push_bind(text(tag));
-        query.push(", 128) and s.status in ('pending', 'accepted'))");
-    }
-    if filter.kind.is_some() || filter.status.is_some() || filter.min_confidence.is_some() {
-        query.push(" and exists (select 1 from suggestion s where s.asset_id = a.id and s.status ");
-        match filter.status {
-            Some(status) => query.push("= ").push_bind(status.as_str()),
-            None => query.push("in ('pending', 'accepted')"),
-        };
-        if let Some(kind) = filter.kind {
-            query.push(" and s.kind_order = ").push_bind(kind_order(kind));
-        }
-        if let Some(least) = filter.min_confidence {
-            query.push(" and s.confidence >= ").push_bind(least);
-        }
-        query.push(")");
-    }
-    if !filter.place.is_empty() {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = a.id");
-        is_at(query, &filter.place);
-        query.push(")");
-    }
 }
 
 fn asset(row: &PgRow) -> Result<AssetRow, StoreError> {

@@ -6,16 +6,15 @@ use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::listing::{self, FIELDS};
+use super::find::begin;
+use super::listing::{self, FIELDS, Part};
 use super::record::publish;
 use super::{PostgresStore, fault, get, parsed, region, text};
-use crate::store::codec::{ListingPlace, MOST_ROWS, analyzer, corrupt, is_id_prefix, json_array, rfc3339};
+use crate::store::codec::{ListingPlace, MOST_ROWS, analyzer, corrupt, is_id_prefix, rfc3339};
+use crate::store::find::{Asked, count};
 use crate::store::{
-    Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
+    Counted, Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
 };
-
-/// Suggestions accepted in one statement.
-const PORTION: usize = 5000;
 
 #[async_trait]
 impl Reviews for PostgresStore {
@@ -25,45 +24,41 @@ impl Reviews for PostgresStore {
         page: &Page,
     ) -> Result<Paged<SuggestionRow>, StoreError> {
         let after = page.after.as_deref().map(ListingPlace::read).transpose()?;
-        let limit = page.limit.clamp(1, MOST_ROWS);
-        let rows = listing::read(&self.pool, filter, after.as_ref(), i64::from(limit) + 1)
-            .await
-            .map_err(fault("list suggestions"))?;
-        let next = match rows.get(limit as usize - 1) {
-            Some(last) if rows.len() > limit as usize => Some(json_array([
-                get::<i64>(last, "asset_at")?.to_string(),
-                get(last, "asset_id")?,
-                get::<i64>(last, "kind_order")?.to_string(),
-                get::<f64>(last, "confidence")?.to_string(),
-                get(last, "id")?,
-            ])),
-            _ => None,
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let mut connection = begin(&self.pool).await?;
+        let Part { rows, rest } = listing::read(&mut connection, filter, after.as_ref(), limit + 1).await?;
+        let next = match rows.get(limit - 1) {
+            Some(last) if rows.len() > limit => Some(ListingPlace {
+                asset_at: get(last, "asset_at")?,
+                asset: get(last, "asset_id")?,
+                kind: get(last, "kind_order")?,
+                confidence: get(last, "confidence")?,
+                id: get(last, "id")?,
+            }),
+            _ => rest.map(ListingPlace::behind),
         };
-        let rows = rows.iter().take(limit as usize).map(suggestion).collect::<Result<_, _>>()?;
-        Ok(Paged { rows, next })
+        let rows = rows.iter().take(limit).map(suggestion).collect::<Result<_, _>>()?;
+        Ok(Paged { rows, next: next.map(ListingPlace::write) })
     }
 
-    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError> {
+    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<Counted, StoreError> {
+        let failed = fault("count suggestions");
         let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
-        // What is kept need not be counted.
-        let kept = asset.is_none() && min_confidence.is_none() && value.is_none() && place.is_empty();
-        let count: i64 = if kept {
-            sqlx::query_scalar(
-                "select coalesce(sum(delta), 0)::bigint from tally where what = 'suggestion'
-                 and a = coalesce($1, a) and b = coalesce($2, b)",
-            )
-            .bind(status.map(Status::as_str))
-            .bind(kind.map(Kind::as_str))
-            .fetch_one(&self.pool)
-            .await
-        } else {
-            let mut query = QueryBuilder::<Postgres>::new("select count(*) from suggestion s where true");
-            listing::restrict(&mut query, filter);
-            listing::in_place(&mut query, filter);
-            query.build_query_scalar().fetch_one(&self.pool).await
+        if asset.is_some() || min_confidence.is_some() || value.is_some() || !place.is_empty() {
+            let mut connection = begin(&self.pool).await?;
+            return count(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await;
         }
-        .map_err(fault("count suggestions"))?;
-        Ok(count.unsigned_abs())
+        // What is kept need not be counted.
+        let kept: i64 = sqlx::query_scalar(
+            "select coalesce(sum(delta), 0)::bigint from tally where what = 'suggestion'
+             and a = coalesce($1, a) and b = coalesce($2, b)",
+        )
+        .bind(status.map(Status::as_str))
+        .bind(kind.map(Kind::as_str))
+        .fetch_one(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(Counted { count: kept.unsigned_abs(), more: false })
     }
 
     async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError> {
@@ -153,58 +148,9 @@ impl Reviews for PostgresStore {
         Ok(row)
     }
 
-    async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError> {
-        const OPERATION: &str = "accept all";
-        let failed = fault(OPERATION);
-        if filter.min_confidence.is_none() {
-            return Err(StoreError::NoConfidence);
-        }
-        let filter = SuggestionFilter { status: Some(Status::Pending), ..filter.clone() };
-        let mut accepted = 0;
-        loop {
-            let (mut tx, now) = self.begin(OPERATION).await?;
-            let mut query = QueryBuilder::<Postgres>::new("select s.id from suggestion s where true");
-            listing::restrict(&mut query, &filter);
-            listing::in_place(&mut query, &filter);
-            query
-                .push(" order by s.id limit ")
-                .push_bind(PORTION as i64)
-                .push(" for update of s skip locked");
-            let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await.map_err(failed)?;
-            if ids.is_empty() {
-                return Ok(accepted);
-            }
-            let rows: Vec<(String, String, String, String)> = sqlx::query_as(
-                "with logged as (
-                     insert into review (suggestion_id, at, reviewer, client, action, before, after)
-                     select id, $2, $3, $4, 'accept', 'pending', 'accepted' from unnest($1::text[]) id)
-                 update suggestion set status = 'accepted' where id = any($1::text[])
-                 returning id, asset_id, kind, value",
-            )
-            .bind(&ids)
-            .bind(now)
-            .bind(text(&by.name))
-            .bind(text(&by.client))
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(failed)?;
-            if self.events {
-                for (id, asset, kind, value) in rows {
-                    let body = json!({
-                        "suggestion_id": id, "asset_id": asset, "kind": kind, "value": value, "action": "accept",
-                        "before": "pending", "after": "accepted", "reviewer": by.name, "client": by.client,
-                    });
-                    publish(&mut tx, "suggestion.decided", body, now).await.map_err(failed)?;
-                }
-            }
-            tx.commit().await.map_err(failed)?;
-            accepted += ids.len() as u64;
-        }
-    }
-
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError> {
         let rows = sqlx::query(
-            "select suggestion_id, at, reviewer, client, action, before, after from review
+            "select suggestion_id, at, reviewer, client, action, before, after, job_id from review
              where suggestion_id = $1 order by id",
         )
         .bind(suggestion.as_str())
@@ -223,6 +169,7 @@ impl Reviews for PostgresStore {
                     action: get(row, "action")?,
                     before: status("before")?,
                     after: status("after")?,
+                    job: get(row, "job_id")?,
                 })
             })
             .collect()

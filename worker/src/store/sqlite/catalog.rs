@@ -3,16 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use docent_pipelines::{AnalyzerId, AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::listing::is_at;
 use super::{SqliteStore, fault, get, parsed, region};
 use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values};
-use crate::store::{
-    AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted, WorkCounts,
-};
+use crate::store::find::{Archive, Asked, From, Spot, find};
+use crate::store::tally::counts;
+use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
     (select json_group_array(uri) from (select uri from asset_path p where p.asset_id = a.id order by uri)) as uris,
@@ -22,6 +21,20 @@ const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.
     (select json_group_array(value) from (select distinct value from suggestion s where s.asset_id = a.id
          and s.status = 'accepted' and s.kind = 'tag' order by value)) as accepted_tags
     from asset a where true";
+
+impl SqliteStore {
+    /// These assets, in this order.
+    async fn asset_rows(&self, ids: &[String]) -> Result<Vec<AssetRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(ASSET);
+        query.push(" and a.id in (select value from json_each(").push_bind(json_array(ids)).push("))");
+        let rows = query.build().fetch_all(&self.read).await.map_err(fault("look up assets"))?;
+        let mut found: HashMap<String, AssetRow> = rows
+            .iter()
+            .map(|row| asset(row).map(|asset| (asset.asset_id.to_string(), asset)))
+            .collect::<Result<_, _>>()?;
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+}
 
 #[async_trait]
 impl Catalog for SqliteStore {
@@ -40,92 +53,76 @@ impl Catalog for SqliteStore {
     }
 
     async fn assets(&self, ids: &[AssetId]) -> Result<Vec<AssetRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(ASSET);
-        query.push(" and a.id in (select value from json_each(").push_bind(json_array(ids)).push("))");
-        let rows = query.build().fetch_all(&self.read).await.map_err(fault("look up assets"))?;
-        let mut found: HashMap<AssetId, AssetRow> = rows
-            .iter()
-            .map(|row| asset(row).map(|asset| (asset.asset_id.clone(), asset)))
-            .collect::<Result<_, _>>()?;
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.asset_rows(&ids).await
     }
 
     async fn list_assets(&self, filter: &AssetFilter, page: &Page) -> Result<Paged<AssetRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(ASSET);
-        restrict(&mut query, filter);
-        if let Some(after) = &page.after {
-            let [created, id] = cursor::<2>(after)?;
-            let created: i64 = number(&created, after)?;
-            query.push(" and (a.created_at, a.id) < (").push_bind(created).push(", ").push_bind(id).push(")");
-        }
-        let limit = page.limit.clamp(1, MOST_ROWS);
-        query.push(" order by a.created_at desc, a.id desc limit ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.read).await.map_err(fault("list assets"))?;
-        let next = match rows.get(limit as usize - 1) {
-            Some(last) if rows.len() > limit as usize => {
-                Some(json_array([get::<i64>(last, "created_at")?.to_string(), get(last, "id")?]))
+        let from = match &page.after {
+            Some(after) => {
+                let [created, asset] = cursor::<2>(after)?;
+                Some(From { spot: Spot { at: number(&created, after)?, asset }, inclusive: false })
             }
-            _ => None,
+            None => None,
         };
-        let rows = rows.iter().take(limit as usize).map(asset).collect::<Result<_, _>>()?;
-        Ok(Paged { rows, next })
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let mut connection = self.read.acquire().await.map_err(fault("list assets"))?;
+        let mut found = find(&mut &mut *connection, &Asked::of_assets(filter), from, limit + 1).await?;
+        drop(connection);
+        if found.spots.len() > limit {
+            found.spots.truncate(limit);
+            found.rest = found.spots.last().cloned();
+        }
+        let ids: Vec<String> = found.spots.into_iter().map(|spot| spot.asset).collect();
+        let next = found.rest.map(|rest| json_array([rest.at.to_string(), rest.asset]));
+        Ok(Paged { rows: self.asset_rows(&ids).await?, next })
     }
 
-    async fn matching(&self, filter: &AssetFilter) -> Result<HashSet<AssetId>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new("select a.id from asset a where true");
-        restrict(&mut query, filter);
-        let rows = query.build().fetch_all(&self.read).await.map_err(fault("filter assets"))?;
-        rows.iter().map(|row| parsed(row, "id")).collect()
+    async fn matching(
+        &self,
+        filter: &AssetFilter,
+        most: usize,
+    ) -> Result<Option<HashSet<AssetId>>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(fault("filter assets"))?;
+        let found = find(&mut &mut *connection, &Asked::of_assets(filter), None, most + 1).await?;
+        if found.rest.is_some() {
+            return Ok(None);
+        }
+        let ids =
+            found.spots.into_iter().map(|spot| AssetId::try_from(spot.asset).map_err(corrupt("asset_id")));
+        ids.collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn passing(
+        &self,
+        filter: &AssetFilter,
+        assets: &[AssetId],
+    ) -> Result<HashSet<AssetId>, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(fault("filter assets"))?;
+        let ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
+        let passing = (&mut *connection).passing(&Asked::of_assets(filter), &ids).await?;
+        Ok(assets.iter().filter(|asset| passing.contains(asset.as_str())).cloned().collect())
+    }
+
+    async fn assets_beginning(&self, id: &str, most: u32) -> Result<Vec<AssetId>, StoreError> {
+        // 'g' is the first letter after the digits.
+        let ids: Vec<String> =
+            sqlx::query_scalar("select id from asset where id >= $1 and id < $2 order by id limit $3")
+                .bind(id)
+                .bind(format!("{id}g"))
+                .bind(i64::from(most))
+                .fetch_all(&self.read)
+                .await
+                .map_err(fault("look up assets"))?;
+        ids.into_iter().map(|id| AssetId::try_from(id).map_err(corrupt("asset id"))).collect()
     }
 
     async fn counts(&self, wanted: &Wanted) -> Result<Counts, StoreError> {
-        let failed = fault("count");
-        let number = |sql: &'static str| async move {
-            sqlx::query_scalar::<_, i64>(sql)
-                .fetch_one(&self.read)
-                .await
-                .map(i64::unsigned_abs)
-                .map_err(failed)
-        };
-        let mut counts = Counts {
-            assets: number("select count(*) from asset").await?,
-            paths: number("select count(*) from asset_path").await?,
-            ..Counts::default()
-        };
-        let work: Vec<(String, String, String, i64)> = sqlx::query_as(
-            "select analyzer, state, model, count(*) from work group by analyzer, state, model",
-        )
-        .fetch_all(&self.read)
-        .await
-        .map_err(failed)?;
-        for &analyzer in wanted.keys() {
-            counts.analyzers.insert(analyzer, WorkCounts { missing: counts.assets, ..WorkCounts::default() });
-        }
-        for (analyzer, state, model, rows) in work {
-            let analyzer: AnalyzerId = analyzer.parse().map_err(corrupt("analyzer"))?;
-            let rows = rows.unsigned_abs();
-            let missing = counts.assets;
-            let entry = counts
-                .analyzers
-                .entry(analyzer)
-                .or_insert_with(|| WorkCounts { missing, ..WorkCounts::default() });
-            entry.missing = entry.missing.saturating_sub(rows);
-            let stale = wanted.get(&analyzer).is_some_and(|wanted| wanted.to_string() != model);
-            match state.as_str() {
-                "pending" => entry.pending += rows,
-                "done" if stale => entry.stale += rows,
-                "done" => entry.done += rows,
-                "failed" => entry.failed += rows,
-                _ => entry.blocked += rows,
-            }
-        }
-        let grouped = |sql: &'static str| async move {
-            let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&self.read).await.map_err(failed)?;
-            Ok::<_, StoreError>(rows.into_iter().map(|(name, rows)| (name, rows.unsigned_abs())).collect())
-        };
-        counts.suggestions = grouped("select status, count(*) from suggestion group by status").await?;
-        counts.vectors = grouped("select space, count(*) from vector group by space").await?;
-        Ok(counts)
+        let kept = sqlx::query_as("select what, a, b, c, n from tally where n <> 0")
+            .fetch_all(&self.read)
+            .await
+            .map_err(fault("count"))?;
+        counts(kept, wanted)
     }
 
     async fn failures(&self, page: &Page) -> Result<Paged<FailureRow>, StoreError> {
@@ -229,33 +226,6 @@ fn numbered_vector(row: &SqliteRow, space: &VectorSpace) -> Result<(i64, VectorR
         values: vector_values(get(row, "data")?)?,
     };
     Ok((get(row, "sequence")?, record))
-}
-
-/// Adds the conditions of `filter` on `asset a`.
-fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &AssetFilter) {
-    if let Some(tag) = &filter.tag {
-        query.push(" and exists (select 1 from suggestion s where s.asset_id = a.id and s.kind = 'tag' and s.value = ");
-        query.push_bind(tag.clone()).push(" and s.status in ('pending', 'accepted'))");
-    }
-    if filter.kind.is_some() || filter.status.is_some() || filter.min_confidence.is_some() {
-        query.push(" and exists (select 1 from suggestion s where s.asset_id = a.id and s.status ");
-        match filter.status {
-            Some(status) => query.push("= ").push_bind(status.as_str()),
-            None => query.push("in ('pending', 'accepted')"),
-        };
-        if let Some(kind) = filter.kind {
-            query.push(" and s.kind = ").push_bind(kind.as_str());
-        }
-        if let Some(least) = filter.min_confidence {
-            query.push(" and s.confidence >= ").push_bind(least);
-        }
-        query.push(")");
-    }
-    if !filter.place.is_empty() {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = a.id");
-        is_at(query, &filter.place);
-        query.push(")");
-    }
 }
 
 fn asset(row: &SqliteRow) -> Result<AssetRow, StoreError> {

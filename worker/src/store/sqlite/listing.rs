@@ -1,10 +1,14 @@
-//! The review listing: newest asset first, and of some places without looking through everything that is newer.
+//! The review listing: newest asset first.
 
-use sqlx::sqlite::{SqlitePool, SqliteRow};
-use sqlx::{Error, QueryBuilder, Row, Sqlite};
+use docent_pipelines::Status;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{QueryBuilder, Sqlite};
 
-use crate::store::codec::{FOLDER_MANY, FOLDER_NEWEST, FOLDER_PORTIONS, ListingPlace, json_array};
-use crate::store::{PlaceFilter, SuggestionFilter};
+use super::fault;
+use super::find::says;
+use crate::store::codec::{ListingPlace, json_array};
+use crate::store::find::{Asked, From, Spot, find};
+use crate::store::{PlaceFilter, StoreError, SuggestionFilter};
 
 /// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
 pub(super) const FIELDS: &str =
@@ -29,125 +33,60 @@ fn behind(query: &mut QueryBuilder<Sqlite>, after: &ListingPlace) {
     query.push(" and s.id > ").push_bind(id.clone()).push("))))))");
 }
 
-/// The rows of the listing from `after` on, `limit` at most.
-pub(super) async fn read(
-    pool: &SqlitePool,
-    filter: &SuggestionFilter,
-    after: Option<&ListingPlace>,
-    limit: i64,
-) -> Result<Vec<SqliteRow>, Error> {
-    // An asset or a value leads to few rows by itself.
-    if !filter.place.is_empty() && filter.asset.is_none() && filter.value.is_none() {
-        return by_place(pool, filter, after, limit).await;
-    }
-    let mut query = QueryBuilder::new(FIELDS);
-    query.push("suggestion s where true");
-    restrict(&mut query, filter);
-    in_place(&mut query, filter);
-    if let Some(after) = after {
-        behind(&mut query, after);
-    }
-    query.push(ORDER).push_bind(limit);
-    query.build().fetch_all(pool).await
+/// A part of the listing.
+pub(super) struct Part {
+    pub rows: Vec<SqliteRow>,
+    /// Where it goes on if the rows do not say it.
+    pub rest: Option<Spot>,
 }
 
-async fn by_place(
-    pool: &SqlitePool,
+/// The rows of the listing from `after` on, `limit` at most. There may be fewer although something is left.
+pub(super) async fn read(
+    connection: &mut SqliteConnection,
     filter: &SuggestionFilter,
     after: Option<&ListingPlace>,
-    limit: i64,
-) -> Result<Vec<SqliteRow>, Error> {
-    let candidates = |condition: &str| {
-        let mut query = QueryBuilder::new("with s as materialized (select * from suggestion s where true");
-        restrict(&mut query, filter);
+    limit: usize,
+) -> Result<Part, StoreError> {
+    let failed = fault("list suggestions");
+    let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
+    // An index is in this very order.
+    if status.is_some()
+        && kind.is_none()
+        && asset.is_none()
+        && min_confidence.is_none()
+        && value.is_none()
+        && place.is_empty()
+    {
+        let mut query = QueryBuilder::new(FIELDS);
+        query.push("suggestion s where true");
+        query.push(" and s.status = ").push_bind(status.map(Status::as_str));
         if let Some(after) = after {
             behind(&mut query, after);
         }
-        query.push(condition);
-        query
-    };
-    let mut query = candidates(ORDER);
-    query.push_bind(FOLDER_NEWEST).push(") ").push(FIELDS).push("s where true");
-    in_place(&mut query, filter);
-    query.push(ORDER).push_bind(limit);
-    let newest = query.build().fetch_all(pool).await?;
-    if newest.len() as i64 == limit {
-        return Ok(newest);
+        query.push(ORDER).push(limit);
+        let rows = query.build().fetch_all(connection).await.map_err(failed)?;
+        return Ok(Part { rows, rest: None });
     }
-
-    let mut rows = Vec::new();
-    // The place of the last asset that was looked at; the first may have rows left.
-    let mut place = after.map(|after| (after.asset_at, after.asset.clone()));
-    let mut comparison = ">=";
-    for portion in FOLDER_PORTIONS.into_iter().chain(std::iter::repeat(FOLDER_MANY)) {
-        let missing = limit - rows.len() as i64;
-        // The assets that have rows, each one at least, and the portion's last.
-        let mut query = QueryBuilder::new(
-            "with portion as materialized (select a.created_at as asset_at, a.id as asset_id
-             from asset_path p join asset a on a.id = p.asset_id where true",
-        );
-        is_at(&mut query, &filter.place);
-        if let Some((at, asset)) = &place {
-            query.push(" and (a.created_at < ").push_bind(*at);
-            query.push(" or (a.created_at = ").push_bind(*at);
-            query.push(" and a.id ").push(comparison).push(" ").push_bind(asset.clone()).push("))");
-        }
-        query.push(" order by a.created_at desc, a.id limit ").push_bind(portion);
-        query.push("), telling as (select asset_at, asset_id, 0 as size from portion p where exists (");
-        query.push("select 1 from suggestion s where s.asset_id = p.asset_id");
-        restrict(&mut query, filter);
-        query.push(") order by asset_at desc, asset_id limit ").push_bind(missing);
-        query.push(
-            "), ending as (select asset_at, asset_id, (select count(*) from portion) as size from portion",
-        );
-        query.push(" order by asset_at, asset_id desc limit 1) select * from (select * from telling");
-        query.push(" union all select * from ending) found order by size, asset_at desc, asset_id");
-        let mut found = query.build().fetch_all(pool).await?;
-        let Some(end) = found.pop() else { return Ok(rows) };
-        let ids: Vec<String> = found.iter().map(|row| row.try_get("asset_id")).collect::<Result<_, _>>()?;
-        let full = found.len() as i64 == missing;
-        if !ids.is_empty() {
-            let mut query = candidates(" and s.asset_id in (select value from json_each(");
-            query.push_bind(json_array(ids)).push("))) ").push(FIELDS).push("s").push(ORDER);
-            query.push_bind(missing);
-            rows.extend(query.build().fetch_all(pool).await?);
-        }
-        if rows.len() as i64 >= limit || (!full && end.try_get::<i64, _>("size")? < portion) {
-            return Ok(rows);
-        }
-        let last = found.last().filter(|_| full).unwrap_or(&end);
-        place = Some((last.try_get("asset_at")?, last.try_get("asset_id")?));
-        comparison = ">";
+    // Else the assets are found first: each has a row at least, but for the one that the page before ended in.
+    let from = after
+        .map(|after| From { spot: Spot { at: after.asset_at, asset: after.asset.clone() }, inclusive: true });
+    let asked = Asked::of_suggestions(filter, None);
+    let found = find(&mut &mut *connection, &asked, from, limit).await?;
+    let ids: Vec<String> = found.spots.into_iter().map(|spot| spot.asset).collect();
+    let rest = found.rest;
+    if ids.is_empty() {
+        return Ok(Part { rows: Vec::new(), rest });
     }
-    Ok(rows)
-}
-
-/// Adds the conditions of `filter` on `suggestion s`, but for the place.
-pub(super) fn restrict(query: &mut QueryBuilder<Sqlite>, filter: &SuggestionFilter) {
-    if let Some(status) = filter.status {
-        query.push(" and s.status = ").push_bind(status.as_str());
+    let mut query = QueryBuilder::new(FIELDS);
+    query.push("suggestion s indexed by suggestion_asset where true");
+    query.push(" and s.asset_id in (select value from json_each(").push_bind(json_array(ids)).push("))");
+    asked.said.iter().for_each(|said| says(&mut query, said));
+    if let Some(after) = after {
+        behind(&mut query, after);
     }
-    if let Some(kind) = filter.kind {
-        query.push(" and s.kind = ").push_bind(kind.as_str());
-    }
-    if let Some(asset) = &filter.asset {
-        query.push(" and s.asset_id = ").push_bind(asset.to_string());
-    }
-    if let Some(least) = filter.min_confidence {
-        query.push(" and s.confidence >= ").push_bind(least);
-    }
-    if let Some(value) = &filter.value {
-        query.push(" and s.value = ").push_bind(value.clone());
-    }
-}
-
-/// Adds the place of `filter` as a condition on `s`.
-pub(super) fn in_place(query: &mut QueryBuilder<Sqlite>, filter: &SuggestionFilter) {
-    if !filter.place.is_empty() {
-        query.push(" and exists (select 1 from asset_path p where p.asset_id = s.asset_id");
-        is_at(query, &filter.place);
-        query.push(")");
-    }
+    query.push(ORDER).push(limit);
+    let rows = query.build().fetch_all(connection).await.map_err(failed)?;
+    Ok(Part { rows, rest })
 }
 
 /// Adds `place` as a condition on `asset_path p`.
@@ -163,7 +102,7 @@ pub(super) fn is_at(query: &mut QueryBuilder<Sqlite>, place: &PlaceFilter) {
 
 /// `p.uri` is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
 /// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
-fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
+pub(super) fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
     let place = prefix.trim_end_matches('/').to_owned();
     query.push("p.uri >= ").push_bind(place.clone());
     query.push(" and p.uri < ").push_bind(format!("{place}0"));

@@ -5,6 +5,8 @@
 
 mod catalog;
 mod due;
+mod find;
+mod jobs;
 mod leases;
 mod ledger;
 mod listing;

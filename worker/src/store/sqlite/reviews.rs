@@ -5,11 +5,12 @@ use docent_pipelines::{AnalyzerId, Kind, Status, SuggestionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::listing::{self, FIELDS};
+use super::listing::{self, FIELDS, Part};
 use super::{SqliteStore, fault, get, now, parsed, region};
 use crate::store::codec::{ListingPlace, MOST_ROWS, corrupt, is_id_prefix, json_array, rfc3339};
+use crate::store::find::{Asked, count};
 use crate::store::{
-    Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
+    Counted, Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
 };
 
 #[async_trait]
@@ -20,31 +21,41 @@ impl Reviews for SqliteStore {
         page: &Page,
     ) -> Result<Paged<SuggestionRow>, StoreError> {
         let after = page.after.as_deref().map(ListingPlace::read).transpose()?;
-        let limit = page.limit.clamp(1, MOST_ROWS);
-        let rows = listing::read(&self.read, filter, after.as_ref(), i64::from(limit) + 1)
-            .await
-            .map_err(fault("list suggestions"))?;
-        let next = match rows.get(limit as usize - 1) {
-            Some(last) if rows.len() > limit as usize => Some(json_array([
-                get::<i64>(last, "asset_at")?.to_string(),
-                get(last, "asset_id")?,
-                get::<i64>(last, "kind_order")?.to_string(),
-                get::<f64>(last, "confidence")?.to_string(),
-                get(last, "id")?,
-            ])),
-            _ => None,
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let mut connection = self.read.acquire().await.map_err(fault("list suggestions"))?;
+        let Part { rows, rest } = listing::read(&mut connection, filter, after.as_ref(), limit + 1).await?;
+        let next = match rows.get(limit - 1) {
+            Some(last) if rows.len() > limit => Some(ListingPlace {
+                asset_at: get(last, "asset_at")?,
+                asset: get(last, "asset_id")?,
+                kind: get(last, "kind_order")?,
+                confidence: get(last, "confidence")?,
+                id: get(last, "id")?,
+            }),
+            _ => rest.map(ListingPlace::behind),
         };
-        let rows = rows.iter().take(limit as usize).map(suggestion).collect::<Result<_, _>>()?;
-        Ok(Paged { rows, next })
+        let rows = rows.iter().take(limit).map(suggestion).collect::<Result<_, _>>()?;
+        Ok(Paged { rows, next: next.map(ListingPlace::write) })
     }
 
-    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new("select count(*) from suggestion s where true");
-        listing::restrict(&mut query, filter);
-        listing::in_place(&mut query, filter);
-        let count: i64 =
-            query.build_query_scalar().fetch_one(&self.read).await.map_err(fault("count suggestions"))?;
-        Ok(count.unsigned_abs())
+    async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<Counted, StoreError> {
+        let failed = fault("count suggestions");
+        let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
+        if asset.is_some() || min_confidence.is_some() || value.is_some() || !place.is_empty() {
+            let mut connection = self.read.acquire().await.map_err(failed)?;
+            return count(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await;
+        }
+        // What is kept need not be counted.
+        let kept: i64 = sqlx::query_scalar(
+            "select coalesce(sum(n), 0) from tally where what = 'suggestion'
+             and a = coalesce($1, a) and b = coalesce($2, b)",
+        )
+        .bind(status.map(Status::as_str))
+        .bind(kind.map(Kind::as_str))
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed)?;
+        Ok(Counted { count: kept.unsigned_abs(), more: false })
     }
 
     async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError> {
@@ -124,44 +135,9 @@ impl Reviews for SqliteStore {
         self.suggestion(id.as_str()).await
     }
 
-    async fn accept_all(&self, filter: &SuggestionFilter, by: &Reviewer) -> Result<u64, StoreError> {
-        const OPERATION: &str = "accept all";
-        let failed = fault(OPERATION);
-        if filter.min_confidence.is_none() {
-            return Err(StoreError::NoConfidence);
-        }
-        let filter = SuggestionFilter { status: Some(Status::Pending), ..filter.clone() };
-        let mut tx = self.begin(OPERATION).await?;
-        let mut query = QueryBuilder::<Sqlite>::new("select s.id from suggestion s where true");
-        listing::restrict(&mut query, &filter);
-        listing::in_place(&mut query, &filter);
-        let ids: Vec<String> = query.build_query_scalar().fetch_all(&mut *tx).await.map_err(failed)?;
-        let listed = json_array(&ids);
-        sqlx::query(
-            "insert into review (suggestion_id, at, reviewer, client, action, before, after)
-             select value, $2, $3, $4, 'accept', 'pending', 'accepted' from json_each($1)",
-        )
-        .bind(&listed)
-        .bind(now())
-        .bind(&by.name)
-        .bind(&by.client)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        sqlx::query(
-            "update suggestion set status = 'accepted' where id in (select value from json_each($1))",
-        )
-        .bind(&listed)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        Ok(ids.len() as u64)
-    }
-
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError> {
         let rows = sqlx::query(
-            "select suggestion_id, at, reviewer, client, action, before, after from review
+            "select suggestion_id, at, reviewer, client, action, before, after, job_id from review
              where suggestion_id = $1 order by id",
         )
         .bind(suggestion.as_str())
@@ -180,6 +156,7 @@ impl Reviews for SqliteStore {
                     action: get(row, "action")?,
                     before: status("before")?,
                     after: status("after")?,
+                    job: get(row, "job_id")?,
                 })
             })
             .collect()

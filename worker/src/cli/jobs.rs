@@ -1,0 +1,89 @@
+//! `docent jobs`
+
+use clap::Args;
+
+use super::Outcome;
+use super::bulk::finish;
+use super::lookup::pages;
+use super::output::{Format, FormatArg, Out, say};
+use super::table::{Column, Table};
+use crate::app::{Access, App};
+use crate::config::Config;
+use crate::store::JobRow;
+
+const HELP: &str = "\
+`docent accept --all`, `docent reject --all` and the review page decide on many suggestions together. Each time that is a
+job. One that was interrupted is gone on with by the next worker, by `docent serve`, or here with --go-on.
+`docent undo --job NUMBER` takes one back.
+
+Exit codes: 0 there are some, 1 there are none, 2 an error.";
+
+/// List decisions on many suggestions, and how far they are
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct JobsArgs {
+    /// Go on with those that are not done, until they are
+    #[arg(long)]
+    go_on: bool,
+    /// At most this many
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20)]
+    limit: u64,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+pub async fn run(config: Config, args: JobsArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let app = App::open(config, Access::Shared).await?;
+    let store = app.store();
+    while args.go_on
+        && let Some(job) = store.advance_job(None).await?
+    {
+        finish(&*store, job).await?;
+    }
+    let mut table = Table::new([
+        Column::right("JOB"),
+        Column::left("WHAT"),
+        Column::left("STATE"),
+        Column::right("DONE"),
+        Column::right("LEFT ALONE"),
+        Column::right("OF"),
+        Column::left("WHO"),
+        Column::left("WHEN"),
+    ]);
+    let seen = pages(
+        Some(args.limit),
+        async |page| store.jobs(page).await,
+        |rows| {
+            for row in rows {
+                match args.format.format {
+                    Format::Json => out.json(&row)?,
+                    Format::Table => table.row(cells(&row)),
+                }
+            }
+            Ok(out.table(&mut table)?)
+        },
+    )
+    .await?;
+    app.close().await;
+    if seen == 0 {
+        say("no jobs");
+    }
+    Ok(if seen == 0 { Outcome::Nothing } else { Outcome::Done })
+}
+
+fn cells(row: &JobRow) -> [String; 8] {
+    let what = match row.reverts {
+        Some(reverted) => format!("{} {reverted}", row.action),
+        None => row.action.to_string(),
+    };
+    [
+        row.id.to_string(),
+        what,
+        row.state.to_string(),
+        row.done.to_string(),
+        row.skipped.to_string(),
+        row.total.to_string(),
+        row.reviewer.clone(),
+        row.created_at.clone(),
+    ]
+}

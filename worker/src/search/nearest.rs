@@ -1,0 +1,114 @@
+//! The nearest assets that pass a filter, without looking at more of the archive than there is time for.
+//!
+//! A filter that few assets pass is resolved by the ledger, and the index looks at these alone. One that many pass is not:
+//! the index tells the nearest of all, the ledger says which of them pass, and where these are too few more are told.
+
+use std::collections::{HashMap, HashSet};
+
+use docent_pipelines::{AssetId, VectorSpace};
+
+use super::{Hit, Hits, SearchError};
+use crate::store::{AssetFilter, Catalog};
+use crate::vectors::{Neighbor, VectorIndex};
+
+/// Neighbors asked of the index beyond `k`, because one may be of an asset that was removed meanwhile.
+const SPARE: usize = 8;
+/// A filter that no more assets pass is given to the index.
+const FEW: usize = 4096;
+/// So many times as many as wanted are told at first …
+const AT_FIRST: usize = 8;
+/// … then so many …
+const THEN: usize = 2048;
+/// … and at most so many.
+const MOST: usize = 6144;
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Where.
+    pub space: &'a VectorSpace,
+    /// Near to what.
+    pub vector: &'a [f32],
+    /// At most this many hits.
+    pub k: usize,
+    /// Only assets that pass.
+    pub filter: &'a AssetFilter,
+    /// Not this one.
+    pub except: Option<&'a AssetId>,
+}
+
+/// The nearest assets, best first. What is answered is exact as far as it goes: if [`Hits::complete`] is false, more
+/// assets pass than were found among the nearest 6144.
+pub async fn nearest(
+    catalog: &dyn Catalog,
+    index: &dyn VectorIndex,
+    question: Question<'_>,
+) -> Result<Hits, SearchError> {
+    let Question { space, vector, k, filter, except } = question;
+    let wanted = k + SPARE;
+    if filter.is_empty() {
+        let neighbors = index.search(space, vector, wanted, None).await?;
+        return hits(catalog, neighbors, k, except, true).await;
+    }
+    let mut judged: HashMap<AssetId, bool> = HashMap::new();
+    let portions = [wanted.saturating_mul(AT_FIRST).min(MOST), THEN, MOST];
+    let mut told = 0;
+    let mut found = Vec::new();
+    for portion in portions {
+        if portion <= told {
+            continue;
+        }
+        told = portion;
+        let neighbors = index.search(space, vector, portion, None).await?;
+        let everything = neighbors.len() < portion;
+        let unknown: HashSet<&AssetId> = neighbors
+            .iter()
+            .map(|neighbor| &neighbor.asset)
+            .filter(|&asset| !judged.contains_key(asset) && Some(asset) != except)
+            .collect();
+        let unknown: Vec<AssetId> = unknown.into_iter().cloned().collect();
+        let passing = catalog.passing(filter, &unknown).await?;
+        judged.extend(unknown.into_iter().map(|asset| (asset.clone(), passing.contains(&asset))));
+        found = neighbors;
+        found.retain(|neighbor| judged.get(&neighbor.asset).copied().unwrap_or(false));
+        if everything || found.len() >= wanted {
+            return hits(catalog, found, k, except, true).await;
+        }
+        // Rare among the nearest, and perhaps everywhere.
+        if judged.len() <= wanted * AT_FIRST
+            && let Some(few) = catalog.matching(filter, FEW).await?
+        {
+            let neighbors = index.search(space, vector, wanted, Some(&few)).await?;
+            return hits(catalog, neighbors, k, except, true).await;
+        }
+    }
+    let complete = found.len() >= k;
+    hits(catalog, found, k, except, complete).await
+}
+
+async fn hits(
+    catalog: &dyn Catalog,
+    mut neighbors: Vec<Neighbor>,
+    k: usize,
+    except: Option<&AssetId>,
+    complete: bool,
+) -> Result<Hits, SearchError> {
+    neighbors.retain(|neighbor| Some(&neighbor.asset) != except);
+    neighbors.truncate(k + SPARE);
+    let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
+    let mut uris: HashMap<AssetId, String> = catalog
+        .assets(&ids)
+        .await?
+        .into_iter()
+        .filter_map(|row| Some((row.asset_id, row.uris.into_iter().next()?)))
+        .collect();
+    let hits = neighbors
+        .into_iter()
+        .filter_map(|Neighbor { asset, score, .. }| {
+            let uri = uris.remove(&asset)?;
+            Some(Hit { asset_id: asset, uri, score })
+        })
+        .take(k)
+        .collect();
+    Ok(Hits { hits, complete })
+}
