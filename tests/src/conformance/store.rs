@@ -16,11 +16,13 @@ use docent_pipelines::{
 };
 
 mod folders;
+mod leases;
 mod owners;
 mod together;
 mod vectors;
 
 pub use folders::*;
+pub use leases::*;
 pub use owners::*;
 pub use together::*;
 pub use vectors::*;

@@ -11,8 +11,8 @@ use docent_pipelines::{AnalyzerId, Owner, Pipeline};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, backends};
-use crate::config::QueueBackend;
+use super::{App, backends, pulse};
+use crate::config::{QueueBackend, StoreBackend};
 use crate::progress::Progress;
 use crate::scanner::{Scan, Scanner};
 use crate::shutdown::Shutdown;
@@ -201,7 +201,19 @@ impl App {
         let queue = backends::queue(&self.config, self.config.in_flight() * QUEUED_PER_PLACE).await?.queue;
         let feeder = self.feeder(&queue, wanted, wake);
         let walk = self.walk(&queue, pipeline, progress);
-        tokio::join!(feeder.run(stop, complete), walk.run(stop));
+        let worked = CancellationToken::new();
+        let working = async {
+            tokio::join!(feeder.run(stop, complete), walk.run(stop));
+            worked.cancel();
+        };
+        let ledger = self.ledger();
+        let living = async {
+            // A ledger of this process's own has nobody else to tell.
+            if matches!(self.config.backends.store(), StoreBackend::Postgres(_)) {
+                pulse::beat(&*ledger, &self.owner, &worked).await;
+            }
+        };
+        tokio::join!(working, living);
         // What this process still holds, it gives back.
         self.store.hand_back_all(&feeder.owner).await?;
         self.store.hand_back_all(&self.owner).await?;

@@ -3,6 +3,7 @@
 use docent_pipelines::AssetId;
 use sqlx::{Postgres, Transaction};
 
+use super::outbox::tell_given_up;
 use super::requeue::refresh_ready;
 use crate::store::lease::given_up;
 
@@ -13,6 +14,7 @@ pub(super) async fn end_leases(
     now: i64,
     until: Option<i64>,
     max_lost: u32,
+    events: bool,
 ) -> Result<u64, sqlx::Error> {
     let ended: Vec<(String, i64)> = sqlx::query_as(
         "with ended as materialized (
@@ -30,19 +32,20 @@ pub(super) async fn end_leases(
     let lost_often: Vec<&(String, i64)> =
         ended.iter().filter(|(_, lost)| *lost > i64::from(max_lost)).collect();
     for (asset, lost) in &lost_often {
-        give_up(tx, asset, *lost, now).await?;
+        give_up(tx, asset, *lost, now, events).await?;
     }
     let ids: Vec<String> = lost_often.iter().map(|(asset, _)| asset.clone()).collect();
     refresh_ready(tx, &ids).await?;
     Ok(ended.len() as u64)
 }
 
-/// Fails an asset for good.
+/// Fails an asset for good, and tells others of it where they want to know.
 pub(super) async fn give_up(
     tx: &mut Transaction<'_, Postgres>,
     asset: &str,
     lost: i64,
     now: i64,
+    events: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
@@ -57,6 +60,9 @@ pub(super) async fn give_up(
     .bind(now)
     .execute(&mut **tx)
     .await?;
+    if events {
+        tell_given_up(tx, asset, &given_up(lost), now).await?;
+    }
     sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
         .bind(asset)
         .execute(&mut **tx)

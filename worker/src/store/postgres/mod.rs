@@ -7,6 +7,7 @@
 
 mod catalog;
 mod leases;
+mod leasing;
 mod ledger;
 mod listing;
 mod outbox;

@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
+use super::outbox::tell_failures;
 use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
 use crate::store::recording::{Settled, blind, rounds, settled, unanswered};
@@ -59,6 +60,10 @@ async fn record(
     end(tx, runs).await.map_err(failed)?;
     if events {
         announce(tx, runs, &places, &recorded, now).await.map_err(failed)?;
+        let told = |finished: &&Finished| {
+            places.get(finished.run.asset.as_str()).is_none_or(|place| !place.repeated)
+        };
+        tell_failures(tx, runs.iter().filter(told), now).await.map_err(failed)?;
     }
     Ok(recorded)
 }

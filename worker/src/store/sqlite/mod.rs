@@ -5,6 +5,7 @@
 
 mod catalog;
 mod leases;
+mod leasing;
 mod ledger;
 mod listing;
 mod record;
