@@ -158,8 +158,12 @@ impl Feeder {
         let left = published..self.lease.saturating_sub(self.vanished);
         let taken = self.ledger.take_back(lane, left).await?;
         if taken > 0 {
-            tracing::warn!(?lane, taken, "jobs are in no queue any more; they are published again");
-            metrics::counter!("docent_jobs_vanished_total").increment(taken);
+            tracing::info!(
+                ?lane,
+                taken,
+                "the lane is empty, and these jobs are leased: they are published again"
+            );
+            metrics::counter!("docent_leases_taken_back_total").increment(taken);
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ pub struct LeaseRow {
 pub trait Leasing: Send + Sync {
     /// Says that the process `owner` lives, and will say so again within `lives`. A run that it has begun is lost once it
     /// has not, see [`super::Ledger::begin_run`]. A process that has just begun to speak, or was silent for longer than
-    /// that, calls nobody silent before `lives` is over: perhaps the ledger was away, and nobody could speak.
+    /// that and still is, calls nobody silent before `lives` is over: perhaps the ledger was away, and nobody could speak.
     async fn beat(&self, owner: &str, lives: Duration) -> Result<(), StoreError>;
 
     /// Ends leases of `lane` under which no run has begun and which have between `left.start` and `left.end` to live,

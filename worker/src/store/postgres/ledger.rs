@@ -194,7 +194,8 @@ impl Ledger for PostgresStore {
         let row = sqlx::query(
             "select lease_owner, lease_until, run_began, run_alone, lost_alone, suspect,
                  (select p.alive_until < $2
-                         and not exists (select 1 from process me where me.owner = $3 and me.judges_at > $2)
+                         and not exists (select 1 from process me where me.owner = $3
+                                         and (me.judges_at > $2 or me.alive_until < $2))
                   from process p where p.owner = lease_owner) as gone
              from asset where id = $1 for update",
         )
