@@ -119,7 +119,8 @@ impl Cluster {
             ["docent.backfill", "docent.intake.backfill"],
             ["docent.dead", "docent.undelivered"],
         ];
-        let count = messages(&self.broker.url(), QUEUES.as_flattened());
+        let url = self.broker.url();
+        let count = messages(&url, QUEUES.as_flattened());
         let counts = self.runtime.block_on(count).expect("the broker answers");
         [counts[0] + counts[1], counts[2] + counts[3], counts[4] + counts[5]]
     }
