@@ -159,7 +159,7 @@ pub async fn the_orderly_end_is_an_end(queue: &dyn Queue, _: Pace) {
     assert!(queue.receive().await.expect("says that it is over").is_none());
 }
 
-/// What is in the hands of this process is counted by lane, until it is settled in whatever way.
+/// What is in the hands of this process is counted by lane, until it is settled in any way.
 pub async fn what_is_held_is_known_until_it_is_settled(queue: &dyn Queue, pace: Pace) {
     queue.publish(job(1, Lane::Backfill)).await.expect("publishes");
     depth_becomes(queue, Lane::Backfill, 1).await;

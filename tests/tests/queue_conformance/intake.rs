@@ -103,7 +103,7 @@ async fn what_does_not_fit_is_refused_in_a_way_that_a_publisher_sees() {
     assert!(!left.is_empty(), "everything fitted");
     submitted_becomes(&queue, Lane::Backfill, ALL - left.len()).await;
 
-    // Whoever repeats what was refused, loses nothing.
+    // A publisher that repeats what was refused loses nothing.
     let working = tokio::spawn({
         let queue = Arc::clone(&queue);
         async move {
@@ -141,7 +141,7 @@ async fn submissions_and_jobs_take_turns_and_uploads_go_first() {
     }
     assert!((10..=30).contains(&submissions), "{submissions} of 40 were submissions");
 
-    // Whatever is fetched of the backfill, an upload is next as soon as it is here.
+    // However much of the backfill is fetched, an upload is next as soon as it is here.
     for upload in [false, true] {
         if upload {
             other.publish("intake.interactive", &encode_submission("file:///upload", None)).await;

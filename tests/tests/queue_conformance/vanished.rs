@@ -65,7 +65,7 @@ async fn a_deleted_queue_leaves_nothing_leased_not_even_by_a_feeder_that_is_gone
             assert_eq!(leases.len(), ASSETS as usize);
             assert!(leases.iter().all(|lease| lease.owner == owner && !lease.begun), "{leases:?}");
             place.other().await.delete("backfill").await;
-            // The feeder notices that the queue is gone, has it made anew, and finds it empty. Meanwhile questions may fail.
+            // The feeder notices that the queue is gone, has it made again, and finds it empty. Meanwhile questions may fail.
             let deadline = Instant::now() + LIMIT;
             while !matches!(queue.depth(Lane::Backfill).await, Ok(depth) if depth == ASSETS as usize) {
                 assert!(Instant::now() < deadline, "the jobs are not published again");

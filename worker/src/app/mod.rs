@@ -69,7 +69,7 @@ pub enum AppError {
 
 /// A feeder that dies between its lease and the broker's confirmation holds the asset this long.
 const UNPUBLISHED: Duration = Duration::from_secs(60);
-/// A lane that is empty for so long, with nothing of it in work here, has no jobs in it that were leased before.
+/// A lane that is empty for so long, while none of its jobs is in work here, has lost those that were leased before.
 const VANISHED: Duration = Duration::from_secs(30);
 /// A finished analysis waits this long for a ledger or an index that is away. Restarting a server takes less, and a run
 /// keeps its lease longer.

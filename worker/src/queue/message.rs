@@ -166,7 +166,7 @@ pub(super) struct Told {
     pub correlation: Option<String>,
 }
 
-/// What `body` says of itself, whatever is wrong with it; `None` for a job of the ledger.
+/// What `body` says of itself, even where something is wrong with it; `None` for a job of the ledger.
 pub(super) fn told(body: &[u8]) -> Option<Told> {
     let Ok(fields) = fields_of(body) else { return Some(Told::default()) };
     let text =

@@ -51,7 +51,7 @@ pub trait Leasing: Send + Sync {
     async fn beat(&self, owner: &str, lives: Duration) -> Result<(), StoreError>;
 
     /// Ends leases of `lane` under which no run has begun and which have between `left.start` and `left.end` to live,
-    /// whose ever they are: their jobs are in no queue any more. The work is pending again, and not counted as lost. A
+    /// of every owner: their jobs are in no queue any more. The work is pending again, and not counted as lost. A
     /// job that is somewhere after all comes twice, which [`super::Ledger::begin_run`] settles. Answers how many ended.
     async fn take_back(&self, lane: Lane, left: Range<Duration>) -> Result<u64, StoreError>;
 

@@ -77,7 +77,7 @@ pub async fn nobody_is_called_silent_by_who_was_silent(store: &dyn Store) {
     tokio::time::timeout(Duration::from_secs(60), lost).await.expect("is noticed");
 }
 
-/// Leases of jobs that are in no queue are taken back, of whatever feeder, without a stain; begun ones, fresh ones and those
+/// Leases of jobs that are in no queue are taken back, of every feeder, without a stain; begun ones, fresh ones and those
 /// of the other lane are not.
 pub async fn jobs_that_vanished_are_leased_again(store: &dyn Store) {
     let upload = docent::store::FoundFile { lane: Lane::Interactive, ..file(9) };

@@ -58,7 +58,7 @@ impl Shared {
             }
             Published::Full => Err(Fault::Lost(anyhow!("the broker takes no dead letters"))),
             Published::Nowhere => {
-                // A new connection makes it anew.
+                // A new connection declares it again.
                 session.give_up();
                 Err(Fault::Lost(anyhow!("the queue of dead letters is gone")))
             }
