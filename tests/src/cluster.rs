@@ -92,6 +92,15 @@ impl Cluster {
         }
     }
 
+    /// Changes something in the ledger.
+    pub fn execute(&self, statements: &'static str) {
+        self.runtime.block_on(async {
+            let url = self.ledger.url("postgres");
+            let mut connection = PgConnection::connect(&url).await.expect("the ledger answers");
+            sqlx::raw_sql(statements).execute(&mut connection).await.expect("is done");
+        });
+    }
+
     /// Waits until no work is left in the ledger and no message in the lanes.
     pub fn until_nothing_is_left(&self) {
         let left = "select count(*) from asset where pending is not null or lease_until is not null";
@@ -103,11 +112,17 @@ impl Cluster {
         }
     }
 
-    /// Messages in both lanes and among the dead.
+    /// Messages in both lanes, what other programs submitted to them included, and among the dead.
     pub fn waiting(&self) -> [u32; 3] {
-        ["docent.interactive", "docent.backfill", "docent.dead"].map(|queue| {
-            self.runtime.block_on(messages(&self.broker.url(), queue)).expect("the broker answers")
-        })
+        const QUEUES: [[&str; 2]; 3] = [
+            ["docent.interactive", "docent.intake.interactive"],
+            ["docent.backfill", "docent.intake.backfill"],
+            ["docent.dead", "docent.undelivered"],
+        ];
+        let url = self.broker.url();
+        let count = messages(&url, QUEUES.as_flattened());
+        let counts = self.runtime.block_on(count).expect("the broker answers");
+        [counts[0] + counts[1], counts[2] + counts[3], counts[4] + counts[5]]
     }
 
     /// Vectors in the index, over all spaces.
@@ -144,14 +159,18 @@ impl Cluster {
     }
 }
 
-/// Messages that wait in a queue.
-async fn messages(url: &str, queue: &str) -> lapin::Result<u32> {
+/// Messages that wait in queues.
+async fn messages(url: &str, queues: &[&str]) -> lapin::Result<Vec<u32>> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let count = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count();
+    let mut counts = Vec::with_capacity(queues.len());
+    for &queue in queues {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+        counts.push(declared.message_count());
+    }
     connection.close(0, "".into()).await?;
-    Ok(count)
+    Ok(counts)
 }
 
 /// A worker, and where it answers.

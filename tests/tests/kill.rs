@@ -316,3 +316,40 @@ fn kills_during_a_bulk_decision_change_nothing() {
     });
     assert_eq!((entries, twice, pending, items), (80_000, 0, 40_000, 0), "seed {SEED}");
 }
+
+#[test]
+fn what_a_killed_ingest_held_is_listed_and_released() {
+    let docent = Docent::new(PROGRAM);
+    let pictures = docent.folder().join("pictures");
+    corpus::write(&pictures, 40, SEED);
+    docent.run(["leases", "list"]).expect(1);
+    let run = docent.start(["ingest".as_ref(), pictures.as_os_str(), "--only=tags".as_ref()]);
+    let rows = loop {
+        // Until it has begun some.
+        let listed = docent.run(["leases", "list", "--format=json"]);
+        let rows = if listed.code == Some(0) { listed.json() } else { Vec::new() };
+        if rows.iter().any(|row| row["begun"] == true) {
+            break rows;
+        }
+    };
+    assert_eq!(run.kill().code, None, "it was at work");
+    let owner = rows[0]["owner"].as_str().expect("a name").split('/').next().expect("not empty").to_owned();
+    assert!(rows.iter().all(|row| row["uri"].as_str().is_some_and(|uri| uri.contains("/pictures/"))));
+    // What the dead process held is there until the next start, or until somebody releases it.
+    let listed = docent.json(["leases", "list", "--owner", &owner, "--format=json"]);
+    let waiting = listed.iter().filter(|row| row["begun"] == false).count();
+    let table = docent.run(["leases", "list"]).expect(0);
+    assert!(table.stdout.contains("OWNER") && table.stdout.contains(&owner), "{}", table.stdout);
+    let refused = docent.run(["leases", "release"]).expect(2);
+    assert!(refused.stderr.contains("hint: give ASSET, --owner or --all-not-begun"), "{}", refused.stderr);
+    docent.run(["leases", "release", "--owner", "nobody"]).expect(1);
+    docent.run(["leases", "release", "--all-not-begun"]).expect(if waiting > 0 { 0 } else { 1 });
+    docent.run(["leases", "list", "--not-begun"]).expect(1);
+    let first = listed.iter().find(|row| row["begun"] == true);
+    if let Some(asset) = first.and_then(|row| row["asset_id"].as_str()) {
+        docent.run(["leases", "release", asset]).expect(0);
+    }
+    docent.run(["leases", "release", "--owner", &owner]);
+    docent.run(["leases", "list"]).expect(1);
+    docent.ingest(&pictures);
+}

@@ -87,3 +87,52 @@ fn a_picture_that_kills_its_worker_costs_itself_only() {
     assert_eq!(cluster.waiting(), [0, 0, 1], "one dead letter, nothing in the lanes");
     eprintln!("{deaths} workers died of it: {reason}");
 }
+
+/// Keeps every asset that is suspected, with who had begun the run.
+const WATCH: &str = "
+    create table suspected (id text primary key, owner text, began boolean);
+    create function suspected() returns trigger language plpgsql as $$ begin
+        insert into suspected values (new.id, old.lease_owner, old.run_began) on conflict do nothing;
+        return null;
+    end $$;
+    create trigger suspected after update on asset for each row when (new.suspect > 0)
+        execute function suspected()";
+
+#[test]
+fn what_was_only_fetched_and_what_lost_its_connection_is_suspected_of_nothing() {
+    let cluster = Cluster::start();
+    let docent = Docent::new(PROGRAM);
+    docent.configure(&format!("{ANALYZERS}{}[work]\nin_flight = 2\n", cluster.configuration()));
+    let pictures = docent.folder().join("pictures");
+    corpus::write(&pictures, 240, 78);
+    docent.ingest(&pictures);
+    cluster.execute(WATCH);
+    let workers: Vec<Worker> = (0..2).map(|_| Worker::start(&docent)).collect();
+
+    // Both live on, and all that they had fetched comes again, what they had begun included.
+    let done = "select count(*) from work where analyzer = 'embedding' and state = 'done'";
+    let begun = "select count(*) from asset where run_began";
+    cluster.until::<i64>(done, |done| *done >= 20);
+    cluster.until::<i64>(begun, |begun| *begun > 0);
+    cluster.line.cut();
+    cluster.until::<i64>(done, |done| *done >= 80);
+    let suspected: i64 = cluster.until("select count(*) from suspected", |_: &i64| true);
+    assert_eq!(suspected, 0, "a connection was lost, and nothing else");
+
+    // One dies: only what it had begun is suspected, of all that it had fetched.
+    let dead = workers[0].pid();
+    let begun = format!("select count(*) from asset where run_began and lease_owner like '{dead}-%'");
+    cluster.until::<i64>(&begun, |begun| *begun > 0);
+    let mut workers = workers.into_iter();
+    assert_eq!(workers.next().expect("there are two").kill().code, None);
+    cluster.until_nothing_is_left();
+    for worker in workers {
+        worker.end();
+    }
+    let of_others = format!("select count(*) from suspected where not began or owner not like '{dead}-%'");
+    let of_others: i64 = cluster.until(&of_others, |_: &i64| true);
+    assert_eq!(of_others, 0, "somebody is suspected who had begun nothing, or lives");
+    let suspected: i64 = cluster.until("select count(*) from suspected", |_: &i64| true);
+    eprintln!("{suspected} were run alone");
+    assert!(docent.failures().is_empty());
+}

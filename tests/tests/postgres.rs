@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use docent::queue::Lane;
+use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
     Begun, Catalog, Counts, Decision, EventSink, FileStamp, Finished, FoundFile, Jobs, LeaseRequest, Ledger,
     NewJob, Outcome, OutcomeState, Page, PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run,
@@ -15,11 +15,13 @@ use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
-    Analysis, AnalyzerId, AssetId, Confidence, Kind, Status, Suggestion, VectorRecord, VectorSpace,
+    Analysis, AnalyzerId, AssetId, Confidence, Failure, FailureKind, Kind, Owner, Status, Suggestion,
+    VectorRecord, VectorSpace,
 };
 use docent_tests::corpus;
 use docent_tests::program::Docent;
 use docent_tests::servers::{Database, PostgresServer};
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 const OPTIONS: PostgresOptions = PostgresOptions { connections: 4, events: false };
@@ -235,6 +237,118 @@ async fn events_are_told_once_they_are_true_and_kept_until_somebody_takes_them()
         (&told[1]["data"]["after"], &told[1]["data"]["reviewer"]),
         (&"rejected".into(), &"Ada".into())
     );
+    store.close().await;
+}
+
+/// Everything that is told from now on.
+async fn told(store: &PostgresStore) -> Vec<(String, serde_json::Value)> {
+    let listener = Listener::default();
+    while store.relay_events(&listener, 3).await.expect("tells") > 0 {}
+    let told = std::mem::take(&mut *listener.told.lock().expect("not poisoned"));
+    told.into_iter()
+        .map(|event| (event["event"].as_str().expect("a name").to_owned(), event["data"].clone()))
+        .collect()
+}
+
+#[tokio::test]
+async fn events_name_the_places_their_owners_and_what_submitters_call_them() {
+    let database = Database::new().await.expect("a database");
+    let options = PostgresOptions { events: true, ..OPTIONS };
+    let store = PostgresStore::connect(database.url(), options).await.expect("connects");
+    let owner = |name: &str| Some(Owner::try_from(name.to_owned()).expect("a name"));
+    let first = FoundFile { owner: owner("press"), ..file(1) };
+    store.submit(&first, &wanted(), Some("4711")).await.expect("registers");
+    let asset = work(&store, "worker").await.remove(0);
+    let place = |file: &FoundFile, correlation: Option<&str>| json!({ "uri": file.uri, "owner": file.owner, "correlation_id": correlation });
+    let events = told(&store).await;
+    assert_eq!(
+        events.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(),
+        ["asset.registered", "suggestions.created"]
+    );
+    let expected = json!({
+        "asset_id": asset, "uri": first.uri, "owner": "press", "correlation_id": "4711", "created": true,
+        "new_place": true, "complete": false, "pending": 0, "accepted": 0, "places": [place(&first, Some("4711"))],
+    });
+    assert_eq!(events[0].1, expected);
+    assert_eq!((&events[1].1["asset_id"], &events[1].1["places"]), (&json!(asset), &expected["places"]));
+
+    // A known picture at a new place, submitted without a name, and at a known place.
+    let copy = FoundFile { uri: "file:///elsewhere/copy.jpg".to_owned(), ..file(1) };
+    store.submit(&copy, &wanted(), None).await.expect("registers");
+    store.submit(&first, &wanted(), Some("4712")).await.expect("registers");
+    let events = told(&store).await;
+    let known = |data: &serde_json::Value| {
+        [&data["created"], &data["new_place"], &data["complete"], &data["pending"]].map(Clone::clone)
+    };
+    assert_eq!(known(&events[0].1), [json!(false), json!(true), json!(true), json!(2)]);
+    assert_eq!(events[0].1["uri"], copy.uri);
+    assert_eq!(known(&events[1].1), [json!(false), json!(false), json!(true), json!(2)]);
+    // The last name counts; places that were submitted with one come first.
+    assert_eq!(events[1].1["places"], json!([place(&first, Some("4712")), place(&copy, None)]));
+
+    // A decision is told with them too.
+    let rows = store.suggestions(&SuggestionFilter::default(), &Page { limit: 9, after: None }).await;
+    let id = rows.expect("lists").rows[0].id.clone();
+    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
+    store.decide(&id, Decision::Accept, &by).await.expect("accepts");
+    let events = told(&store).await;
+    assert_eq!(
+        (events[0].0.as_str(), &events[0].1["places"][0]),
+        ("suggestion.decided", &place(&first, Some("4712")))
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_failed_has_an_event_of_its_own() {
+    let database = Database::new().await.expect("a database");
+    let options = PostgresOptions { events: true, ..OPTIONS };
+    let store = PostgresStore::connect(database.url(), options).await.expect("connects");
+    store.register(&[file(1), file(2)], &wanted()).await.expect("registers");
+    let jobs = store.lease(&request("worker", 2)).await.expect("leases");
+    // One cannot be decoded, and what may pass is no event.
+    let failure = |kind| Failure { analyzer: AnalyzerId::Decode, kind, reason: "no pi\0cture".to_owned() };
+    let after = Duration::ZERO;
+    for (state, expected) in [
+        (
+            OutcomeState::Retry { after, failure: failure(FailureKind::Transient) },
+            &["suggestions.created"][..],
+        ),
+        (
+            OutcomeState::Failed { failure: failure(FailureKind::Permanent) },
+            &["suggestions.created", "asset.failed"],
+        ),
+    ] {
+        store.begin_run(&jobs[0], "worker").await.expect("begins");
+        let run = Run { asset: jobs[0].asset.clone(), owner: "worker".to_owned(), picture: None };
+        let model = wanted()[&AnalyzerId::Decode].clone();
+        let outcomes = vec![Outcome { analyzer: AnalyzerId::Decode, model, state }];
+        let finished = Finished { run, analysis: Analysis::default(), outcomes };
+        for _ in 0..2 {
+            // The second time its answer was lost.
+            store.record(std::slice::from_ref(&finished)).await.expect("records");
+        }
+        let events = told(&store).await;
+        assert_eq!(events.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(), expected);
+        if let Some((_, data)) = events.get(1) {
+            assert_eq!(data["asset_id"], jobs[0].asset.as_str());
+            assert_eq!(
+                data["failures"],
+                json!([{ "analyzer": "decode", "kind": "permanent", "reason": "no pi\u{fffd}cture" }])
+            );
+            assert_eq!(data["places"][0]["uri"], jobs[0].uris[0]);
+        }
+    }
+    // The other ends its worker, and is given up.
+    store.give_up_after(0);
+    let alone = AnalyzeAsset { alone: true, ..jobs[1].clone() };
+    assert!(matches!(store.begin_run(&alone, "worker").await.expect("begins"), Begun::Run(_)));
+    assert_eq!(store.begin_run(&alone, "other").await.expect("looks"), Begun::GivenUp { lost: 1 });
+    let events = told(&store).await;
+    assert_eq!((events.len(), events[0].0.as_str()), (1, "asset.failed"));
+    assert_eq!(events[0].1["asset_id"], jobs[1].asset.as_str());
+    let reason = events[0].1["failures"][0]["reason"].as_str().expect("a text");
+    assert!(reason.contains("stopped 1 times"), "{reason}");
     store.close().await;
 }
 

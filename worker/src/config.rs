@@ -346,6 +346,7 @@ impl Config {
         }
         let checks = [
             (self.backends.lane_capacity >= 1, "backends.lane_capacity", "at least 1"),
+            (self.backends.intake_capacity >= 1, "backends.intake_capacity", "at least 1"),
             ((2..=1000).contains(&self.backends.connections), "backends.connections", "from 2 to 1000"),
             (!self.analyzers.enabled.is_empty(), "analyzers.enabled", "at least one analyzer"),
             (

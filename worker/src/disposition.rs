@@ -7,7 +7,7 @@ use docent_models::ModelRef;
 use docent_pipelines::{Analysis, AnalyzerId, Failure, FailureKind};
 
 use crate::assets::FetchError;
-use crate::queue::QueueError;
+use crate::queue::{AnalyzeAsset, QueueError};
 use crate::store::{Outcome, OutcomeState, StoreError};
 use crate::vectors::IndexError;
 
@@ -66,6 +66,12 @@ pub enum WalkError {
     /// The process ends; what was not recorded comes back.
     #[error("docent ends")]
     Ended,
+    /// Another process, or this one by another delivery, is at work on the asset.
+    #[error("the asset is in work already")]
+    Elsewhere,
+    /// A run over the asset was lost: nothing may be beside it.
+    #[error("a run over this asset was lost; it is analyzed with nothing beside it")]
+    Suspect(Box<AnalyzeAsset>),
     /// The asset ended too many processes.
     #[error("docent was stopped {lost} times while it analyzed this picture alone")]
     GivenUp {
@@ -129,13 +135,19 @@ pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposi
             Disposition::Reject { reason: reason(error) }
         }
         WalkError::GivenUp { .. } => Disposition::Reject { reason: reason(error) },
-        WalkError::OutOfReach { source, .. } => Disposition::Reject { reason: format!("{source}, {error}") },
+        WalkError::OutOfReach { source, .. } => {
+            Disposition::Reject { reason: format!("{}, {error}", reason(source)) }
+        }
+        WalkError::Elsewhere => Disposition::Retry { after: ELSEWHERE },
         WalkError::Fetch(fetch) if !matches!(fetch, FetchError::Unavailable { .. }) => {
             Disposition::Reject { reason: reason(error) }
         }
         _ => Disposition::Retry { after: policy.delay(1, jitter) },
     }
 }
+
+/// A job that is in work elsewhere is looked at again after this time, until it is done or that process is gone.
+const ELSEWHERE: Duration = Duration::from_secs(2);
 
 /// An error with its causes, in one line.
 fn reason(error: &dyn std::error::Error) -> String {
@@ -209,5 +221,22 @@ mod tests {
         assert!(matches!(of_error(&unfit.into(), &POLICY, 0.0), Disposition::Reject { .. }));
         let refused = IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") };
         assert!(matches!(of_error(&refused.into(), &POLICY, 0.0), Disposition::Retry { .. }));
+    }
+
+    #[test]
+    fn every_rejection_says_its_cause() {
+        let fetch = || FetchError::Unavailable {
+            uri: "file:///a".to_owned(),
+            source: std::io::Error::other("Input/output error (os error 5)"),
+        };
+        let database = || anyhow::anyhow!("invalid byte sequence").context("insert into asset");
+        for (error, cause) in [
+            (WalkError::OutOfReach { attempts: 3, source: fetch() }, "os error 5"),
+            (StoreError::Bug { operation: "begin", source: database() }.into(), "invalid byte sequence"),
+            (WalkError::Fetch(FetchError::Gone { uri: "file:///a".to_owned() }), "not found"),
+        ] {
+            let Disposition::Reject { reason } = of_error(&error, &POLICY, 0.0) else { panic!("{error}") };
+            assert!(reason.contains(cause), "{reason}");
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct Feeder {
     /// Life of a lease until its job waits in the queue. Where others share the ledger, a feeder may die in between
     /// without anybody noticing: then it is short, and prolonged to `lease` afterwards.
     pub first_lease: Duration,
+    /// How long a lane has to be seen empty before leases whose jobs should be in it are taken back.
+    pub vanished: Duration,
     /// How long to wait after an error.
     pub retry: RetryPolicy,
     /// Somebody knows of new work.
@@ -43,6 +45,15 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// A full queue is looked at again after this time: short against the time in which the consumers empty half of it.
 const FULL: Duration = Duration::from_millis(25);
+
+/// What earlier looks have shown.
+#[derive(Default)]
+struct Looks {
+    /// When the ledger had no uploads; while the backfill goes on, it is asked again as often as when there is nothing to do.
+    asked: Option<Instant>,
+    /// Since when nothing is known of the uploads, and of the backfill, neither in the queue nor in the hands of this process.
+    empty: [Option<Instant>; 2],
+}
 
 /// What one look at queue and ledger did.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -59,12 +70,12 @@ impl Feeder {
     /// Feeds until `stop`, or until `complete` is set and no work is outstanding; then closes the queue.
     /// `complete` says that nobody registers further work.
     pub async fn run(&self, stop: &CancellationToken, complete: &CancellationToken) {
-        let mut asked = None;
+        let mut looks = Looks::default();
         loop {
             let waits = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                fed = self.feed(&mut asked) => match fed {
+                fed = self.feed(&mut looks) => match fed {
                     Ok(Fed::Full) => FULL,
                     Ok(Fed::Nothing) => match self.outstanding(complete).await {
                         Some(wait) => wait,
@@ -79,30 +90,36 @@ impl Feeder {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.wake.notified() => asked = None,
+                () = self.wake.notified() => looks.asked = None,
                 () = tokio::time::sleep(waits) => {}
             }
         }
         self.queue.close().await;
     }
 
-    /// Fills both lanes once: a full backfill must not hold up uploads. `asked` is when the ledger had none of these; while the
-    /// backfill goes on, it is asked again as often as when there is nothing to do.
-    async fn feed(&self, asked: &mut Option<Instant>) -> Result<Fed, WalkError> {
+    /// Fills both lanes once: a full backfill must not hold up uploads.
+    async fn feed(&self, looks: &mut Looks) -> Result<Fed, WalkError> {
         let mut interactive = Fed::Nothing;
-        if asked.is_none_or(|asked| asked.elapsed() >= IDLE) {
-            interactive = self.feed_lane(Lane::Interactive).await?;
-            *asked = (interactive == Fed::Nothing).then(Instant::now);
+        if looks.asked.is_none_or(|asked| asked.elapsed() >= IDLE) {
+            interactive = self.feed_lane(Lane::Interactive, &mut looks.empty[0]).await?;
+            looks.asked = (interactive == Fed::Nothing).then(Instant::now);
         }
-        let fed = interactive.max(self.feed_lane(Lane::Backfill).await?);
+        let fed = interactive.max(self.feed_lane(Lane::Backfill, &mut looks.empty[1]).await?);
         if fed == Fed::Nothing {
-            *asked = None;
+            looks.asked = None;
         }
         Ok(fed)
     }
 
-    async fn feed_lane(&self, lane: Lane) -> Result<Fed, WalkError> {
-        let room = self.lane_length.saturating_sub(self.queue.depth(lane).await?);
+    async fn feed_lane(&self, lane: Lane, empty: &mut Option<Instant>) -> Result<Fed, WalkError> {
+        let depth = self.queue.depth(lane).await?;
+        if depth > 0 || self.queue.held(lane) > 0 {
+            *empty = None;
+        } else if empty.get_or_insert_with(Instant::now).elapsed() >= self.vanished {
+            *empty = None;
+            self.take_back(lane).await?;
+        }
+        let room = self.lane_length.saturating_sub(depth);
         // Half a lane at a time keeps the ledger's round trips few, except for those whom somebody waits for.
         if room == 0 || (lane == Lane::Backfill && room * 2 < self.lane_length) {
             return Ok(Fed::Full);
@@ -131,6 +148,24 @@ impl Feeder {
             self.ledger.prolong(&assets, &self.owner, self.lease).await?;
         }
         Ok(fed)
+    }
+
+    /// A lane that stays empty, and of which nothing is in work here, has lost the jobs that were published to it: it was
+    /// deleted, or its broker was. Or another worker has fetched more than it gets to; then this one has nothing better to do.
+    /// Leases of jobs that are on their way to the queue are left to end by themselves.
+    async fn take_back(&self, lane: Lane) -> Result<(), StoreError> {
+        let published = if self.first_lease < self.lease { self.first_lease } else { Duration::ZERO };
+        let left = published..self.lease.saturating_sub(self.vanished);
+        let taken = self.ledger.take_back(lane, left).await?;
+        if taken > 0 {
+            tracing::info!(
+                ?lane,
+                taken,
+                "the lane is empty, and these jobs are leased: they are published again"
+            );
+            metrics::counter!("docent_leases_taken_back_total").increment(taken);
+        }
+        Ok(())
     }
 
     async fn give_back(&self, assets: &[AssetId]) -> Result<(), StoreError> {
@@ -169,6 +204,7 @@ impl Feeder {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::ops::Range;
     use std::sync::Mutex;
 
     use async_trait::async_trait;
@@ -178,7 +214,8 @@ mod tests {
     use super::*;
     use crate::queue::{AnalyzeAsset, Job, MemoryQueue};
     use crate::store::{
-        Begun, EventSink, Finished, FoundFile, KnownFile, Recorded, Registered, Requeue, Waiting,
+        Begun, EventSink, Finished, FoundFile, KnownFile, LeaseFilter, LeaseRow, Leasing, Page, Paged,
+        Recorded, Registered, Requeue, Waiting,
     };
 
     /// A backfill without end and uploads, and the times at which either was asked for.
@@ -187,6 +224,9 @@ mod tests {
         uploads: Mutex<Vec<AnalyzeAsset>>,
         asked: Mutex<HashMap<Option<Lane>, Vec<Instant>>>,
         assets: Mutex<u32>,
+        /// The backfill has an end after all: there is none.
+        none: bool,
+        taken_back: Mutex<Vec<(Lane, Range<Duration>)>>,
     }
 
     impl Work {
@@ -203,6 +243,24 @@ mod tests {
     }
 
     #[async_trait]
+    impl Leasing for Work {
+        async fn beat(&self, _: &str, _: Duration) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn take_back(&self, lane: Lane, left: Range<Duration>) -> Result<u64, StoreError> {
+            let mut taken = self.taken_back.lock().expect("whole");
+            taken.push((lane, left));
+            Ok(0)
+        }
+        async fn leases(&self, _: &LeaseFilter, _: &Page) -> Result<Paged<LeaseRow>, StoreError> {
+            unreachable!()
+        }
+        async fn release(&self, _: &LeaseFilter) -> Result<u64, StoreError> {
+            unreachable!()
+        }
+    }
+
+    #[async_trait]
     impl Ledger for Work {
         async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
             self.asked.lock().expect("whole").entry(request.lane).or_default().push(Instant::now());
@@ -212,13 +270,15 @@ mod tests {
                 let given = limit.min(uploads.len());
                 return Ok(uploads.drain(..given).collect());
             }
+            let limit = if self.none { 0 } else { limit };
             Ok((0..limit).map(|_| self.job(Lane::Backfill)).collect())
         }
         async fn outstanding(&self, _: &Wanted) -> Result<u64, StoreError> {
             unreachable!()
         }
         async fn waiting(&self, _: &Wanted) -> Result<Waiting, StoreError> {
-            unreachable!("there is always something to do")
+            assert!(self.none, "there is always something to do");
+            Ok(Waiting { left: true, ..Waiting::default() })
         }
         async fn known_files(&self, _: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
             unreachable!()
@@ -249,7 +309,7 @@ mod tests {
             unreachable!()
         }
         async fn prolong(&self, _: &[AssetId], _: &str, _: Duration) -> Result<(), StoreError> {
-            unreachable!()
+            Ok(())
         }
         async fn drop_space(&self, _: &VectorSpace) -> Result<u64, StoreError> {
             unreachable!()
@@ -263,24 +323,57 @@ mod tests {
         async fn close(&self) {}
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn uploads_are_asked_for_now_and_then_and_at_once_if_somebody_knows_of_them() {
-        let (work, queue) = (Arc::new(Work::default()), Arc::new(MemoryQueue::new(4)));
-        let feeder = Feeder {
-            ledger: Arc::clone(&work) as Arc<dyn Ledger>,
-            queue: Arc::clone(&queue) as Arc<dyn Queue>,
+    fn feeder(work: &Arc<Work>, queue: &Arc<MemoryQueue>) -> Feeder {
+        Feeder {
+            ledger: Arc::clone(work) as Arc<dyn Ledger>,
+            queue: Arc::clone(queue) as Arc<dyn Queue>,
             wanted: Wanted::new(),
             owner: "me".to_owned(),
             lane_length: 4,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_secs(600),
             first_lease: Duration::from_secs(60),
+            vanished: Duration::from_secs(30),
             retry: RetryPolicy {
                 max_attempts: 3,
                 base_delay: Duration::from_millis(2),
                 max_delay: Duration::from_millis(10),
             },
             wake: Arc::new(Notify::new()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_are_taken_back_of_a_lane_that_stays_empty_while_nothing_of_it_is_in_work() {
+        let work = Arc::new(Work { none: true, ..Work::default() });
+        let queue = Arc::new(MemoryQueue::new(4));
+        queue.publish(work.job(Lane::Backfill)).await.expect("has room");
+        let in_work = queue.receive().await.expect("is asked").expect("is open");
+        let feeder = feeder(&work, &queue);
+        let (stop, never) = (CancellationToken::new(), CancellationToken::new());
+        let looking_on = async {
+            let taken_back = || {
+                let mut taken = std::mem::take(&mut *work.taken_back.lock().expect("whole"));
+                taken.sort_by_key(|(lane, _)| *lane == Lane::Backfill);
+                taken
+            };
+            // What has been published, and not within the time in which the lane was seen empty.
+            let left = Duration::from_secs(60)..Duration::from_secs(570);
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            assert_eq!(taken_back(), []);
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(taken_back(), [(Lane::Interactive, left.clone())], "one of the backfill is in work");
+            queue.ack(in_work.receipt).await.expect("is settled");
+            tokio::time::sleep(Duration::from_secs(32)).await;
+            assert_eq!(taken_back(), [(Lane::Interactive, left.clone()), (Lane::Backfill, left)]);
+            stop.cancel();
         };
+        tokio::join!(feeder.run(&stop, &never), looking_on);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn uploads_are_asked_for_now_and_then_and_at_once_if_somebody_knows_of_them() {
+        let (work, queue) = (Arc::new(Work::default()), Arc::new(MemoryQueue::new(4)));
+        let feeder = feeder(&work, &queue);
         let (stop, never) = (CancellationToken::new(), CancellationToken::new());
         let wake = Arc::clone(&feeder.wake);
         let looking_on = async {

@@ -62,6 +62,7 @@ pub async fn delivers_in_order(queue: &dyn Queue, pace: Pace) {
     for number in 0..3 {
         let delivery = receive(queue).await;
         assert_eq!(delivery.job, Job::Analyze(job(number, Lane::Backfill)));
+        assert!(!delivery.redelivered);
         queue.ack(delivery.receipt).await.expect("acks");
     }
     assert!(is_quiet(queue, pace).await);
@@ -140,6 +141,7 @@ pub async fn what_is_handed_back_comes_again_as_it_was(queue: &dyn Queue, pace: 
     queue.retry(first.receipt, Duration::ZERO).await.expect("retries");
     let second = receive(queue).await;
     assert_eq!(second.job, first.job);
+    assert!(!second.redelivered);
     assert_ne!(second.receipt, first.receipt);
     queue.ack(second.receipt).await.expect("acks");
     assert!(is_quiet(queue, pace).await);
@@ -155,4 +157,21 @@ pub async fn the_orderly_end_is_an_end(queue: &dyn Queue, _: Pace) {
     queue.hand_back_all().await;
     assert!(matches!(queue.ack(delivery.receipt).await, Err(QueueError::NotInFlight(_))));
     assert!(queue.receive().await.expect("says that it is over").is_none());
+}
+
+/// What is in the hands of this process is counted by lane, until it is settled in any way.
+pub async fn what_is_held_is_known_until_it_is_settled(queue: &dyn Queue, pace: Pace) {
+    queue.publish(job(1, Lane::Backfill)).await.expect("publishes");
+    depth_becomes(queue, Lane::Backfill, 1).await;
+    assert_eq!(queue.held(Lane::Backfill), 0);
+    let delivery = receive(queue).await;
+    assert_eq!((queue.held(Lane::Backfill), queue.held(Lane::Interactive)), (1, 0));
+    // Delayed, it is not in hand and still counted.
+    queue.retry(delivery.receipt, pace.delay).await.expect("retries");
+    assert_eq!(queue.held(Lane::Backfill), 0);
+    depth_becomes(queue, Lane::Backfill, 1).await;
+    let delivery = receive(queue).await;
+    queue.ack(delivery.receipt).await.expect("acks");
+    assert_eq!(queue.held(Lane::Backfill), 0);
+    depth_becomes(queue, Lane::Backfill, 0).await;
 }

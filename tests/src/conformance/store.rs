@@ -18,6 +18,7 @@ use docent_pipelines::{
 mod filters;
 mod folders;
 mod jobs;
+mod leases;
 mod leasing;
 mod owners;
 mod together;
@@ -26,6 +27,7 @@ mod vectors;
 pub use filters::*;
 pub use folders::*;
 pub use jobs::*;
+pub use leases::*;
 pub use leasing::*;
 pub use owners::*;
 pub use together::*;

@@ -226,6 +226,7 @@ impl Setting {
             lane_length: 4,
             lease: LEASE,
             first_lease: LEASE,
+            vanished: PATIENCE,
             retry,
             wake: Arc::clone(&wake),
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    Begun, EventSink, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Recorded, Registered, Requeue,
-    StoreError, Waiting, Wanted,
+    Begun, EventSink, Finished, FoundFile, KnownFile, LeaseFilter, LeaseRequest, LeaseRow, Leasing, Ledger,
+    Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
@@ -191,6 +192,10 @@ impl Queue for Faulty<dyn Queue> {
         self.trigger.around("depth", self.inner.depth(lane), queue_error).await
     }
 
+    fn held(&self, lane: Lane) -> usize {
+        self.inner.held(lane)
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }
@@ -201,6 +206,25 @@ impl Queue for Faulty<dyn Queue> {
 
     async fn hand_back_all(&self) {
         self.inner.hand_back_all().await;
+    }
+}
+
+#[async_trait]
+impl Leasing for Faulty<dyn Ledger> {
+    async fn beat(&self, owner: &str, lives: Duration) -> Result<(), StoreError> {
+        self.inner.beat(owner, lives).await
+    }
+
+    async fn take_back(&self, lane: Lane, left: Range<Duration>) -> Result<u64, StoreError> {
+        self.inner.take_back(lane, left).await
+    }
+
+    async fn leases(&self, filter: &LeaseFilter, page: &Page) -> Result<Paged<LeaseRow>, StoreError> {
+        self.inner.leases(filter, page).await
+    }
+
+    async fn release(&self, filter: &LeaseFilter) -> Result<u64, StoreError> {
+        self.inner.release(filter).await
     }
 }
 

@@ -12,7 +12,7 @@ use lapin::options::{
     QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, PublisherConfirm};
 
 /// Names of one's own on a broker.
 pub struct Place {
@@ -66,11 +66,11 @@ impl Place {
     }
 
     pub async fn other(&self) -> Other {
-        let properties = ConnectionProperties::default();
-        let connection = Connection::connect(self.lanes.url(), properties).await.expect("connects");
-        let channel = connection.create_channel().await.expect("a channel");
-        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Other { _connection: connection, channel, prefix: self.lanes.prefix().to_owned() }
+        Other::connect(self.url(), self.prefix(), true).await
+    }
+
+    pub fn prefix(&self) -> &str {
+        self.lanes.prefix()
     }
 
     /// Leaves nothing on a broker that lives longer than the test.
@@ -80,7 +80,8 @@ impl Place {
         let suffixes = || delays.iter().map(String::as_str).chain([""]);
         let lanes = ["interactive", "backfill"].into_iter();
         let lanes = lanes.flat_map(|lane| suffixes().map(move |suffix| format!("{lane}{suffix}")));
-        for name in lanes.chain(["dead".to_owned()]) {
+        let others = ["dead", "undelivered", "intake.interactive", "intake.backfill"].map(str::to_owned);
+        for name in lanes.chain(others) {
             let name = other.name(&name).into();
             let _ = other.channel.queue_delete(name, QueueDeleteOptions::default()).await;
         }
@@ -92,6 +93,31 @@ impl Place {
 }
 
 impl Other {
+    /// With or without confirms.
+    pub async fn connect(url: &str, prefix: &str, confirms: bool) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.expect("connects");
+        let channel = connection.create_channel().await.expect("a channel");
+        if confirms {
+            channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+        }
+        Self { _connection: connection, channel, prefix: prefix.to_owned() }
+    }
+
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Publishes to `<prefix>.<queue>`, with confirms; the answer comes later.
+    pub async fn publish_later(
+        &self,
+        queue: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> PublisherConfirm {
+        let (key, options) = (self.name(queue).into(), BasicPublishOptions::default());
+        self.channel.basic_publish("".into(), key, options, body, properties).await.expect("publishes")
+    }
+
     pub fn name(&self, queue: &str) -> String {
         format!("{}.{queue}", self.prefix)
     }

@@ -1,9 +1,11 @@
 //! Every queue passes the same cases.
 
 mod broker;
+mod intake;
 mod messages;
 mod outages;
 mod rabbitmq;
+mod vanished;
 
 use std::time::Duration;
 
@@ -47,4 +49,5 @@ conformance!(
     receiving_can_be_cancelled,
     what_is_handed_back_comes_again_as_it_was,
     the_orderly_end_is_an_end,
+    what_is_held_is_known_until_it_is_settled,
 );

@@ -23,7 +23,14 @@ fn owner(name: &str) -> Option<Owner> {
 #[test]
 fn old_messages_are_understood_forever() {
     let owned = |uri: &str, owner, lane| {
-        Job::Submit(Submission { uri: uri.to_owned(), owner, lane, alone: false, attempts: 0 })
+        Job::Submit(Submission {
+            uri: uri.to_owned(),
+            owner,
+            lane,
+            alone: false,
+            correlation: None,
+            attempts: 0,
+        })
     };
     let submission = |uri, lane| owned(uri, None, lane);
     let expected = [
@@ -35,6 +42,17 @@ fn old_messages_are_understood_forever() {
         (
             "v1-submission-with-owner.json",
             owned("file:///photos/b.jpg", owner("Stadtarchiv Gießen"), Lane::Interactive),
+        ),
+        (
+            "v1-submission-with-correlation.json",
+            Job::Submit(Submission {
+                uri: "file:///photos/c.jpg".to_owned(),
+                owner: None,
+                lane: Lane::Interactive,
+                alone: false,
+                correlation: Some("4711".to_owned()),
+                attempts: 0,
+            }),
         ),
         (
             "v1-asset.json",
@@ -70,6 +88,40 @@ fn old_messages_are_understood_forever() {
     for (name, job) in expected {
         assert_eq!(decode(&fixture(name), Lane::Interactive).expect(name), job, "{name}");
     }
+}
+
+#[test]
+fn what_foreign_libraries_write_is_understood() {
+    let plain = decode(br#"{"version":1,"uri":"file:///a.jpg"}"#, Lane::Backfill).expect("is understood");
+    let same = [
+        r#"{"version":1,"uri":"file:///a.jpg","owner":null}"#,
+        r#"{"version":1.0,"uri":"file:///a.jpg"}"#,
+        r#"{"version":1e0,"uri":"file:///a.jpg","asset":null,"uris":null,"analyzers":null,"alone":null}"#,
+        "\u{feff}{\"version\":1,\"uri\":\"file:///a.jpg\"}",
+        r#"{"version":1,"uri":"file:///a.jpg","correlation_id":null}"#,
+        // A field of that name that is something else is the publisher's own.
+        r#"{"version":1,"uri":"file:///a.jpg","correlation_id":{"id":7}}"#,
+        r#"{"version":1,"uri":"file:///a.jpg","correlation_id":""}"#,
+    ];
+    for body in same {
+        assert_eq!(decode(body.as_bytes(), Lane::Backfill).expect(body), plain, "{body}");
+    }
+    let bare = format!(r#"{{"version":1,"asset":"{}"}}"#, "0".repeat(32));
+    let nulls =
+        format!(r#"{{"version":1,"asset":"{}","uris":null,"analyzers":null,"alone":null}}"#, "0".repeat(32));
+    let decoded = |body: &str| decode(body.as_bytes(), Lane::Backfill).expect("is understood");
+    assert_eq!(decoded(&nulls), decoded(&bare));
+    // What they mean is for the source of the assets to say.
+    for uri in ["file:/a.jpg", "file://localhost/a.jpg", "FILE:///a.jpg", "file:///Stra%C3%9Fe"] {
+        let Job::Submit(submission) = decoded(&format!(r#"{{"version":1,"uri":"{uri}"}}"#)) else {
+            panic!("{uri}")
+        };
+        assert_eq!(submission.uri, uri);
+    }
+    let Job::Submit(numbered) = decoded(r#"{"version":1,"uri":"a","correlation_id":4711}"#) else {
+        panic!("is a submission")
+    };
+    assert_eq!(numbered.correlation.as_deref(), Some("4711"));
 }
 
 #[test]
@@ -153,6 +205,7 @@ proptest! {
             owner: owner.clone(),
             lane: Lane::Backfill,
             alone: false,
+            correlation: None,
             attempts: 0,
         };
         prop_assert_eq!(

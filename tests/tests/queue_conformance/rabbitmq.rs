@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use docent::queue::message::encode_submission;
-use docent::queue::{AnalyzeAsset, Job, Lane, Queue, QueueError, RabbitOptions, RabbitQueue};
+use docent::queue::{Job, Lane, Queue, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::{LIMIT, Pace, depth_becomes, is_quiet, job, receive};
 use docent_tests::proxy::Proxy;
 
@@ -18,7 +18,7 @@ async fn what_another_program_submits_is_delivered() {
     let place = Place::new().await;
     let queue = place.queue().await;
     let other = place.other().await;
-    other.publish("interactive", br#"{"version":1,"uri":"file:///a.jpg","of":"somebody"}"#).await;
+    other.publish("intake.interactive", br#"{"version":1,"uri":"file:///a.jpg","of":"somebody"}"#).await;
     for attempts in 0..3 {
         let delivery = receive(&queue).await;
         let Job::Submit(submission) = &delivery.job else { panic!("{:?}", delivery.job) };
@@ -81,31 +81,33 @@ async fn what_is_rejected_is_a_dead_letter_with_its_reason() {
 }
 
 #[tokio::test]
-async fn what_was_in_work_when_a_process_died_comes_alone() {
+async fn what_was_in_work_when_a_process_died_says_so_and_is_suspected_of_nothing() {
     let place = Place::new().await;
     let proxy = Proxy::to(place.server()).await;
     let dying = RabbitQueue::connect(place.options_through(&proxy)).await.expect("connects");
     dying.publish(job(1, Lane::Backfill)).await.expect("publishes");
     let first = receive(&dying).await;
-    assert!(!first.job.alone());
+    assert!(!first.redelivered);
     proxy.cut();
     let queue = place.queue().await;
     let (second, struck) = tokio::select! {
         delivery = receive(&queue) => (delivery, &queue),
         delivery = receive(&dying) => (delivery, &dying),
     };
-    assert!(second.job.alone());
+    assert!(second.redelivered);
+    assert!(!second.job.alone(), "the ledger knows whether a run had begun");
     assert!(
         matches!(dying.ack(first.receipt).await, Err(QueueError::NotInFlight(_))),
         "the old receipt is void"
     );
-    // A retry does not wash it clean.
+    // A retry does not make it new.
     struck.retry(second.receipt, PACE.delay).await.expect("retries");
     let third = tokio::select! {
         delivery = receive(&queue) => delivery,
         delivery = receive(&dying) => delivery,
     };
-    assert_eq!(leased(third.job), AnalyzeAsset { alone: true, ..job(1, Lane::Backfill) });
+    assert!(third.redelivered);
+    assert_eq!(leased(third.job), job(1, Lane::Backfill));
     place.clean().await;
 }
 

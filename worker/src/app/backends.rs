@@ -63,6 +63,8 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
             let mut options = RabbitOptions::new(address(&url), prefetch, capacity);
             options.backfill_prefetch =
                 backfill_prefetch(config.places(), config.device.max_batch, config.work.gathered);
+            options.intake_capacity = u32::try_from(config.backends.intake_capacity).unwrap_or(u32::MAX);
+            options.events = config.backends.events;
             let queue = RabbitQueue::connect(options).await?;
             let events =
                 config.backends.events.then(|| Arc::new(Exchange(queue.events())) as Arc<dyn EventSink>);

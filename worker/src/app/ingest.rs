@@ -11,8 +11,8 @@ use docent_pipelines::{AnalyzerId, Owner, Pipeline};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, AppError, backends};
-use crate::config::QueueBackend;
+use super::{App, AppError, backends, pulse};
+use crate::config::{QueueBackend, StoreBackend};
 use crate::progress::Progress;
 use crate::scanner::{Scan, Scanner};
 use crate::shutdown::Shutdown;
@@ -203,18 +203,29 @@ impl App {
         let walk = self.walk(&queue, pipeline, progress);
         // Nobody watches whether the index takes vectors again: that ends it.
         let halt = stop.child_token();
-        let refusal = {
+        let worked = CancellationToken::new();
+        let working = async {
             let working = async { tokio::join!(feeder.run(&halt, complete), walk.run(&halt)) };
             tokio::pin!(working);
-            tokio::select! {
+            let refusal = tokio::select! {
                 _ = &mut working => progress.stalled(),
                 reason = progress.until_stalled() => {
                     halt.cancel();
                     working.await;
                     Some(reason)
                 }
+            };
+            worked.cancel();
+            refusal
+        };
+        let ledger = self.ledger();
+        let living = async {
+            // A ledger of this process's own has nobody else to tell.
+            if matches!(self.config.backends.store(), StoreBackend::Postgres(_)) {
+                pulse::beat(&*ledger, &self.owner, &worked).await;
             }
         };
+        let (refusal, ()) = tokio::join!(working, living);
         // What this process still holds, it gives back.
         self.store.hand_back_all(&feeder.owner).await?;
         self.store.hand_back_all(&self.owner).await?;

@@ -3,6 +3,7 @@
 mod backends;
 mod ingest;
 pub mod inspect;
+mod pulse;
 mod spaces;
 mod tuning;
 pub mod worker;
@@ -75,6 +76,8 @@ pub enum AppError {
 
 /// A feeder that dies between its lease and the broker's confirmation holds the asset this long.
 const UNPUBLISHED: Duration = Duration::from_secs(60);
+/// A lane that is empty for so long, while none of its jobs is in work here, has lost those that were leased before.
+const VANISHED: Duration = Duration::from_secs(30);
 /// A finished analysis waits this long for a ledger or an index that is away. Restarting a server takes less, and a run
 /// keeps its lease longer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -142,6 +145,7 @@ impl App {
             lane_length,
             lease,
             first_lease,
+            vanished: VANISHED,
             retry: self.config.retry_policy(),
             wake: Arc::clone(wake),
         }

@@ -64,6 +64,7 @@ pub async fn run(
     // A worker's work is never complete.
     let never = CancellationToken::new();
     let watched = CancellationToken::new();
+    let ledger = app.ledger();
     let working = async {
         tokio::join!(feeder.run(stop, &never), walk.run(stop));
         watched.cancel();
@@ -76,7 +77,8 @@ pub async fn run(
         tidy(&app, &watched),
         count(&app, &queue, &wanted, &progress, &watched),
         tell(&app, events.as_deref(), &watched),
-        jobs::run(&*app.store, &watched)
+        jobs::run(&*app.store, &watched),
+        super::pulse::beat(&*ledger, &app.owner, &watched)
     );
     // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
     if let Err(error) = app.store.hand_back_all(&app.owner).await {
@@ -136,6 +138,9 @@ async fn count(
         for (lane, name) in [(Lane::Interactive, "interactive"), (Lane::Backfill, "backfill")] {
             if let Ok(Ok(depth)) = tokio::time::timeout(ANSWER, queue.depth(lane)).await {
                 metrics::gauge!("docent_queue_depth", "lane" => name).set(depth as f64);
+            }
+            if let Ok(Ok(depth)) = tokio::time::timeout(ANSWER, queue.submitted(lane)).await {
+                metrics::gauge!("docent_intake_depth", "lane" => name).set(depth as f64);
             }
         }
         if let Ok(Ok(counts)) = tokio::time::timeout(ANSWER, app.store.counts(wanted)).await {

@@ -10,6 +10,7 @@ mod failures;
 mod history;
 mod ingest;
 mod jobs;
+mod leases;
 mod lookup;
 mod models;
 mod output;
@@ -107,6 +108,8 @@ enum Command {
     Models(models::ModelsCommand),
     #[command(subcommand)]
     Vectors(vectors::VectorsCommand),
+    #[command(subcommand)]
+    Leases(leases::LeasesCommand),
     Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -218,6 +221,7 @@ async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Re
         Command::Worker(args) => worker::run(config, args, out).await,
         Command::Models(command) => models::run(&config, command, out),
         Command::Vectors(command) => vectors::run(config, command, out).await,
+        Command::Leases(command) => leases::run(config, command, out).await,
         Command::Bench(args) => bench::run(config, args, out).await,
         Command::Doctor(args) => doctor::run(config, args, out).await,
         Command::Completions(args) => completions::run(&args),

@@ -18,6 +18,8 @@ pub struct Backends {
     pub vectors_key: Secret,
     /// Jobs that wait in each lane of a shared queue at most.
     pub lane_capacity: usize,
+    /// Submissions of other programs that wait for each lane of a shared queue at most.
+    pub intake_capacity: usize,
     /// Connections to a shared ledger.
     pub connections: u32,
     /// Whether others are told what happens.

@@ -3,9 +3,11 @@
 //! The only place that settles a delivery. The order of the walk's writes (vectors before the row, the row before
 //! the ack) makes a crash at any point end in a repeated walk with the same writes.
 
+mod at_work;
 mod captions;
 mod gathering;
 mod look;
+mod places;
 mod recorder;
 mod refusals;
 mod turns;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use at_work::AtWork;
 pub(crate) use captions::room as captions_room;
 use captions::{CaptionOptions, Captions};
 use docent_pipelines::asset::ContentHash;
@@ -27,6 +30,7 @@ use futures_util::FutureExt;
 pub use gathering::Counted;
 pub(crate) use look::{Captioning, Seen, look_at};
 use look::{fetch, fetch_within};
+use places::{Place, places};
 use recorder::LONGEST_WAIT;
 pub use recorder::{Gather, Recorder, RecorderOptions, Scribe};
 use refusals::Gate;
@@ -97,32 +101,14 @@ enum Walked {
     WithoutLedger,
 }
 
-/// What a walk holds while it looks at its picture, and lets go of when that is no longer needed.
-struct Place {
-    _permits: Vec<OwnedSemaphorePermit>,
-    _looking: Option<Counted>,
-    progress: Arc<Progress>,
-}
-
-impl Place {
-    fn new(permits: Vec<OwnedSemaphorePermit>, looking: Option<Counted>, progress: &Arc<Progress>) -> Self {
-        progress.begun.fetch_add(1, Relaxed);
-        Self { _permits: permits, _looking: looking, progress: Arc::clone(progress) }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.progress.looked.fetch_add(1, Relaxed);
-    }
-}
-
 /// Where a walk brings what it has.
 #[derive(Clone)]
 struct Desks {
     recorder: Recorder,
     captions: Option<Captions>,
     turns: Turns,
+    room: Arc<Semaphore>,
+    at_work: AtWork,
     gate: Arc<Gate>,
 }
 
@@ -163,7 +149,8 @@ impl Walk {
         let gate = Gate::new(&self.progress);
         gate.look(&*self.index, stop).await;
         desks_at_work.spawn(Arc::clone(&gate).tend(self.clone()));
-        let desks = Desks { recorder, captions, turns, gate };
+        let desks =
+            Desks { recorder, captions, turns, room: Arc::clone(&room), at_work: AtWork::default(), gate };
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -226,37 +213,53 @@ impl Walk {
     async fn next(
         &self,
         room: &Arc<Semaphore>,
-    ) -> Result<Option<(Delivery, Vec<OwnedSemaphorePermit>)>, QueueError> {
-        let places = self.options.places() as u32;
-        let acquire = |n| {
-            let room = Arc::clone(room);
-            async move { room.acquire_many_owned(n).await.expect("the semaphore is never closed") }
-        };
-        let one = acquire(1).await;
+    ) -> Result<Option<(Delivery, OwnedSemaphorePermit)>, QueueError> {
+        let one = places(room, 1).await;
         self.progress.until_going().await;
         let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
         // Long may have passed.
         self.progress.until_going().await;
-        let mut permits = vec![one];
-        if delivery.job.alone() && places > 1 {
-            permits.push(acquire(places - 1).await);
+        if !delivery.job.alone() {
+            return Ok(Some((delivery, one)));
         }
-        Ok(Some((delivery, permits)))
+        // Others wait for all places, too: nobody does so and keeps one.
+        drop(one);
+        Ok(Some((delivery, places(room, self.options.places()).await)))
     }
 
     /// Walks one asset and settles its delivery, whatever happens.
-    async fn settle(&self, delivery: Delivery, place: Place, expected: Counted, desks: &Desks) -> Walked {
-        let Delivery { job, receipt } = delivery;
+    async fn settle(
+        &self,
+        delivery: Delivery,
+        mut place: Place,
+        mut expected: Counted,
+        desks: &Desks,
+    ) -> Walked {
+        let Delivery { mut job, redelivered, receipt } = delivery;
         self.progress.in_flight.fetch_add(1, Relaxed);
-        if job.alone() {
-            // Nothing that is finished, or nearly so, shall be lost with it.
-            desks.recorder.expects_only(&expected).await;
-            desks.recorder.flush().await;
-        }
-        let walked = AssertUnwindSafe(self.perform(&job, place, expected, desks)).catch_unwind().await;
+        let walked = loop {
+            if job.alone() {
+                // Nothing that is finished, or nearly so, shall be lost with it.
+                desks.recorder.expects_only(&expected).await;
+                desks.recorder.flush().await;
+            }
+            let walk = self.perform(&job, redelivered, place, expected, desks);
+            match AssertUnwindSafe(walk).catch_unwind().await {
+                // Only now it is known; its place is free, and it waits for all of them.
+                Ok(Err(WalkError::Suspect(suspect))) => {
+                    job = Job::Analyze(AnalyzeAsset { alone: true, ..*suspect })
+                }
+                walked => break walked,
+            }
+            place = Place::new(places(&desks.room, self.options.places()).await, None, &self.progress);
+            expected = desks.recorder.expect();
+        };
         let mut outcome = Walked::Settled;
         let disposition = match walked {
             Ok(Ok(())) => Disposition::Ack,
+            Ok(Err(error @ WalkError::Elsewhere)) => {
+                disposition::of_error(&error, &self.options.retry, jitter())
+            }
             Ok(Err(error)) => {
                 if matches!(&error, WalkError::Store(error) if error.may_pass()) {
                     outcome = Walked::WithoutLedger;
@@ -292,6 +295,7 @@ impl Walk {
     async fn perform(
         &self,
         job: &Job,
+        redelivered: bool,
         place: Place,
         expected: Counted,
         desks: &Desks,
@@ -306,7 +310,19 @@ impl Walk {
             }
         };
         let started = Instant::now();
-        let Some(begun) = self.begin(job).await? else { return Ok(()) };
+        // What came again is kept until the other run is over: that run's own delivery may be lost.
+        let elsewhere = || if redelivered { Err(WalkError::Elsewhere) } else { Ok(()) };
+        let Some(_in_work) = desks.at_work.begin(&job.asset) else { return elsewhere() };
+        let begun = match self.ledger.begin_run(job, &self.options.owner).await? {
+            Begun::Run(attempts) => attempts,
+            Begun::Done => return Ok(()),
+            Begun::Elsewhere => return elsewhere(),
+            Begun::Suspect => return Err(WalkError::Suspect(Box::new(job.clone()))),
+            Begun::GivenUp { lost } => {
+                self.progress.finish(true);
+                return Err(WalkError::GivenUp { lost });
+            }
+        };
         let captioning = if later.is_some() { Captioning::Later } else { Captioning::AtOnce };
         let wanted: Vec<AnalyzerId> = begun.keys().copied().collect();
         let fetched = match bytes {
@@ -355,7 +371,7 @@ impl Walk {
 
     /// Enters in the ledger what lies at a place it may not know.
     async fn register(&self, submission: &Submission) -> Result<(AnalyzeAsset, Vec<u8>), WalkError> {
-        let Submission { uri, owner, lane, alone, attempts } = submission;
+        let Submission { uri, owner, lane, alone, correlation, attempts } = submission;
         let attempts = attempts + 1;
         let bytes =
             fetch_within(&*self.source, uri, self.options.timeout).await.map_err(|error| match error {
@@ -369,7 +385,7 @@ impl Walk {
         let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
         let file = FoundFile { uri: uri.clone(), stamp, hash, lane: *lane, owner: owner.clone() };
         let wanted = self.wanted();
-        self.ledger.register(&[file], &wanted).await?;
+        self.ledger.submit(&file, &wanted, correlation.as_deref()).await?;
         let job = AnalyzeAsset {
             asset: hash.asset_id(),
             uris: vec![uri.clone()],
@@ -384,18 +400,6 @@ impl Walk {
         let mut wanted = self.pipeline.models().clone();
         wanted.insert(AnalyzerId::Decode, decoder());
         wanted
-    }
-
-    /// What is still to be done for an asset, and which attempt at each of it this is; nothing if there is nothing to do.
-    async fn begin(&self, job: &AnalyzeAsset) -> Result<Option<BTreeMap<AnalyzerId, u32>>, WalkError> {
-        match self.ledger.begin_run(job, &self.options.owner).await? {
-            Begun::Run(attempts) => Ok(Some(attempts)),
-            Begun::Done | Begun::Elsewhere => Ok(None),
-            Begun::GivenUp { lost } => {
-                self.progress.finish(true);
-                Err(WalkError::GivenUp { lost })
-            }
-        }
     }
 
     fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {

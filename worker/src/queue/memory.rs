@@ -72,7 +72,9 @@ impl State {
         self.overtaken = if lane == 0 { self.overtaken.saturating_add(1) } else { 0 };
         self.last_receipt += 1;
         self.in_flight.insert(self.last_receipt, job.clone());
-        Some(Delivery { job: Job::Analyze(job), receipt: Receipt(self.last_receipt) })
+        let receipt = Receipt(self.last_receipt);
+        // Receivers end with the queue.
+        Some(Delivery { job: Job::Analyze(job), redelivered: false, receipt })
     }
 }
 
@@ -148,6 +150,10 @@ impl Queue for MemoryQueue {
         let state = self.state();
         let delayed = state.delayed.iter().filter(|(_, job)| job.lane == lane).count();
         Ok(state.lanes[place(lane)].len() + delayed)
+    }
+
+    fn held(&self, lane: Lane) -> usize {
+        self.state().in_flight.values().filter(|job| job.lane == lane).count()
     }
 
     async fn close(&self) {

@@ -3,9 +3,13 @@
 //! Version 1 has two forms. Both say `"version": 1`.
 //!
 //! - A place to look at, which the ledger need not know: `{"version": 1, "uri": "file:///photos/a.jpg", "owner":
-//!   "press office"}`. This is what other programs publish; `owner` may be left out.
+//!   "press office", "correlation_id": "4711"}`. This is what other programs publish; `owner` and `correlation_id` may be
+//!   left out.
 //! - A job that the ledger leased: `{"version": 1, "asset": "<32 hex digits>", "uris": [..], "analyzers": [..],
 //!   "alone": false}`. This is what the feeder publishes; `uris`, `analyzers` and `alone` may be left out.
+//!
+//! Libraries write what they have: a field that is `null` is left out, `1.0` is the number 1, and a byte order mark before the
+//! object means nothing. What a `uri` may look like is for the source of the assets to say.
 //!
 //! The lane is that of the queue a message lies in. Fields that are not named here are ignored, so that a publisher may
 //! add its own and a newer one of version 1 is understood. Whatever changes the meaning of these fields gets another
@@ -25,6 +29,8 @@ pub const MAX_BODY: usize = 1 << 20;
 pub const MAX_URI: usize = 16 << 10;
 /// Places of one asset.
 pub const MAX_URIS: usize = 1000;
+/// Bytes of what a publisher calls its submission: as many as AMQP's own property for it has. A longer one is ignored.
+pub const MAX_CORRELATION: usize = 255;
 /// Names in `analyzers`.
 const MAX_ANALYZERS: usize = 100;
 /// What a job takes in JSON besides its places, at most.
@@ -114,11 +120,8 @@ pub fn encode_submission(uri: &str, owner: Option<&Owner>) -> Vec<u8> {
 
 /// The job of a message that came from `lane`.
 pub fn decode(body: &[u8], lane: Lane) -> Result<Job, Malformed> {
-    if body.len() > MAX_BODY {
-        return Err(Malformed::TooLarge { bytes: body.len() });
-    }
-    let Value::Object(fields) = serde_json::from_slice(body)? else { return Err(Malformed::NotAnObject) };
-    match fields.get("version").and_then(Value::as_u64) {
+    let fields = fields_of(body)?;
+    match fields.get("version").and_then(whole) {
         Some(VERSION) => {}
         Some(version) => return Err(Malformed::UnknownVersion(version)),
         None => return Err(Malformed::NoVersion),
@@ -129,7 +132,8 @@ pub fn decode(body: &[u8], lane: Lane) -> Result<Job, Malformed> {
         (Some(uri), None) => {
             let uri = uri_of(uri, "uri")?;
             let owner = fields.get("owner").map(owner_of).transpose()?;
-            Ok(Job::Submit(Submission { uri, owner, lane, alone: false, attempts: 0 }))
+            let correlation = correlation_of(&fields);
+            Ok(Job::Submit(Submission { uri, owner, lane, alone: false, correlation, attempts: 0 }))
         }
         (None, Some(asset)) => {
             let wrong = Malformed::Field { field: "asset", problem: "is not 32 lower-case hex digits" };
@@ -149,6 +153,58 @@ pub fn decode(body: &[u8], lane: Lane) -> Result<Job, Malformed> {
             Ok(Job::Analyze(AnalyzeAsset { asset, uris, analyzers, lane, alone }))
         }
     }
+}
+
+/// What a message that came to nothing says of the submission that it may have been.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Its place, as it was written.
+    pub uri: Option<String>,
+    /// Its owner, as it was written.
+    pub owner: Option<String>,
+    /// What its publisher calls it.
+    pub correlation: Option<String>,
+}
+
+/// What `body` says of itself, even where something is wrong with it; `None` for a job of the ledger.
+pub(super) fn told(body: &[u8]) -> Option<Told> {
+    let Ok(fields) = fields_of(body) else { return Some(Told::default()) };
+    let text =
+        |field| fields.get(field).and_then(Value::as_str).map(|text| text.chars().take(MAX_URI).collect());
+    let is_job = fields.contains_key("asset") && !fields.contains_key("uri");
+    (!is_job).then(|| Told { uri: text("uri"), owner: text("owner"), correlation: correlation_of(&fields) })
+}
+
+/// The fields that have a value.
+fn fields_of(body: &[u8]) -> Result<Map<String, Value>, Malformed> {
+    if body.len() > MAX_BODY {
+        return Err(Malformed::TooLarge { bytes: body.len() });
+    }
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let Value::Object(mut fields) = serde_json::from_slice(body)? else { return Err(Malformed::NotAnObject) };
+    fields.retain(|_, value| !value.is_null());
+    Ok(fields)
+}
+
+/// A whole number, however it is written.
+fn whole(value: &Value) -> Option<u64> {
+    let float = || value.as_f64().filter(|float| float.fract() == 0.0 && (0.0..1e9).contains(float));
+    value.as_u64().or_else(|| float().map(|float| float as u64))
+}
+
+/// A publisher may have a field of this name for other things: what cannot be one is none.
+fn correlation_of(fields: &Map<String, Value>) -> Option<String> {
+    match fields.get("correlation_id")? {
+        Value::String(text) => correlation(text),
+        Value::Number(number) => correlation(&number.to_string()),
+        _ => None,
+    }
+}
+
+/// What a publisher calls its submission, if it can be that.
+pub(super) fn correlation(text: &str) -> Option<String> {
+    let fits = !text.is_empty() && text.len() <= MAX_CORRELATION && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
 }
 
 fn list<'a>(

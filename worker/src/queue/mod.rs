@@ -1,7 +1,9 @@
 //! The queue carries jobs from the feeder to the consumer. It is transport only: what there is to do is in the ledger.
 //!
 //! Guarantees every implementation gives, checked by `tests/tests/queue_conformance/`:
-//! - At least once: a delivery that is not settled comes back after its receiver is gone.
+//! - At least once: a delivery that is not settled comes back after its receiver is gone, and says so
+//!   ([`Delivery::redelivered`]). Whether that is to be suspected of anything, the ledger knows: most of what comes back
+//!   had only been fetched.
 //! - [`Queue::retry`] brings a delivery back, not before its delay; [`Queue::reject`] never does.
 //! - The interactive lane overtakes the backfill lane, but the backfill lane is never starved.
 //! - Settling twice, or settling a delivery the queue no longer knows, is an error and changes nothing.
@@ -40,7 +42,7 @@ pub struct AnalyzeAsset {
     pub analyzers: Vec<AnalyzerId>,
     /// The line it waits in.
     pub lane: Lane,
-    /// It was in work when a process died: analyze it with nothing beside it.
+    /// A run over it was lost: analyze it with nothing beside it.
     pub alone: bool,
 }
 
@@ -54,8 +56,11 @@ pub struct Submission {
     pub owner: Option<Owner>,
     /// The line it waits in.
     pub lane: Lane,
-    /// It was in work when a process died: analyze it with nothing beside it.
+    /// It came back several times, unsettled: work on it with nothing beside it. Once may have many reasons, and as soon
+    /// as it is registered the ledger knows better.
     pub alone: bool,
+    /// What its publisher calls it; events about it repeat that.
+    pub correlation: Option<String>,
     /// How often it was retried. Only the queue knows: there is no row yet that could count.
     pub attempts: u32,
 }
@@ -88,12 +93,14 @@ impl Job {
     }
 }
 
-/// A job in the hands of a consumer, which must settle it exactly once. One that was in the hands of a consumer before
-/// and was neither settled nor retried comes with `alone` set: it may be what ended that consumer.
+/// A job in the hands of a consumer, which must settle it exactly once.
 #[derive(Debug)]
 pub struct Delivery {
     /// What to do.
     pub job: Job,
+    /// It was delivered before, to a process that did not settle it: that process ended, or lost its connection and may
+    /// be at work on it. A retry does not change this.
+    pub redelivered: bool,
     /// Names this delivery towards the queue.
     pub receipt: Receipt,
 }
@@ -140,6 +147,14 @@ pub trait Queue: Send + Sync {
     async fn reject(&self, receipt: Receipt, reason: &str) -> Result<(), QueueError>;
     /// Jobs in `lane` that wait, delayed ones included, those in flight not.
     async fn depth(&self, lane: Lane) -> Result<usize, QueueError>;
+    /// Submissions of other programs for `lane` that wait apart from its jobs. None where nobody else can publish.
+    async fn submitted(&self, _lane: Lane) -> Result<usize, QueueError> {
+        Ok(0)
+    }
+    /// Deliveries of `lane` that are in the hands of this process: those that were received and are not settled, and those
+    /// that wait in this process to be received. Where neither these nor [`Queue::depth`] are any, no job of the lane is
+    /// left that this process knows of.
+    fn held(&self, lane: Lane) -> usize;
     /// No more jobs will be published by anyone; `receive` answers `None` once all are settled.
     async fn close(&self);
     /// Whether the queue answers now.

@@ -17,6 +17,10 @@ const LEAST_DIGITS: usize = 6;
 pub(super) const LONGEST_RUN: Duration = Duration::from_secs(900);
 /// Losses of an asset analyzed alone before it is given up, unless `recover` says otherwise.
 pub(super) const MAX_LOST: u32 = 4;
+/// Leases ended by one statement.
+pub(super) const LEASES_AT_ONCE: i64 = 1000;
+/// A process that was silent for so long is not kept in mind any more.
+pub(super) const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) fn corrupt(what: &'static str) -> impl Fn(String) -> StoreError {
     move |reason| StoreError::Corrupt { what, reason }

@@ -15,6 +15,10 @@ pub(super) struct Lease {
     pub run_alone: bool,
     /// Runs that were lost while they were alone.
     pub lost_alone: u32,
+    /// A run was lost.
+    pub suspect: bool,
+    /// Whether the owner of the run is silent: `None` if it never said that it lives.
+    pub gone: Option<bool>,
 }
 
 /// What `begin_run` does with it.
@@ -35,15 +39,24 @@ impl Lease {
     /// How `owner`, whose job comes `alone` or not, finds it at the time `now`.
     pub fn standing(&self, owner: &str, alone: bool, now: i64) -> Standing {
         if !self.run_began || self.owner.as_deref() == Some(owner) {
-            Standing::Free
-        } else if alone {
-            // The queue says that its receiver is gone.
-            Standing::Lost { alone: self.lost_alone + u32::from(self.run_alone) }
-        } else if self.until.is_some_and(|until| until > now) {
-            Standing::Elsewhere
-        } else {
-            Standing::Free
+            return Standing::Free;
         }
+        match self.gone {
+            Some(true) => self.lost(),
+            // An older docent: the job says that its receiver is gone.
+            None if alone => self.lost(),
+            _ if self.until.is_some_and(|until| until > now) => Standing::Elsewhere,
+            _ => Standing::Free,
+        }
+    }
+
+    fn lost(&self) -> Standing {
+        Standing::Lost { alone: self.lost_alone.saturating_add(u32::from(self.run_alone)) }
+    }
+
+    /// Whether a run has to be alone that finds the lease like this.
+    pub fn must_be_alone(&self, standing: &Standing) -> bool {
+        self.suspect || matches!(standing, Standing::Lost { .. })
     }
 }
 
@@ -75,6 +88,18 @@ mod tests {
         assert_eq!(held.standing("b", false, 5), Standing::Elsewhere);
         assert_eq!(held.standing("b", false, 10), Standing::Free);
         assert_eq!(held.standing("b", true, 5), Standing::Lost { alone: 0 });
+        let lives = Lease { gone: Some(false), ..held.clone() };
+        assert_eq!(lives.standing("b", true, 5), Standing::Elsewhere, "it says itself that it lives");
+        assert!(!lives.must_be_alone(&Standing::Elsewhere));
+        let gone = Lease { gone: Some(true), ..held.clone() };
+        for alone in [false, true] {
+            let standing = gone.standing("b", alone, 5);
+            assert_eq!(standing, Standing::Lost { alone: 0 });
+            assert!(gone.must_be_alone(&standing));
+        }
+        let only_leased = Lease { run_began: false, ..gone };
+        assert_eq!(only_leased.standing("b", true, 5), Standing::Free, "nothing had begun");
+        assert!(!only_leased.must_be_alone(&Standing::Free));
         let alone = Lease { run_alone: true, lost_alone: 4, ..held };
         assert_eq!(alone.standing("b", true, 5).answer(4), Some(Begun::GivenUp { lost: 5 }));
         assert_eq!(alone.standing("b", true, 5).answer(5), None);

@@ -15,6 +15,7 @@ mod fault;
 mod find;
 mod jobs;
 mod lease;
+mod leasing;
 mod postgres;
 mod recording;
 mod room;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
 pub use jobs::*;
+pub use leasing::{LeaseFilter, LeaseRow, Leasing};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
@@ -160,7 +162,7 @@ pub trait EventSink: Send + Sync {
 
 /// The walk's side of the store.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Leasing {
     /// What is known of these places: their stamp when they were last read, and their asset.
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError>;
 
@@ -183,9 +185,22 @@ pub trait Ledger: Send + Sync {
     /// shares the ledger with others.
     fn give_up_after(&self, max_lost: u32);
 
-    /// Marks the beginning of a run, so that its loss is noticed. A job that comes back `alone` while the run of
-    /// another owner is under way counts that run as lost; one that is not `alone` leaves the other run to its end.
+    /// Marks the beginning of a run, so that its loss is noticed. Where another owner has begun one, it is left to its end
+    /// while that owner lives ([`Leasing::beat`]), and counted as lost once it is silent. Of an owner that never said that
+    /// it lives only a job that comes `alone` says that it is gone. What was lost once has to come `alone`.
     async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError>;
+
+    /// Registers one file, as `register` does, that another program submitted, and tells of it whether or not it is new.
+    /// `correlation` is what that program calls its submission; events about what lies at the place repeat it.
+    async fn submit(
+        &self,
+        file: &FoundFile,
+        wanted: &Wanted,
+        correlation: Option<&str>,
+    ) -> Result<Registered, StoreError> {
+        let _ = correlation;
+        self.register(std::slice::from_ref(file), wanted).await
+    }
 
     /// Records runs in one transaction, the point of truth: for every completed analyzer its pending suggestions are
     /// replaced and its vectors overwritten, decided suggestions stay; for every outcome the work row is settled and

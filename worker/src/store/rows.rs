@@ -79,6 +79,8 @@ pub enum Begun {
     Done,
     /// Another process is at it.
     Elsewhere,
+    /// An earlier run over it was lost: begin it again `alone`.
+    Suspect,
     /// It was lost too often while it was analyzed alone, and is failed for good.
     GivenUp {
         /// How often.

@@ -1,23 +1,21 @@
 //! Keeps one connection to the broker: opens it, takes in what comes over it, and opens another when it ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::anyhow;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use lapin::message::Delivery as Message;
 use lapin::options::BasicAckOptions;
-use lapin::types::{AMQPValue, FieldTable};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Lane, QueueError};
 use super::address::Address;
-use super::session::{Fault, Published, Session, Subscription};
-use super::state::{Arrived, State, read, republished};
-use super::topology::{Names, lane_name};
+use super::letters::{given_up_by_broker, lane_of_origin};
+use super::session::{Capacity, Fault, Session, Subscription};
+use super::state::{Arrived, State, read};
+use super::topology::{Names, Source, lane_name};
 
 /// Callers wait so long for a lost connection to come back before they are told.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,24 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// With uploads waiting, the first of them arrives within this time, ahead of the backfill.
 const HEAD_START: Duration = Duration::from_millis(500);
-/// Characters of a reason that fit in a header.
-const LONGEST_REASON: usize = 2000;
-
-/// Why a message is a dead letter.
-const REASON: &str = "x-docent-reason";
-/// Since when.
-const AT: &str = "x-docent-at";
-/// The lane it came from.
-const LANE: &str = "x-docent-lane";
+/// What the broker gave up is looked at in portions of so many: nothing else is done with it.
+const GIVEN_UP: u16 = 16;
 
 /// What the queue and its keeper share.
 pub(super) struct Shared {
     address: Address,
     /// What everything is called.
     pub(super) names: Names,
-    capacity: u64,
+    capacity: Capacity,
     /// Of the interactive lane, and of the backfill.
     prefetch: [u16; 2],
+    /// An event for each submission that comes to nothing.
+    pub(super) events: bool,
     state: Mutex<State>,
     /// Something in the state is different.
     pub(super) changed: Notify,
@@ -54,12 +47,19 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(address: Address, names: Names, capacity: u64, prefetch: [u16; 2]) -> Self {
+    pub(super) fn new(
+        address: Address,
+        names: Names,
+        capacity: Capacity,
+        prefetch: [u16; 2],
+        events: bool,
+    ) -> Self {
         Self {
             address,
             names,
             capacity,
             prefetch,
+            events,
             state: Mutex::default(),
             changed: Notify::new(),
             receiving: CancellationToken::new(),
@@ -192,84 +192,80 @@ impl Shared {
         subscriptions: &mut Vec<Subscription>,
     ) -> Result<std::convert::Infallible, Fault> {
         self.receiving.cancelled().await;
-        let interactive = self.names.lane(Lane::Interactive);
-        let somebody_waits = session.count(&interactive).await?.is_some_and(|waiting| waiting > 0);
-        subscriptions.push(session.subscribe(&interactive, self.prefetch[0]).await?);
+        let mut somebody_waits = false;
+        for source in [Source::Lane(Lane::Interactive), Source::Intake(Lane::Interactive)] {
+            let waiting = session.count(&self.names.source(source)).await?;
+            somebody_waits |= waiting.is_some_and(|waiting| waiting > 0);
+            subscriptions.push(session.subscribe(&self.names, source, self.prefetch[0]).await?);
+        }
         if somebody_waits {
-            let first = subscriptions[0].deliveries.next();
-            if let Ok(first) = tokio::time::timeout(HEAD_START, first).await {
-                self.arrived(session, Lane::Interactive, first).await?;
+            let first = tokio::time::timeout(HEAD_START, arrivals(subscriptions).next()).await;
+            if let Ok(Some((source, first))) = first {
+                self.arrived(session, source, first).await?;
             }
         }
-        subscriptions.push(session.subscribe(&self.names.lane(Lane::Backfill), self.prefetch[1]).await?);
-        let [interactive, backfill] = subscriptions.as_mut_slice() else {
-            return Err(Fault::Lost(anyhow!("there are two lanes")));
-        };
-        loop {
-            tokio::select! {
-                biased;
-                came = interactive.deliveries.next() => self.arrived(session, Lane::Interactive, came).await?,
-                came = backfill.deliveries.next() => self.arrived(session, Lane::Backfill, came).await?,
-            }
+        for (source, prefetch) in [
+            (Source::Lane(Lane::Backfill), self.prefetch[1]),
+            (Source::Intake(Lane::Backfill), self.prefetch[1]),
+            (Source::Undelivered, GIVEN_UP),
+        ] {
+            subscriptions.push(session.subscribe(&self.names, source, prefetch).await?);
         }
+        let mut arrivals = arrivals(subscriptions);
+        while let Some((source, came)) = arrivals.next().await {
+            self.arrived(session, source, came).await?;
+        }
+        Err(Fault::Lost(anyhow!("there is nothing to receive from")))
     }
 
     async fn arrived(
         &self,
         session: &Session,
-        lane: Lane,
+        source: Source,
         came: Option<lapin::Result<Message>>,
     ) -> Result<(), Fault> {
         let message = match came {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(session.lost(&error)),
             // The queue was deleted: a new connection makes a new one.
-            None => return Err(Fault::Lost(anyhow!("the broker ended the subscription to a lane"))),
+            None => return Err(Fault::Lost(anyhow!("the broker ended the subscription to a queue"))),
         };
-        match read(&message, lane) {
+        let (lane, read) = match source {
+            Source::Lane(lane) | Source::Intake(lane) => {
+                (lane, read(&message, lane).map_err(|error| error.to_string()))
+            }
+            Source::Undelivered => (lane_of_origin(&message), Err(given_up_by_broker(&message))),
+        };
+        match read {
             Ok(job) => {
-                self.state().arrive(Arrived { job, lane, message });
+                self.state().arrive(Arrived::new(job, source, lane, message));
                 self.changed.notify_waiters();
             }
-            Err(error) => {
-                tracing::warn!(lane = lane_name(lane), %error, "a message is none of docent's; sent to the dead letters");
-                self.bury(session, &message, lane, &error.to_string()).await?;
+            Err(reason) => {
+                let lane_name = lane_name(lane);
+                tracing::warn!(
+                    lane = lane_name,
+                    reason,
+                    "a message cannot be worked on; sent to the dead letters"
+                );
+                self.bury(session, &message, lane, &reason).await?;
                 // If this fails, it comes again, and once more to the dead letters.
                 let _ = message.acker.ack(BasicAckOptions::default()).await;
             }
         }
         Ok(())
     }
+}
 
-    /// Sends a message to the dead letters. Its delivery is left to settle.
-    pub(super) async fn bury(
-        &self,
-        session: &Session,
-        message: &Message,
-        lane: Lane,
-        reason: &str,
-    ) -> Result<(), Fault> {
-        let reason: String = reason.chars().take(LONGEST_REASON).collect();
-        let at = OffsetDateTime::from(SystemTime::now()).format(&Rfc3339).unwrap_or_default();
-        let mut headers = FieldTable::default();
-        for (name, value) in [(REASON, reason.as_str()), (AT, at.as_str()), (LANE, lane_name(lane))] {
-            headers.insert(name.into(), AMQPValue::LongString(value.into()));
-        }
-        let properties = republished(message, headers);
-        let dead = self.names.dead();
-        match session.publish(&dead, &self.names.lane(lane), true, properties, &message.data).await? {
-            Published::Taken => {
-                metrics::counter!("docent_dead_letters_total").increment(1);
-                Ok(())
-            }
-            Published::Full => Err(Fault::Lost(anyhow!("the broker takes no dead letters"))),
-            Published::Nowhere => {
-                // A new connection makes a new one.
-                session.give_up();
-                Err(Fault::Lost(anyhow!("the queue of dead letters is gone")))
-            }
-        }
-    }
+/// What comes over `subscriptions`; a `None` of one of them is its end.
+fn arrivals(
+    subscriptions: &mut [Subscription],
+) -> impl futures_util::Stream<Item = (Source, Option<lapin::Result<Message>>)> {
+    stream::select_all(subscriptions.iter_mut().map(|subscription| {
+        let source = subscription.source;
+        let end = stream::iter([(source, None)]);
+        subscription.deliveries.by_ref().map(move |came| (source, Some(came))).chain(end)
+    }))
 }
 
 /// The error with the backend's own words.

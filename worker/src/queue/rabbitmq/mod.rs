@@ -1,17 +1,21 @@
 //! A queue on RabbitMQ (3.10 and later), shared by any number of processes.
 //!
-//! Each lane is a quorum queue that refuses messages when it is full. What cannot be worked on goes to a queue of dead
-//! letters with the reason in its headers. A retry waits in a delay queue that hands it back to its lane.
+//! Each lane is a quorum queue that refuses messages when it is full, for the jobs that the ledger leased, and beside it one
+//! with much more room for what other programs submit. A process takes from the two in turn, and only as fast as it works.
+//! What cannot be worked on goes to a queue of dead letters with the reason in its headers; what the broker itself gives up
+//! goes there by way of another queue, where it gets one. A retry waits in a delay queue that hands it to its lane, be it a job
+//! or a submission.
 //!
 //! A lost connection is replaced by another for as long as it takes; meanwhile every call waits a moment and then says
-//! that the queue is unavailable. What was in flight over the lost connection comes again, to some process, and to be
-//! analyzed alone: it may be what ended the other. Its old receipt is not in flight any more.
+//! that the queue is unavailable. What was in flight over the lost connection comes again, to some process. Its old receipt
+//! is not in flight any more.
 //!
 //! `amqps://` URLs are encrypted by rustls and verified against the system's certificates. No test exercises this.
 
 mod address;
 mod inspect;
 mod keeper;
+mod letters;
 mod publishing;
 mod session;
 mod settling;
@@ -31,8 +35,9 @@ use self::address::Address;
 pub use self::inspect::Lanes;
 use self::keeper::{Shared, unavailable};
 use self::publishing::failed;
+use self::session::Capacity;
 use self::state::Arrived;
-use self::topology::Names;
+use self::topology::{Names, Source};
 use super::message::encode;
 use super::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 
@@ -54,6 +59,10 @@ pub struct RabbitOptions {
     pub backfill_prefetch: u16,
     /// Messages that may wait in each lane. The same for all processes: it is a property of the queues.
     pub capacity: u32,
+    /// Submissions of other programs that may wait for each lane. The same for all processes, too.
+    pub intake_capacity: u32,
+    /// Publish an event for each submission that comes to nothing.
+    pub events: bool,
     /// Names of queues and exchanges begin with this.
     pub prefix: String,
 }
@@ -66,6 +75,8 @@ impl RabbitOptions {
             prefetch,
             backfill_prefetch: prefetch,
             capacity,
+            intake_capacity: 100_000,
+            events: false,
             prefix: "docent".to_owned(),
         }
     }
@@ -77,6 +88,8 @@ impl fmt::Debug for RabbitOptions {
             .field("prefetch", &self.prefetch)
             .field("backfill_prefetch", &self.backfill_prefetch)
             .field("capacity", &self.capacity)
+            .field("intake_capacity", &self.intake_capacity)
+            .field("events", &self.events)
             .field("prefix", &self.prefix)
             .finish_non_exhaustive()
     }
@@ -108,7 +121,11 @@ impl RabbitQueue {
         let address = Address::parse(&options.url).map_err(unusable)?;
         let names = Names::new(&options.prefix).map_err(unusable)?;
         let prefetch = [options.prefetch.max(1), options.backfill_prefetch.max(1)];
-        let shared = Arc::new(Shared::new(address, names, u64::from(options.capacity.max(1)), prefetch));
+        let capacity = Capacity {
+            lane: u64::from(options.capacity.max(1)),
+            intake: u64::from(options.intake_capacity.max(1)),
+        };
+        let shared = Arc::new(Shared::new(address, names, capacity, prefetch, options.events));
         let session = shared.open().await.map_err(|fault| failed("connect", fault))?;
         let session = Arc::new(session);
         shared.state().session = Some(Arc::clone(&session));
@@ -185,8 +202,8 @@ impl Queue for RabbitQueue {
         self.shared.begin_to_settle(receipt)?.ack().await
     }
 
-    /// Published again and then acknowledged: a crash in between makes two of one, never none. It therefore does not
-    /// come back as a redelivery, and not alone if it was not alone before.
+    /// Published again, to its lane, and then acknowledged: a crash in between makes two of one, never none. What the broker
+    /// would say of a redelivery goes with it.
     async fn retry(&self, receipt: Receipt, delay: Duration) -> Result<(), QueueError> {
         let settling = self.shared.begin_to_settle(receipt)?;
         match settling.send_back(delay).await {
@@ -207,11 +224,7 @@ impl Queue for RabbitQueue {
     /// The messages that wait at the broker, those in delay queues included that this process put there.
     async fn depth(&self, lane: Lane) -> Result<usize, QueueError> {
         let session = self.shared.session("depth").await?;
-        let queue = self.shared.names.lane(lane);
-        let Some(mut depth) = session.count(&queue).await.map_err(|fault| failed("depth", fault))? else {
-            session.give_up();
-            return Err(unavailable("depth", anyhow!("the queue '{queue}' is gone")));
-        };
+        let mut depth = self.count("depth", Source::Lane(lane)).await?;
         let delays = self.shared.state().delays(lane);
         for delay in delays {
             match session.count(&delay).await.map_err(|fault| failed("depth", fault))? {
@@ -220,6 +233,14 @@ impl Queue for RabbitQueue {
             }
         }
         Ok(depth)
+    }
+
+    async fn submitted(&self, lane: Lane) -> Result<usize, QueueError> {
+        self.count("depth", Source::Intake(lane)).await
+    }
+
+    fn held(&self, lane: Lane) -> usize {
+        self.shared.state().held(lane)
     }
 
     /// Other processes may publish on: for this one, the queue ends when its lanes are empty and nothing of its own is
@@ -245,7 +266,7 @@ impl Queue for RabbitQueue {
         tokio::time::timeout(PING, asked).await.unwrap_or_else(silent)
     }
 
-    /// They come to another process as redeliveries, to be analyzed alone: that is slow, not wrong.
+    /// They come to another process as redeliveries.
     async fn hand_back_all(&self) {
         self.shared.stop.cancel();
         if let Some(keeper) = self.keeper.lock().await.take() {
@@ -259,7 +280,25 @@ impl RabbitQueue {
         if !self.shared.state().is_idle() {
             return Ok(false);
         }
-        Ok(self.depth(Lane::Interactive).await? == 0 && self.depth(Lane::Backfill).await? == 0)
+        for lane in [Lane::Interactive, Lane::Backfill] {
+            if self.depth(lane).await? + self.submitted(lane).await? > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Messages that wait at the broker in the queue of `source`.
+    async fn count(&self, operation: &'static str, source: Source) -> Result<usize, QueueError> {
+        let session = self.shared.session(operation).await?;
+        let queue = self.shared.names.source(source);
+        match session.count(&queue).await.map_err(|fault| failed(operation, fault))? {
+            Some(waiting) => Ok(waiting),
+            None => {
+                session.give_up();
+                Err(unavailable(operation, anyhow!("the queue '{queue}' is gone")))
+            }
+        }
     }
 }
 

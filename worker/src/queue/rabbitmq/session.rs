@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Lane;
 use super::address::Address;
-use super::topology::Names;
+use super::topology::{Names, Source};
 
 /// Opening a connection takes no longer.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -44,6 +44,15 @@ pub(super) struct Session {
     /// Delay queues declared on this connection.
     declared: StdMutex<HashSet<String>>,
     over: CancellationToken,
+}
+
+/// Messages that may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Capacity {
+    /// In each lane.
+    pub(super) lane: u64,
+    /// In each queue that other programs publish to.
+    pub(super) intake: u64,
 }
 
 /// What became of a message.
@@ -74,16 +83,18 @@ impl From<Fault> for anyhow::Error {
     }
 }
 
-/// The subscription to one lane.
+/// The subscription to one queue.
 pub(super) struct Subscription {
     channel: Channel,
+    /// The queue.
+    pub(super) source: Source,
     /// Its deliveries.
     pub(super) deliveries: Consumer,
 }
 
 impl Session {
     /// Connects and declares queues and exchanges.
-    pub(super) async fn open(address: &Address, names: &Names, capacity: u64) -> Result<Self, Fault> {
+    pub(super) async fn open(address: &Address, names: &Names, capacity: Capacity) -> Result<Self, Fault> {
         let lost = |error: &lapin::Error| Fault::Lost(anyhow!(address.scrub(&error.to_string())));
         let properties = ConnectionProperties::default()
             .with_connection_name("docent".into())
@@ -107,21 +118,25 @@ impl Session {
         Ok(session)
     }
 
-    async fn declare_all(&self, names: &Names, capacity: u64) -> Result<(), Fault> {
-        let dead = names.dead();
+    async fn declare_all(&self, names: &Names, capacity: Capacity) -> Result<(), Fault> {
+        let (dead, undelivered) = (names.dead(), names.undelivered());
         self.declare_exchange(&dead, ExchangeKind::Fanout).await?;
         self.declare_exchange(&names.events(), ExchangeKind::Topic).await?;
         self.declare(&dead, names.dead_arguments()).await?;
-        let (queue, exchange) = (dead.as_str().into(), dead.as_str().into());
-        let options = QueueBindOptions::default();
+        self.declare(&undelivered, names.dead_arguments()).await?;
         let bound = self
             .ask(|channel| async move {
-                channel.queue_bind(queue, exchange, "".into(), options, FieldTable::default()).await
+                let (exchange, queue) = (dead.as_str(), undelivered.as_str());
+                let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+                channel.queue_bind(queue.into(), exchange.into(), "".into(), options, none.clone()).await?;
+                // Earlier versions had it so, and what the broker gave up came without a reason.
+                channel.queue_unbind(exchange.into(), exchange.into(), "".into(), none).await
             })
             .await;
         bound.map_err(|error| self.lost(&error))?;
         for lane in [Lane::Interactive, Lane::Backfill] {
-            self.declare(&names.lane(lane), names.lane_arguments(capacity)).await?;
+            self.declare(&names.lane(lane), names.lane_arguments(capacity.lane)).await?;
+            self.declare(&names.intake(lane), names.intake_arguments(capacity.intake)).await?;
             for delay in names.usual_delays(lane) {
                 self.declare_delay(&delay.name, delay.arguments).await?;
             }
@@ -216,15 +231,22 @@ impl Session {
         }
     }
 
-    /// Subscribes to a queue. At most `prefetch` of its messages are unsettled at any time.
-    pub(super) async fn subscribe(&self, queue: &str, prefetch: u16) -> Result<Subscription, Fault> {
+    /// Subscribes to the queue of `source`. At most `prefetch` of its messages are unsettled at any time.
+    pub(super) async fn subscribe(
+        &self,
+        names: &Names,
+        source: Source,
+        prefetch: u16,
+    ) -> Result<Subscription, Fault> {
+        let queue = names.source(source);
         let subscribed = async {
             let channel = self.connection.create_channel().await?;
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
-            let deliveries =
-                channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
-            Ok(Subscription { channel, deliveries })
+            let deliveries = channel
+                .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+                .await?;
+            Ok(Subscription { channel, source, deliveries })
         };
         let subscribed = timeout(ANSWER, subscribed).await.unwrap_or_else(|_| Err(silent()));
         subscribed.map_err(|error| self.lost(&error))
@@ -266,7 +288,7 @@ impl Session {
     /// Ends the connection in order: what is unsettled goes back to its queue.
     pub(super) async fn close(&self, subscriptions: Vec<Subscription>) {
         let closed = async {
-            for Subscription { channel, deliveries } in &subscriptions {
+            for Subscription { channel, deliveries, .. } in &subscriptions {
                 channel.basic_cancel(deliveries.tag(), Default::default()).await?;
                 let all = BasicNackOptions { multiple: true, requeue: true };
                 channel.basic_nack(0, all).await?;

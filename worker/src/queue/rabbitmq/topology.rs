@@ -29,20 +29,53 @@ impl Names {
         Ok(Self { prefix: prefix.to_owned() })
     }
 
+    /// The queue of what is received from `source`.
+    pub(super) fn source(&self, source: Source) -> String {
+        match source {
+            Source::Lane(lane) => self.lane(lane),
+            Source::Intake(lane) => self.intake(lane),
+            Source::Undelivered => self.undelivered(),
+        }
+    }
+
     /// The queue of a lane.
     pub(super) fn lane(&self, lane: Lane) -> String {
         format!("{}.{}", self.prefix, lane_name(lane))
     }
 
-    /// The exchange that rejected messages are sent to, and the queue bound to it.
+    /// The queue that other programs publish to. Apart from the lane, which is full most of the time of a backfill: docent
+    /// waits with its own jobs in the ledger, and others have none.
+    pub(super) fn intake(&self, lane: Lane) -> String {
+        format!("{}.intake.{}", self.prefix, lane_name(lane))
+    }
+
+    /// The exchange to which the broker sends what it gives up, and the queue of what is given up for good. Between them
+    /// is `undelivered`.
     pub(super) fn dead(&self) -> String {
         format!("{}.dead", self.prefix)
+    }
+
+    /// The queue of what the broker gave up, without a word that a person would understand, until docent lays it to the
+    /// other dead letters with a reason.
+    pub(super) fn undelivered(&self) -> String {
+        format!("{}.undelivered", self.prefix)
     }
 
     /// The exchange of events.
     pub(super) fn events(&self) -> String {
         format!("{}.events", self.prefix)
     }
+}
+
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The jobs that docent itself publishes.
+    Lane(Lane),
+    /// The submissions of other programs.
+    Intake(Lane),
+    /// What the broker gave up.
+    Undelivered,
 }
 
 /// The name of a lane in queues and headers.
@@ -80,7 +113,13 @@ impl Names {
         table
     }
 
-    /// The dead letters: kept until somebody looks.
+    /// What other programs publish to: refuses as a lane does, but has room for what they have at once. What a publisher let
+    /// expire goes to the dead letters.
+    pub(super) fn intake_arguments(&self, capacity: u64) -> FieldTable {
+        self.lane_arguments(capacity)
+    }
+
+    /// The dead letters, and what becomes one: kept until somebody looks.
     pub(super) fn dead_arguments(&self) -> FieldTable {
         quorum()
     }

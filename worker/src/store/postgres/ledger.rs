@@ -59,7 +59,8 @@ impl Ledger for PostgresStore {
         self.max_lost.store(max_lost, Relaxed);
         again(|| async {
             let (mut tx, now) = self.begin(OPERATION).await?;
-            let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(fault(OPERATION))?;
+            let ended =
+                end_leases(&mut tx, now, None, max_lost, self.events).await.map_err(fault(OPERATION))?;
             tx.commit().await.map_err(fault(OPERATION))?;
             Ok(ended)
         })
@@ -72,6 +73,17 @@ impl Ledger for PostgresStore {
 
     async fn begin_run(&self, job: &AnalyzeAsset, owner: &str) -> Result<Begun, StoreError> {
         again(|| self.begin_run_once(job, owner)).await
+    }
+
+    async fn submit(
+        &self,
+        file: &FoundFile,
+        wanted: &Wanted,
+        correlation: Option<&str>,
+    ) -> Result<Registered, StoreError> {
+        let registered = self.register(std::slice::from_ref(file), wanted).await?;
+        self.tell_submitted(file, registered, correlation).await?;
+        Ok(registered)
     }
 
     async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
@@ -280,9 +292,16 @@ impl PostgresStore {
         let asset = job.asset.as_str();
         let (mut tx, now) = self.begin(OPERATION).await?;
         let row = sqlx::query(
-            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1 for update",
+            "select lease_owner, lease_until, run_began, run_alone, lost_alone, suspect,
+                 (select p.alive_until < $2
+                         and not exists (select 1 from process me where me.owner = $3
+                                         and (me.judges_at > $2 or me.alive_until < $2))
+                  from process p where p.owner = lease_owner) as gone
+             from asset where id = $1 for update",
         )
         .bind(asset)
+        .bind(now)
+        .bind(owner)
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed)?
@@ -293,19 +312,25 @@ impl PostgresStore {
             run_began: get(&row, "run_began")?,
             run_alone: get(&row, "run_alone")?,
             lost_alone: u32::try_from(get::<i64>(&row, "lost_alone")?).unwrap_or(u32::MAX),
+            suspect: get::<i64>(&row, "suspect")? != 0,
+            gone: get(&row, "gone")?,
         };
         let standing = held.standing(owner, job.alone, now);
         if let Standing::Lost { alone } = standing {
-            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
-                .bind(asset)
-                .bind(i64::from(alone))
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
+            sqlx::query(
+                "update asset set suspect = 1, lost_alone = $2, run_began = false, run_alone = false,
+                     lease_owner = $3 where id = $1",
+            )
+            .bind(asset)
+            .bind(i64::from(alone))
+            .bind(owner)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
         }
         if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
             if let Begun::GivenUp { lost } = answer {
-                give_up(&mut tx, asset, lost.into(), now).await.map_err(failed)?;
+                give_up(&mut tx, asset, lost.into(), now, self.events).await.map_err(failed)?;
                 end_lease(&mut tx, &job.asset).await.map_err(failed)?;
                 refresh_due(&mut tx, &[asset.to_owned()], now).await.map_err(failed)?;
             }
@@ -324,11 +349,15 @@ impl PostgresStore {
         .map_err(failed)?;
         if pending.is_empty() {
             // The lease may belong to a run of other analyzers.
-            if !held.run_began {
+            if !held.run_began || matches!(standing, Standing::Lost { .. }) {
                 end_lease(&mut tx, &job.asset).await.map_err(failed)?;
             }
             tx.commit().await.map_err(failed)?;
             return Ok(Begun::Done);
+        }
+        if !job.alone && held.must_be_alone(&standing) {
+            tx.commit().await.map_err(failed)?;
+            return Ok(Begun::Suspect);
         }
         sqlx::query(
             "update asset set run_began = true, run_alone = $2, lease_owner = $3,

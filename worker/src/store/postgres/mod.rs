@@ -10,6 +10,7 @@ mod due;
 mod find;
 mod jobs;
 mod leases;
+mod leasing;
 mod ledger;
 mod listing;
 mod outbox;

@@ -10,6 +10,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
 use super::due::due_columns;
+use super::outbox::tell_failures;
 use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
 use crate::store::recording::{Settled, blind, rounds, settled, unanswered};
@@ -60,6 +61,10 @@ async fn record(
     end(tx, runs, now).await.map_err(failed)?;
     if events {
         announce(tx, runs, &places, &recorded, now).await.map_err(failed)?;
+        let told = |finished: &&Finished| {
+            places.get(finished.run.asset.as_str()).is_none_or(|place| !place.repeated)
+        };
+        tell_failures(tx, runs.iter().filter(told), now).await.map_err(failed)?;
     }
     Ok(recorded)
 }

@@ -77,7 +77,7 @@ pub(super) async fn begin_unhindered(
     let begun: Vec<String> = sqlx::query_scalar(
         "update asset set run_began = 1, run_alone = $2, lease_owner = $3,
              lease_until = max(coalesce(lease_until, 0), $4)
-         where id = $1 and (run_began = 0 or lease_owner = $3)
+         where id = $1 and (run_began = 0 or lease_owner = $3) and (suspect = 0 or $2)
            and exists (select 1 from work where asset_id = $1 and state = 'pending'
                        and analyzer in (select value from json_each($5)))
          returning (select json_group_object(analyzer, attempts) from work where asset_id = $1 and state = 'pending'
@@ -109,9 +109,16 @@ impl SqliteStore {
         let failed = fault(OPERATION);
         let mut tx = self.begin(OPERATION).await?;
         let row = sqlx::query(
-            "select lease_owner, lease_until, run_began, run_alone, lost_alone from asset where id = $1",
+            "select lease_owner, lease_until, run_began, run_alone, lost_alone, suspect,
+                 (select p.alive_until < $2
+                         and not exists (select 1 from process me where me.owner = $3
+                                         and (me.judges_at > $2 or me.alive_until < $2))
+                  from process p where p.owner = lease_owner) as gone
+             from asset where id = $1",
         )
         .bind(job.asset.as_str())
+        .bind(now)
+        .bind(owner)
         .fetch_optional(&mut *tx)
         .await
         .map_err(failed)?
@@ -122,15 +129,21 @@ impl SqliteStore {
             run_began: get(&row, "run_began")?,
             run_alone: get(&row, "run_alone")?,
             lost_alone: get(&row, "lost_alone")?,
+            suspect: get::<i64>(&row, "suspect")? != 0,
+            gone: get(&row, "gone")?,
         };
         let standing = held.standing(owner, job.alone, now);
         if let Standing::Lost { alone } = standing {
-            sqlx::query("update asset set suspect = 1, lost_alone = $2 where id = $1")
-                .bind(job.asset.as_str())
-                .bind(alone)
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
+            sqlx::query(
+                "update asset set suspect = 1, lost_alone = $2, run_began = 0, run_alone = 0, lease_owner = $3
+                 where id = $1",
+            )
+            .bind(job.asset.as_str())
+            .bind(alone)
+            .bind(owner)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
         }
         if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
             if let Begun::GivenUp { lost } = answer {
@@ -152,11 +165,15 @@ impl SqliteStore {
         .map_err(failed)?;
         if pending.is_empty() {
             // The lease may belong to a run of other analyzers.
-            if !held.run_began {
+            if !held.run_began || matches!(standing, Standing::Lost { .. }) {
                 end_lease(&mut tx, &job.asset).await.map_err(failed)?;
             }
             tx.commit().await.map_err(failed)?;
             return Ok(Begun::Done);
+        }
+        if !job.alone && held.must_be_alone(&standing) {
+            tx.commit().await.map_err(failed)?;
+            return Ok(Begun::Suspect);
         }
         sqlx::query(
             "update asset set run_began = 1, run_alone = $2, lease_owner = $3,
