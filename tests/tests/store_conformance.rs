@@ -52,6 +52,7 @@ conformance!(
     spaces_stay_until_they_are_dropped,
     filters_select,
     owners_belong_to_places,
+    places_may_be_gone_and_come_back,
     folders_are_listed_in_the_same_order,
 );
 

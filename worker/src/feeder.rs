@@ -178,7 +178,8 @@ mod tests {
     use super::*;
     use crate::queue::{AnalyzeAsset, Job, MemoryQueue};
     use crate::store::{
-        Begun, EventSink, Finished, FoundFile, KnownFile, Outstanding, Recorded, Registered, Requeue,
+        Begun, EventSink, Finished, FoundFile, KnownFile, KnownPlace, Outstanding, Recorded, Registered,
+        Requeue,
     };
 
     /// A backfill without end and uploads, and the times at which either was asked for.
@@ -221,6 +222,17 @@ mod tests {
             unreachable!()
         }
         async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
+            unreachable!()
+        }
+        async fn note_places(&self, _: &[String], _: &[String]) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn places_below(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: u32,
+        ) -> Result<Vec<KnownPlace>, StoreError> {
             unreachable!()
         }
         async fn recover(&self, _: u32) -> Result<u64, StoreError> {

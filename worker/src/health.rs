@@ -13,6 +13,8 @@ pub struct Health {
 struct State {
     started: bool,
     backends: BTreeMap<&'static str, bool>,
+    stuck: u64,
+    all_stuck: bool,
 }
 
 /// A reading of [`Health`]. Names backends by their role, never by their address.
@@ -24,6 +26,8 @@ pub struct HealthReport {
     pub started: bool,
     /// `queue`, `store`, `vectors`: whether they answered when they were last asked.
     pub backends: BTreeMap<&'static str, bool>,
+    /// Pictures that took too long and still keep their places; when they have all places, nothing else is looked at.
+    pub stuck: u64,
 }
 
 impl Health {
@@ -43,13 +47,32 @@ impl Health {
         }
     }
 
+    /// So many of `places` are taken by pictures that took too long and have not come to an end.
+    pub fn places(&self, stuck: u64, places: u64) {
+        let all_stuck = stuck >= places;
+        let before = {
+            let mut state = self.state();
+            state.stuck = stuck;
+            std::mem::replace(&mut state.all_stuck, all_stuck)
+        };
+        match (before, all_stuck) {
+            (false, true) => tracing::error!(
+                places,
+                "all places are taken by pictures that take too long; nothing else is looked at until one ends"
+            ),
+            (true, false) => tracing::warn!("there is a place again"),
+            _ => {}
+        }
+    }
+
     /// How things stand.
     pub fn report(&self) -> HealthReport {
         let state = self.state();
         HealthReport {
-            ready: state.started && state.backends.values().all(|up| *up),
+            ready: state.started && !state.all_stuck && state.backends.values().all(|up| *up),
             started: state.started,
             backends: state.backends.clone(),
+            stuck: state.stuck,
         }
     }
 
@@ -73,6 +96,12 @@ mod tests {
         health.set("queue", false);
         assert!(!health.report().ready);
         health.set("queue", true);
+        assert!(health.report().ready);
+        health.places(2, 3);
+        assert!(health.report().ready && health.report().stuck == 2);
+        health.places(3, 3);
+        assert!(!health.report().ready);
+        health.places(0, 3);
         assert!(health.report().ready);
     }
 }

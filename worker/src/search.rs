@@ -94,6 +94,8 @@ struct Encoder {
 
 /// Neighbors asked of the index beyond `k`, because one may be of an asset that was removed meanwhile.
 const SPARE: usize = 8;
+/// Neighbors that are asked for at most, where many are of pictures whose files are gone.
+const MOST_NEIGHBORS: usize = 4000;
 /// The longest query, in characters; the text encoder reads the first 64 tokens anyway.
 const MAX_WORDS: usize = 2000;
 
@@ -252,23 +254,33 @@ impl Search {
             true => None,
             false => Some(self.catalog.matching(filter).await?),
         };
-        let neighbors = self.index.search(&encoder.space, query, k + SPARE, only.as_ref()).await?;
-        let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
-        let mut rows: std::collections::HashMap<AssetId, String> = self
-            .catalog
-            .assets(&ids)
-            .await?
-            .into_iter()
-            .filter_map(|row| Some((row.asset_id, row.uris.into_iter().next()?)))
-            .collect();
-        Ok(neighbors
-            .into_iter()
-            .filter(|Neighbor { asset, .. }| Some(asset) != except)
-            .filter_map(|Neighbor { asset, score, .. }| {
-                let uri = rows.remove(&asset)?;
-                Some(Hit { asset_id: asset, uri, score })
-            })
-            .take(k)
-            .collect())
+        let mut asked = k + SPARE;
+        loop {
+            let neighbors = self.index.search(&encoder.space, query, asked, only.as_ref()).await?;
+            let is_all = neighbors.len() < asked || asked >= MOST_NEIGHBORS;
+            let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
+            let mut rows: std::collections::HashMap<AssetId, (String, bool)> = self
+                .catalog
+                .assets(&ids)
+                .await?
+                .into_iter()
+                .filter_map(|row| Some((row.asset_id, (row.uris.into_iter().next()?, row.gone))))
+                .collect();
+            let (mut hits, mut gone) = (Vec::new(), Vec::new());
+            for Neighbor { asset, score, .. } in neighbors {
+                if Some(&asset) != except
+                    && let Some((uri, is_gone)) = rows.remove(&asset)
+                {
+                    if is_gone { &mut gone } else { &mut hits }.push(Hit { asset_id: asset, uri, score });
+                }
+            }
+            // Others may be behind those whose files are gone, which come last.
+            if hits.len() >= k || gone.is_empty() || is_all {
+                hits.extend(gone);
+                hits.truncate(k);
+                return Ok(hits);
+            }
+            asked = (asked * 4).min(MOST_NEIGHBORS);
+        }
     }
 }

@@ -17,11 +17,13 @@ use docent_pipelines::{
 
 mod folders;
 mod owners;
+mod places;
 mod together;
 mod vectors;
 
 pub use folders::*;
 pub use owners::*;
+pub use places::*;
 pub use together::*;
 pub use vectors::*;
 

@@ -1,6 +1,7 @@
 //! A worker: takes jobs from the queue until it is asked to stop, whatever happens to the servers it works with.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use docent_pipelines::AnalyzerId;
@@ -79,7 +80,7 @@ pub async fn run(
         );
     }
     queue.hand_back_all().await;
-    drop(tokio::task::spawn_blocking(move || drop(walk)).await);
+    super::let_go(walk).await;
     app.close().await;
     Ok(())
 }
@@ -124,6 +125,7 @@ async fn watch(
         health.set("store", ledger);
         health.set("queue", broker);
         health.set("vectors", index);
+        health.places(progress.stuck.load(Relaxed), app.config.places() as u64);
         for (lane, name) in [(Lane::Interactive, "interactive"), (Lane::Backfill, "backfill")] {
             if let Ok(Ok(depth)) = tokio::time::timeout(ANSWER, queue.depth(lane)).await {
                 metrics::gauge!("docent_queue_depth", "lane" => name).set(depth as f64);

@@ -5,7 +5,9 @@
 
 mod captions;
 mod gathering;
+mod intake;
 mod look;
+mod places;
 mod recorder;
 mod turns;
 
@@ -17,30 +19,26 @@ use std::time::{Duration, Instant};
 
 pub(crate) use captions::room as captions_room;
 use captions::{CaptionOptions, Captions};
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::decoder;
+use docent_pipelines::pipeline::StepTimes;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
 use futures_util::FutureExt;
 pub use gathering::Counted;
-pub(crate) use look::{Captioning, Seen, look_at};
-use look::{fetch, fetch_within};
+use look::Asked;
+pub(crate) use look::{Captioning, Look, Seen, look_at};
+use places::{Occupied, Place, Places};
 use recorder::LONGEST_WAIT;
 pub use recorder::{Gather, Recorder, RecorderOptions, Scribe};
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
-use crate::assets::{AssetSource, FetchError};
+use crate::assets::AssetSource;
 use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
 use crate::progress::Progress;
-use crate::queue::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError, Submission};
-use crate::store::{
-    Begun, FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, Run, StoreError, Wanted,
-};
+use crate::queue::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError};
+use crate::store::{Begun, Finished, Ledger, Outcome, OutcomeState, Run, StoreError};
 use crate::vectors::VectorIndex;
 
 /// The parts of the walk.
@@ -76,8 +74,10 @@ pub struct WalkOptions {
     pub decode: DecodeLimits,
     /// When failed work is tried again.
     pub retry: RetryPolicy,
-    /// Longest time for decoding and analyzing one asset.
+    /// Longest time for one step: fetching, decoding, one call of a network.
     pub timeout: Duration,
+    /// Longest time for reading text.
+    pub text_timeout: Duration,
     /// How long work in flight may go on after a shutdown was asked for.
     pub grace: Duration,
     /// How long a finished analysis waits for a ledger or an index that is away, before its delivery is brought back
@@ -95,26 +95,6 @@ enum Walked {
     WithoutLedger,
 }
 
-/// What a walk holds while it looks at its picture, and lets go of when that is no longer needed.
-struct Place {
-    _permits: Vec<OwnedSemaphorePermit>,
-    _looking: Option<Counted>,
-    progress: Arc<Progress>,
-}
-
-impl Place {
-    fn new(permits: Vec<OwnedSemaphorePermit>, looking: Option<Counted>, progress: &Arc<Progress>) -> Self {
-        progress.begun.fetch_add(1, Relaxed);
-        Self { _permits: permits, _looking: looking, progress: Arc::clone(progress) }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.progress.looked.fetch_add(1, Relaxed);
-    }
-}
-
 /// Where a walk brings what it has.
 #[derive(Clone)]
 struct Desks {
@@ -127,13 +107,20 @@ impl WalkOptions {
     fn places(&self) -> usize {
         self.in_flight.max(1) + self.ahead
     }
+
+    fn step_times(&self) -> StepTimes {
+        StepTimes {
+            step: (self.timeout, "work.timeout_seconds"),
+            reading: (self.text_timeout, "work.text_timeout_seconds"),
+        }
+    }
 }
 
 impl Walk {
     /// Works until the queue is closed and empty, or until `stop` and then at most the grace period. What is still in
     /// work after that is handed back.
     pub async fn run(&self, stop: &CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.options.places()));
+        let places = Places::new(self.options.places(), &self.progress);
         let (recorder, scribe) = Recorder::new(
             Arc::clone(&self.ledger),
             Arc::clone(&self.index),
@@ -168,14 +155,14 @@ impl Walk {
             let received = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                received = self.next(&room) => received,
+                received = self.next(&places) => received,
             };
             match received {
-                Ok(Some((delivery, permits))) => {
+                Ok(Some((delivery, place))) => {
                     let (walk, desks) = (self.clone(), desks.clone());
                     let expected = desks.recorder.expect();
                     let later = desks.captions.as_ref().filter(|_| can_wait(&delivery.job));
-                    let place = Place::new(permits, later.map(Captions::looking), &self.progress);
+                    let place = Occupied::new(place, later.map(Captions::looking), &self.progress);
                     walks.spawn(async move { walk.settle(delivery, place, expected, &desks).await });
                 }
                 Ok(None) => break,
@@ -216,27 +203,24 @@ impl Walk {
         }
     }
 
-    /// The next delivery with room to work on it: one place, or all places for a job that must be alone.
-    async fn next(
-        &self,
-        room: &Arc<Semaphore>,
-    ) -> Result<Option<(Delivery, Vec<OwnedSemaphorePermit>)>, QueueError> {
-        let places = self.options.places() as u32;
-        let acquire = |n| {
-            let room = Arc::clone(room);
-            async move { room.acquire_many_owned(n).await.expect("the semaphore is never closed") }
-        };
-        let one = acquire(1).await;
+    /// The next delivery with a place to work on it, with nothing beside it for a job that must be alone.
+    async fn next(&self, places: &Arc<Places>) -> Result<Option<(Delivery, Place)>, QueueError> {
+        let place = places.one().await;
         let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
-        let mut permits = vec![one];
-        if delivery.job.alone() && places > 1 {
-            permits.push(acquire(places - 1).await);
+        if delivery.job.alone() {
+            place.alone().await;
         }
-        Ok(Some((delivery, permits)))
+        Ok(Some((delivery, place)))
     }
 
     /// Walks one asset and settles its delivery, whatever happens.
-    async fn settle(&self, delivery: Delivery, place: Place, expected: Counted, desks: &Desks) -> Walked {
+    async fn settle(
+        &self,
+        delivery: Delivery,
+        place: Arc<Occupied>,
+        expected: Counted,
+        desks: &Desks,
+    ) -> Walked {
         let Delivery { job, receipt } = delivery;
         self.progress.in_flight.fetch_add(1, Relaxed);
         if job.alone() {
@@ -283,7 +267,7 @@ impl Walk {
     async fn perform(
         &self,
         job: &Job,
-        place: Place,
+        place: Arc<Occupied>,
         expected: Counted,
         desks: &Desks,
     ) -> Result<(), WalkError> {
@@ -292,7 +276,7 @@ impl Walk {
         let (job, bytes) = match job {
             Job::Analyze(job) => (job, None),
             Job::Submit(submission) => {
-                (registered, bytes) = self.register(submission).await?;
+                (registered, bytes) = self.register(submission, &place).await?;
                 (&registered, Some(bytes))
             }
         };
@@ -302,12 +286,12 @@ impl Walk {
         let wanted: Vec<AnalyzerId> = begun.keys().copied().collect();
         let fetched = match bytes {
             Some(bytes) => Ok(bytes),
-            None => fetch(&*self.source, &job.asset, &job.uris, self.options.timeout).await,
+            None => self.fetch(job, &place).await?,
         };
         let Seen { picture, analysis, uncaptioned, cpu } = match fetched {
             Ok(bytes) => {
                 let _turn = desks.turns.take(job.lane).await;
-                self.look(job, bytes, wanted, captioning).await
+                self.look(job, bytes, Asked { wanted, captioning }, &place).await
             }
             Err(failure) => Seen::failed(failure),
         };
@@ -361,39 +345,6 @@ impl Walk {
         Ok(())
     }
 
-    /// Enters in the ledger what lies at a place it may not know.
-    async fn register(&self, submission: &Submission) -> Result<(AnalyzeAsset, Vec<u8>), WalkError> {
-        let Submission { uri, owner, lane, alone, attempts } = submission;
-        let attempts = attempts + 1;
-        let bytes =
-            fetch_within(&*self.source, uri, self.options.timeout).await.map_err(|error| match error {
-                FetchError::Unavailable { .. } if attempts >= self.options.retry.max_attempts => {
-                    WalkError::OutOfReach { attempts, source: error }
-                }
-                error => WalkError::Fetch(error),
-            })?;
-        let hash = ContentHash::of(&bytes);
-        // Not the time of the file's change, which is unknown here: a scan reads the file once more.
-        let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
-        let file = FoundFile { uri: uri.clone(), stamp, hash, lane: *lane, owner: owner.clone() };
-        let wanted = self.wanted();
-        self.ledger.register(&[file], &wanted).await?;
-        let job = AnalyzeAsset {
-            asset: hash.asset_id(),
-            uris: vec![uri.clone()],
-            analyzers: wanted.into_keys().collect(),
-            lane: *lane,
-            alone: *alone,
-        };
-        Ok((job, bytes))
-    }
-
-    fn wanted(&self) -> Wanted {
-        let mut wanted = self.pipeline.models().clone();
-        wanted.insert(AnalyzerId::Decode, decoder());
-        wanted
-    }
-
     /// What is still to be done for an asset, and which attempt at each of it this is; nothing if there is nothing to do.
     async fn begin(&self, job: &AnalyzeAsset) -> Result<Option<BTreeMap<AnalyzerId, u32>>, WalkError> {
         match self.ledger.begin_run(job, &self.options.owner).await? {
@@ -443,34 +394,6 @@ impl Walk {
         // Work that comes back is counted when it is over.
         if failed || !again {
             self.progress.finish(failed);
-        }
-    }
-
-    /// Decodes and analyzes. Never fails: what goes wrong is part of the analysis.
-    async fn look(
-        &self,
-        job: &AnalyzeAsset,
-        bytes: Vec<u8>,
-        wanted: Vec<AnalyzerId>,
-        captioning: Captioning,
-    ) -> Seen {
-        let (asset, limits, pipeline) =
-            (job.asset.clone(), self.options.decode.clone(), Arc::clone(&self.pipeline));
-        let runtime = Handle::current();
-        let work = tokio::task::spawn_blocking(move || {
-            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &wanted, captioning)
-        });
-        let failed = |kind, reason| Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason });
-        match tokio::time::timeout(self.options.timeout, work).await {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(error)) => failed(FailureKind::Transient, format!("analyze: {error}")),
-            Err(_) => failed(
-                FailureKind::Permanent,
-                format!(
-                    "analyze: not finished after {} s (work.timeout_seconds)",
-                    self.options.timeout.as_secs()
-                ),
-            ),
         }
     }
 }

@@ -14,15 +14,16 @@ use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, LONGEST_RUN, analyzer, lane_number, lane_of, millis, owner};
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Outstanding, Recorded,
-    Registered, Requeue, StoreError, Wanted,
+    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger,
+    Outstanding, Recorded, Registered, Requeue, StoreError, Wanted,
 };
 
 #[async_trait]
 impl Ledger for PostgresStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select uri, bytes, modified_ns, asset_id, owner from asset_path where uri = any($1::text[])",
+            "select uri, bytes, modified_ns, asset_id, owner, gone_at is not null as gone from asset_path
+             where uri = any($1::text[])",
         )
         .bind(uris)
         .fetch_all(&self.pool)
@@ -34,7 +35,12 @@ impl Ledger for PostgresStore {
                 let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
                 Ok((
                     get(row, "uri")?,
-                    KnownFile { stamp, asset: parsed(row, "asset_id")?, owner: owner(get(row, "owner")?)? },
+                    KnownFile {
+                        stamp,
+                        asset: parsed(row, "asset_id")?,
+                        owner: owner(get(row, "owner")?)?,
+                        gone: get(row, "gone")?,
+                    },
                 ))
             })
             .collect()
@@ -96,7 +102,7 @@ impl Ledger for PostgresStore {
              join asset a on a.id = f.id
              on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
                  bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
-                 owner = coalesce(excluded.owner, asset_path.owner)",
+                 owner = coalesce(excluded.owner, asset_path.owner), gone_at = null",
         )
         .bind(&uris)
         .bind(&places)
@@ -114,6 +120,19 @@ impl Ledger for PostgresStore {
             new_assets: new_assets.unsigned_abs(),
             new_paths: (by_place.len() as u64).saturating_sub(same.unsigned_abs()),
         })
+    }
+
+    async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
+        self.note(gone, found).await
+    }
+
+    async fn places_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<KnownPlace>, StoreError> {
+        self.below(folder, after, limit).await
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {

@@ -10,6 +10,7 @@ mod leases;
 mod ledger;
 mod listing;
 mod outbox;
+mod places;
 mod record;
 mod requeue;
 mod reviews;

@@ -10,7 +10,8 @@ use crate::store::{PlaceFilter, SuggestionFilter};
 pub(super) const FIELDS: &str =
     "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
     s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
-    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
+    coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id and p.gone_at is null),
+        (select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
     from ";
 
 const ORDER: &str = " order by s.asset_at desc, s.asset_id, s.kind_order, s.confidence desc, s.id limit ";
@@ -163,7 +164,7 @@ pub(super) fn is_at(query: &mut QueryBuilder<Sqlite>, place: &PlaceFilter) {
 
 /// `p.uri` is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
 /// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
-fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
+pub(super) fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
     let place = prefix.trim_end_matches('/').to_owned();
     query.push("p.uri >= ").push_bind(place.clone());
     query.push(" and p.uri < ").push_bind(format!("{place}0"));

@@ -7,6 +7,7 @@ mod catalog;
 mod leases;
 mod ledger;
 mod listing;
+mod places;
 mod record;
 mod requeue;
 mod reviews;
