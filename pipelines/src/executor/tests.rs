@@ -202,7 +202,9 @@ async fn a_call_that_does_not_end_is_given_up_and_keeps_what_it_holds() {
         tokio::task::yield_now().await;
     }
     assert_eq!(f.handle.run_within(Some(&patient), 6).await.expect("is free again"), 12);
-    assert_eq!(Arc::strong_count(&hold), 1);
+    while Arc::strong_count(&hold) > 1 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(f.handle.usage().inputs, 2, "what was given up in the inbox was not looked at");
 }
 

@@ -41,7 +41,7 @@ impl Roots {
         let real = match path.canonicalize() {
             Ok(real) => real,
             // Whether there is something elsewhere is nobody's business.
-            Err(_) if !self.0.iter().any(|root| lexical(path).starts_with(root)) => {
+            Err(_) if !self.0.iter().any(|root| is_named_below(path, root)) => {
                 return Err(OpenError::Outside);
             }
             Err(error) => return Err(error.into()),
@@ -50,6 +50,12 @@ impl Roots {
         let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| real.starts_with(root));
         if self.0.iter().any(inside) { Ok(real) } else { Err(OpenError::Outside) }
     }
+}
+
+/// Whether a path that leads nowhere would lead below `root`, going by its names.
+fn is_named_below(path: &Path, root: &Path) -> bool {
+    let path = lexical(path);
+    path.starts_with(root) || root.canonicalize().is_ok_and(|root| path.starts_with(root))
 }
 
 /// Opens a file for reading. What is not a file is refused before it is touched: opening a pipe waits for a writer, and
@@ -134,8 +140,13 @@ mod tests {
                 assert!(matches!(allowed(name), Err(OpenError::Outside)), "{root}: {name}");
             }
         }
-        let roots = Roots::new(std::slice::from_ref(&inside));
-        assert!(matches!(roots.allowed(&inside.join("gone.jpg")), Err(OpenError::Io(_))));
+        for root in [&inside, &folder.path().join("root")] {
+            let roots = Roots::new(std::slice::from_ref(root));
+            let real = inside.canonicalize().expect("is there").join("gone.jpg");
+            for gone in [root.join("gone.jpg"), real] {
+                assert!(matches!(roots.allowed(&gone), Err(OpenError::Io(_))), "{}", gone.display());
+            }
+        }
         let everything = Roots::default();
         assert_eq!(everything.allowed(Path::new("/no/where")).expect("is allowed"), Path::new("/no/where"));
     }
