@@ -68,9 +68,9 @@ impl Analyzer for Glancing {
 }
 
 struct Scene {
-    setting: Setting,
-    /// Lets the reader go when it is dropped.
+    /// Lets the reader go when it is dropped, before its thread is waited for.
     gate: Option<Sender<()>>,
+    setting: Setting,
     calls: Arc<AtomicU64>,
     stubborn: String,
 }

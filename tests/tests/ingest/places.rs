@@ -63,45 +63,49 @@ fn a_moved_picture_is_listed_where_it_is_and_a_deleted_one_leads_no_search() {
 fn a_picture_that_was_overwritten_unnoticed_becomes_another_one() {
     let docent = docent();
     let pictures = docent.folder().join("pictures");
-    let files = corpus::write(&pictures, 2, 12);
+    fs::create_dir(&pictures).expect("a folder");
     // The same size: what follows a picture's end is no part of it.
-    let size = files.iter().map(|file| file.metadata().expect("is there").len()).max().expect("two");
-    for file in &files {
-        File::options().write(true).open(file).expect("opens").set_len(size).expect("grows");
-    }
-    let other = fs::read(&files[1]).expect("is read");
-    fs::remove_file(&files[1]).expect("is removed");
+    let [coffee, cat] = ["coffee.jpg", "chelsea.jpg"].map(|name| {
+        let mut bytes = fs::read(corpus::samples().join(name)).expect("a sample");
+        assert!(bytes.len() < 1 << 20);
+        bytes.resize(1 << 20, 0);
+        bytes
+    });
+    let path = pictures.join("a.jpg");
+    fs::write(&path, coffee).expect("is written");
     assert_eq!(number(&ingest(&docent, &pictures), &["analyzed"]), 1);
-    let before = docent.suggestions();
 
-    let changed = files[0].metadata().expect("is there").modified().expect("a time");
-    fs::write(&files[0], other).expect("is overwritten");
-    let file = File::options().write(true).open(&files[0]).expect("opens");
+    let changed = path.metadata().expect("is there").modified().expect("a time");
+    fs::write(&path, cat).expect("is overwritten");
+    let file = File::options().write(true).open(&path).expect("opens");
     file.set_times(FileTimes::new().set_modified(changed)).expect("takes the time");
     assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1, "nobody can know");
 
     let again = docent.run(["retry", "--all", CHEAP, "--format=json"]).expect(0).summary();
     assert_eq!(number(&again, &["analyzed"]), 1, "the new one: {again}");
-    let asset = docent.json([OsStr::new("similar"), files[0].as_os_str(), OsStr::new("--format=json")]);
-    assert_eq!(asset.len(), 1, "the file is known, and the former one resembles it");
-    let rows: Vec<Value> =
-        docent.suggestions().into_iter().filter(|row| row["uri"] == uri(&files[0]).as_str()).collect();
-    assert!(!rows.is_empty() && rows.iter().all(|row| row["asset_id"] != before[0]["asset_id"]));
     let failures = docent.failures();
     assert_eq!(failures.len(), 1, "{failures:?}");
-    assert_eq!(failures[0]["asset_id"], before[0]["asset_id"]);
+    let rows: Vec<Value> =
+        docent.suggestions().into_iter().filter(|row| row["uri"] == uri(&path).as_str()).collect();
+    assert!(rows.iter().any(|row| row["value"] == "cat"), "{rows:?}");
+    assert!(rows.iter().all(|row| row["asset_id"] != failures[0]["asset_id"]), "{rows:?}");
     let reason = failures[0]["reason"].as_str().expect("a text");
     assert!(reason.contains("there is another picture now, which is looked at by itself"), "{reason}");
     let status = docent.status();
     assert_eq!((number(&status, &["assets"]), number(&status, &["paths"])), (2, 1));
-    assert_eq!(number(&status, &["analyzers", "tags", "done"]), 2, "{status}");
+    assert_eq!(number(&status, &["analyzers", "tags", "done"]), 1, "{status}");
+    // The next scan reads it once, because its time was unknown, and knows it then.
+    assert_eq!(number(&ingest(&docent, &pictures), &["new_paths"]), 0);
+    assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1);
 }
 
 #[test]
 fn every_way_in_leads_to_the_same_place() {
     let docent = docent();
     let pictures = docent.folder().join("été 98");
-    let file = corpus::write(&pictures, 1, 13).remove(0);
+    let file = pictures.join("0000.jpg");
+    fs::create_dir(&pictures).expect("a folder");
+    fs::copy(corpus::samples().join("chelsea.jpg"), &file).expect("is copied");
     assert_eq!(number(&ingest(&docent, &pictures), &["analyzed"]), 1);
     let escaped = uri(&file).replace("été", "%c3%a9t%C3%A9").replace("file://", "file:");
     for other in [
@@ -164,7 +168,7 @@ fn spelled() -> impl Strategy<Value = (Vec<u8>, String)> {
             path.extend(&name);
             uri.push_str(
                 ["", "/.", "/", "/x/..", "/%2e/%2E%2E%2f."]
-                    [redundant.min(if uri.is_empty() { 2 } else { 4 })],
+                    [redundant.min(if uri.is_empty() { 1 } else { 4 })],
             );
             uri.push('/');
             for (place, byte) in name.into_iter().enumerate() {
@@ -189,7 +193,7 @@ proptest! {
         let path = Path::new(OsStr::from_bytes(&path)).to_path_buf();
         for uri in [format!("file://{spelled}"), format!("FILE:{spelled}"), format!("file://LOCALHOST{spelled}/")] {
             let one = normalized(&uri).expect("is a place");
-            prop_assert_eq!(normalized(&one).as_ref(), Ok(&one), "once is enough");
+            prop_assert_eq!(normalized(&one), Ok(one.clone()), "once is enough");
             prop_assert_eq!(path_of_uri(&uri), path_of_uri(&one));
             if !spelled.contains("%2E%2E") {
                 prop_assert_eq!(&one, &file_uri(&path));
@@ -200,7 +204,7 @@ proptest! {
     #[test]
     fn whatever_comes_in_is_refused_or_becomes_one_place(uri in "(file:/{0,4})?[a-c./%é2eF]{0,24}") {
         if let Ok(one) = normalized(&uri) {
-            prop_assert_eq!(normalized(&one).as_ref(), Ok(&one));
+            prop_assert_eq!(normalized(&one), Ok(one.clone()));
             prop_assert!(one.starts_with("file:///"));
             let path = path_of_uri(&one).expect("a path");
             prop_assert!(path.is_absolute() && !path.as_os_str().to_string_lossy().contains("/../"));
