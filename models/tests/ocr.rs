@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use docent_models::Picture;
 use docent_models::ocr::{OcrInput, OcrOptions, load};
@@ -32,8 +33,8 @@ fn page(from: f32) -> Picture {
 
 #[test]
 fn light_print_on_dark_ground_is_read_like_any_other() {
-    let mut reader =
-        load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None }).expect("Tesseract");
+    let mut reader = load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })
+        .expect("Tesseract");
     let mut words = |from: f32| -> BTreeSet<String> {
         let lines = reader.run(&[OcrInput::from_picture(&page(from))]).expect("reads").remove(0);
         lines.into_iter().flat_map(|line| line.words).map(|word| word.text).collect()
@@ -43,4 +44,24 @@ fn light_print_on_dark_ground_is_read_like_any_other() {
     assert_eq!(dark, light);
     // Words across the edge are lost.
     assert!(half.intersection(&light).count() * 100 >= light.len() * 60, "{light:?}\n{half:?}");
+}
+
+/// A page takes many times longer than it may: the reader stops between two words, and can be used again.
+#[test]
+fn a_reader_stops_when_its_time_is_over() {
+    let options = |time| OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time };
+    let input = OcrInput::from_picture(&page(1.0));
+    let start = Instant::now();
+    let lines = load(&options(None)).expect("Tesseract").run(std::slice::from_ref(&input)).expect("reads");
+    let whole = start.elapsed();
+    assert!(!lines[0].is_empty());
+    let mut hasty = load(&options(Some(Duration::from_millis(1)))).expect("Tesseract");
+    for _ in 0..2 {
+        let start = Instant::now();
+        let error = hasty.run(std::slice::from_ref(&input)).expect_err("there is no time").to_string();
+        assert!(error.contains("not finished after 0.001 s (work.text_timeout_seconds)"), "{error}");
+        assert!(start.elapsed() < whole, "{:?} of {whole:?}", start.elapsed());
+    }
+    let mut patient = load(&options(Some(Duration::from_secs(3600)))).expect("Tesseract");
+    assert_eq!(patient.run(&[input]).expect("reads"), lines);
 }

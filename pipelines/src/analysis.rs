@@ -22,6 +22,8 @@ pub struct Analysis {
     pub completed: BTreeMap<AnalyzerId, ModelRef>,
     /// Analyzers that did not, and why.
     pub failures: Vec<Failure>,
+    /// Those of the failures that are a matter of time.
+    pub late: BTreeMap<AnalyzerId, Late>,
     /// Wall time from the start of the analysis to each analyzer's answer, of a caption that is made later from the start of that.
     /// `decode` is measured by the caller.
     pub timings: BTreeMap<&'static str, Duration>,
@@ -45,6 +47,15 @@ impl Analysis {
         self.spaces.clear();
         self
     }
+}
+
+/// What a failure has to do with time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// A step took longer than this, its limit, and may still go on.
+    Overdue(Duration),
+    /// It had no turn: other calls of its network do not end. It says nothing of this picture.
+    Starved,
 }
 
 /// Why an analyzer gave no answer.

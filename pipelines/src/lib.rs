@@ -14,7 +14,7 @@ pub mod suggestion;
 pub mod vector;
 pub mod vocabulary;
 
-pub use analysis::{Analysis, Failure, FailureKind};
+pub use analysis::{Analysis, Failure, FailureKind, Late};
 pub use analyzers::AnalyzerId;
 pub use asset::{AssetId, Owner};
 pub use image::{DecodeError, DecodeLimits, Image};

@@ -11,7 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use docent::http::{AppState, document, router, serve};
 use docent::search::{Search, SearchOptions};
-use docent::store::{Reviewer, Reviews};
+use docent::store::{Catalog, Reviewer, Reviews};
 use docent::vectors::{QdrantIndex, QdrantOptions};
 use docent_models::Pack;
 use docent_models::session::SessionOptions;
@@ -382,6 +382,15 @@ async fn files_that_cannot_be_shown_say_why() {
     let changed = get(&router, &format!("/api/v1/assets/{}/thumbnail", archive.assets["china.jpg"])).await;
     assert_eq!(changed.status, StatusCode::NOT_FOUND);
     assert!(changed.json()["error"]["message"].as_str().is_some_and(|text| text.contains("changed")));
+
+    // What is gone is noted, and what is back.
+    for (from, to, gone) in [("chelsea.jpg", "aside.jpg", true), ("aside.jpg", "chelsea.jpg", false)] {
+        std::fs::rename(archive.path(from), archive.path(to)).expect("is moved");
+        let cat = &archive.assets["chelsea.jpg"];
+        let shown = get(&router, &format!("/api/v1/assets/{cat}/thumbnail")).await;
+        assert_eq!(shown.status == StatusCode::OK, !gone);
+        assert_eq!(archive.store.asset(cat).await.expect("is known").gone, gone);
+    }
 }
 
 #[tokio::test]

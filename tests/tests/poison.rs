@@ -4,10 +4,14 @@ use std::path::Path;
 
 use docent_tests::cluster::{Cluster, Worker};
 use docent_tests::corpus;
-use docent_tests::program::Docent;
+use docent_tests::fixtures::endless_jpeg;
+use docent_tests::program::{Docent, uri};
 use docent_tests::rows::{Rows, differences};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
+use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use serde_json::json;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 const ANALYZERS: &str = "[analyzers]\nenabled = ['tags', 'embedding']\n";
@@ -135,4 +139,94 @@ fn what_was_only_fetched_and_what_lost_its_connection_is_suspected_of_nothing() 
     let suspected: i64 = cluster.until("select count(*) from suspected", |_: &i64| true);
     eprintln!("{suspected} were run alone");
     assert!(docent.failures().is_empty());
+}
+
+/// Hands in what lies at a place, as another program would.
+async fn submit(broker: &str, place: &str) -> lapin::Result<()> {
+    let connection = Connection::connect(broker, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let body = json!({ "version": 1, "uri": place }).to_string();
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    channel
+        .basic_publish("".into(), "docent.intake.interactive".into(), options, body.as_bytes(), properties)
+        .await?;
+    connection.close(0, "".into()).await
+}
+
+/// Takes a dead letter: its body, and why it is dead.
+async fn dead_letter(broker: &str) -> lapin::Result<(String, String)> {
+    let connection = Connection::connect(broker, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let get = BasicGetOptions { no_ack: true };
+    let letter = channel.basic_get("docent.dead".into(), get).await?.expect("there is one").delivery;
+    let headers = letter.properties.headers().as_ref().expect("has headers");
+    let reason = headers.inner().get("x-docent-reason").and_then(|reason| reason.as_long_string());
+    let reason = String::from_utf8_lossy(reason.expect("a reason").as_bytes()).into_owned();
+    connection.close(0, "".into()).await?;
+    Ok((String::from_utf8_lossy(&letter.data).into_owned(), reason))
+}
+
+/// What is named by others is refused before anybody waits for it, and pictures that take too long are told to whoever asks.
+#[test]
+fn what_others_name_stops_no_worker_and_what_is_stuck_is_told() {
+    let cluster = Cluster::start();
+    let broker = cluster.broker.url();
+    let docent = Docent::new(PROGRAM);
+    let pictures = docent.folder().join("pictures");
+    let good = corpus::write(&pictures, 1, 78).remove(0);
+    let options = "in_flight = 1\ntimeout_seconds = 1\nretry_delay_ms = 100\n";
+    docent.configure(&format!(
+        "[analyzers]\nenabled = ['tags']\n[assets]\nroots = ['{}']\n[work]\n{options}{}",
+        pictures.display(),
+        cluster.configuration()
+    ));
+    let worker = Worker::start(&docent);
+    worker.until(true);
+
+    let mut refused = Vec::new();
+    for number in 0..3 {
+        let pipe = pictures.join(format!("pipe {number}.jpg"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+        refused.push((uri(&pipe), "a named pipe, not a file"));
+    }
+    let notes = pictures.join("notes");
+    std::fs::write(&notes, "root:x:0:0:root:/root:/bin/bash").expect("is written");
+    refused.push((uri(&notes), "neither its content nor its name is that of a picture"));
+    refused.push(("file:///etc/passwd".to_owned(), "outside of the folders that may be read (assets.roots)"));
+    refused.push(("file:///dev/zero".to_owned(), "outside of the folders that may be read (assets.roots)"));
+    refused.push(("file://nas/a.jpg".to_owned(), "it names the machine 'nas'"));
+    for (place, _) in &refused {
+        cluster.block_on(submit(&broker, place)).expect("publishes");
+    }
+    // Another program writes the place of a picture in its own way.
+    let other = uri(&good).replace("pictures", "%70ictures//.").replace("file://", "file://localhost");
+    cluster.block_on(submit(&broker, &other)).expect("publishes");
+    let place: String = cluster.until("select max(uri) from asset_path", |_: &String| true);
+    assert_eq!(place, uri(&good));
+    cluster.until("select count(*) from work where state = 'done'", |done: &i64| *done == 2);
+    while cluster.waiting() != [0, 0, refused.len() as u32] {
+        assert!(worker.ready());
+    }
+    for _ in 0..refused.len() {
+        let (body, reason) = cluster.block_on(dead_letter(&broker)).expect("is read");
+        let (place, why) =
+            refused.iter().find(|(place, _)| body.contains(place)).expect("it is one of these");
+        assert!(reason.contains(why), "{place}: {reason}");
+    }
+
+    // One more than there are places would be too many.
+    assert!(worker.get("/metrics").contains("docent_stuck 0"), "{}", worker.get("/metrics"));
+    for number in 0..2 {
+        let endless = pictures.join(format!("endless {number}.jpg"));
+        std::fs::write(&endless, endless_jpeg(number)).expect("is written");
+        cluster.block_on(submit(&broker, &uri(&endless))).expect("publishes");
+    }
+    worker.until(false);
+    let answer = worker.get("/readyz");
+    assert!(answer.contains("\"stuck\":2"), "{answer}");
+    assert!(worker.get("/healthz").starts_with("HTTP/1.1 200"));
+    // They come to their ends, and the worker goes on.
+    worker.until(true);
+    cluster.until_nothing_is_left();
+    worker.end();
 }

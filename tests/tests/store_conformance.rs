@@ -62,6 +62,7 @@ conformance!(
     holders_of_vectors_are_known,
     filters_select,
     owners_belong_to_places,
+    places_may_be_gone_and_come_back,
     folders_are_listed_in_the_same_order,
     what_nobody_wants_is_left_alone,
     all_kinds_of_work_keep_one_order,

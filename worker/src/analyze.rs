@@ -7,6 +7,7 @@ use std::sync::Arc;
 use docent_models::{ModelRef, Pack};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::is_candidate;
+use docent_pipelines::pipeline::Watch;
 use docent_pipelines::{AnalyzerId, Failure, FailureKind, Kind, Region};
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use walkdir::WalkDir;
 use crate::app::load_pipeline;
 use crate::assets::{AssetSource, FileSource, file_uri};
 use crate::config::Config;
-use crate::consumer::{Captioning, Seen, look_at};
+use crate::consumer::{Captioning, Look, Seen, look_at};
 use crate::disposition;
 
 /// What `docent analyze` prints for one file.
@@ -95,7 +96,7 @@ pub async fn analyze_paths(
     let pack = Arc::new(Pack::open(&config.models_dir)?);
     let analyzers = request.only.unwrap_or_else(|| config.analyzers.enabled.clone());
     let pipeline = Arc::new(load_pipeline(config, pack, analyzers.clone(), false).await?);
-    let source = FileSource { max_bytes: config.assets.max_bytes };
+    let source = FileSource { max_bytes: config.assets.max_bytes, ..FileSource::default() };
     let limits = config.decode_limits();
     let runtime = Handle::current();
     let turns = Arc::new(Semaphore::new(config.in_flight()));
@@ -104,9 +105,9 @@ pub async fn analyze_paths(
         .flat_map(|path| stream::iter(files(path, follow)))
         .map(|path| {
             let (pipeline, limits, runtime) = (Arc::clone(&pipeline), limits.clone(), runtime.clone());
-            let (analyzers, source, turns) = (analyzers.clone(), source, Arc::clone(&turns));
+            let (analyzers, source, turns) = (analyzers.clone(), source.clone(), Arc::clone(&turns));
             async move {
-                let uri = file_uri(&std::path::absolute(&path).unwrap_or(path));
+                let uri = file_uri(&path);
                 let bytes = match source.fetch(&uri).await {
                     Ok(bytes) => bytes,
                     Err(error) => {
@@ -116,15 +117,14 @@ pub async fn analyze_paths(
                 let hash = ContentHash::of(&bytes);
                 let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 let looked = tokio::task::spawn_blocking(move || {
-                    look_at(
-                        &runtime,
-                        &pipeline,
-                        &hash.asset_id(),
-                        &bytes,
-                        &limits,
-                        &analyzers,
-                        Captioning::AtOnce,
-                    )
+                    let look = Look {
+                        pipeline: &pipeline,
+                        limits: &limits,
+                        wanted: &analyzers,
+                        captioning: Captioning::AtOnce,
+                        watch: &Watch::default(),
+                    };
+                    look_at(&runtime, &hash.asset_id(), &bytes, &look)
                 });
                 let seen = looked.await.unwrap_or_else(|error| {
                     Seen::failed(Failure {

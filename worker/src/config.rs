@@ -22,6 +22,7 @@ use docent_pipelines::vocabulary::TagRule;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
 
+use crate::assets::Roots;
 use crate::disposition::RetryPolicy;
 
 /// All options. [`Config::load`] makes one of the defaults, a file, the environment and flags.
@@ -107,8 +108,10 @@ pub struct Work {
     pub retry_delay_ms: u64,
     /// Runs of one picture, with nothing beside it, that may end in docent's death.
     pub max_lost_runs: u32,
-    /// Longest time for one picture.
+    /// Longest time for one step of a picture's analysis.
     pub timeout_seconds: u64,
+    /// Longest time for reading a picture's text.
+    pub text_timeout_seconds: u64,
     /// Time for work in flight after a shutdown was asked for.
     pub grace_seconds: u64,
 }
@@ -119,6 +122,8 @@ pub struct Work {
 pub struct Assets {
     /// Larger files are not read.
     pub max_bytes: u64,
+    /// Folders that may be read; none: everything. Absolute.
+    pub roots: Vec<PathBuf>,
     /// Follow symbolic links inside of folders.
     pub follow_symlinks: bool,
 }
@@ -282,6 +287,11 @@ impl Config {
         }
     }
 
+    /// Folders that may be read.
+    pub fn roots(&self) -> Roots {
+        Roots::new(&self.assets.roots)
+    }
+
     /// The decoder's limits.
     pub fn decode_limits(&self) -> DecodeLimits {
         let Decode { max_pixels, max_memory_bytes, working_side } = self.decode;
@@ -299,7 +309,11 @@ impl Config {
 
     /// What the text reader reads.
     pub fn ocr_options(&self) -> OcrOptions {
-        OcrOptions { languages: self.text.languages.clone(), tessdata: self.text.tessdata.clone() }
+        OcrOptions {
+            languages: self.text.languages.clone(),
+            tessdata: self.text.tessdata.clone(),
+            time: Some(Duration::from_secs(self.work.text_timeout_seconds)),
+        }
     }
 
     /// How pictures are analyzed.
@@ -360,6 +374,11 @@ impl Config {
             (self.work.sessions <= 256, "work.sessions", "at most 256"),
             (self.work.max_attempts >= 1, "work.max_attempts", "at least 1"),
             ((1..=86_400).contains(&self.work.timeout_seconds), "work.timeout_seconds", "from 1 to 86400"),
+            (
+                (1..=86_400).contains(&self.work.text_timeout_seconds),
+                "work.text_timeout_seconds",
+                "from 1 to 86400",
+            ),
             (self.work.grace_seconds <= 86_400, "work.grace_seconds", "at most 86400"),
             (self.assets.max_bytes >= 1, "assets.max_bytes", "at least 1"),
             (self.decode.max_pixels >= 1, "decode.max_pixels", "at least 1"),

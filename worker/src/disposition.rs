@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use docent_models::ModelRef;
-use docent_pipelines::{Analysis, AnalyzerId, Failure, FailureKind};
+use docent_pipelines::{Analysis, AnalyzerId, Failure, FailureKind, Late};
 
 use crate::assets::FetchError;
 use crate::queue::{AnalyzeAsset, QueueError};
@@ -90,12 +90,18 @@ impl RetryPolicy {
     }
 
     /// What becomes of a failure at attempt number `attempt` (1 is the first).
-    fn settle(&self, failure: Failure, attempt: u32, jitter: f64) -> OutcomeState {
-        match failure.kind {
-            FailureKind::Transient if attempt < self.max_attempts => {
-                OutcomeState::Retry { after: self.delay(attempt, jitter), failure }
+    fn settle(&self, failure: Failure, late: Option<Late>, attempt: u32, jitter: f64) -> OutcomeState {
+        let delay = self.delay(attempt, jitter);
+        match (failure.kind, late) {
+            // It says nothing of this picture, however often it happens.
+            (FailureKind::Transient, Some(Late::Starved)) => OutcomeState::Retry { after: delay, failure },
+            (FailureKind::Transient, _) if attempt >= self.max_attempts => OutcomeState::Failed { failure },
+            // What is still at it has as much time again.
+            (FailureKind::Transient, Some(Late::Overdue(limit))) => {
+                OutcomeState::Retry { after: delay.max(limit), failure }
             }
-            _ => OutcomeState::Failed { failure },
+            (FailureKind::Transient, None) => OutcomeState::Retry { after: delay, failure },
+            (FailureKind::Permanent, _) => OutcomeState::Failed { failure },
         }
     }
 }
@@ -118,7 +124,12 @@ pub fn outcomes(
         Some(Outcome {
             analyzer: failure.analyzer,
             model: models.get(&failure.analyzer)?.clone(),
-            state: policy.settle(failure.clone(), attempt, jitter),
+            state: policy.settle(
+                failure.clone(),
+                analysis.late.get(&failure.analyzer).copied(),
+                attempt,
+                jitter,
+            ),
         })
     });
     completed.chain(failed).collect()
@@ -199,10 +210,22 @@ mod tests {
 
     #[test]
     fn only_transient_failures_are_retried_and_not_forever() {
-        let settle = |kind, attempt| POLICY.settle(failure(kind), attempt, 0.5);
+        let settle = |kind, attempt| POLICY.settle(failure(kind), None, attempt, 0.5);
         assert!(matches!(settle(FailureKind::Transient, 1), OutcomeState::Retry { .. }));
         assert!(matches!(settle(FailureKind::Transient, 3), OutcomeState::Failed { .. }));
         assert!(matches!(settle(FailureKind::Permanent, 1), OutcomeState::Failed { .. }));
+    }
+
+    #[test]
+    fn what_is_late_gets_its_time_again_and_what_had_no_turn_is_not_condemned() {
+        let settle = |late, attempt| POLICY.settle(failure(FailureKind::Transient), Some(late), attempt, 0.0);
+        let limit = Duration::from_secs(300);
+        let OutcomeState::Retry { after, .. } = settle(Late::Overdue(limit), 1) else {
+            panic!("may be well")
+        };
+        assert_eq!(after, limit);
+        assert!(matches!(settle(Late::Overdue(limit), 3), OutcomeState::Failed { .. }));
+        assert!(matches!(settle(Late::Starved, 3000), OutcomeState::Retry { .. }));
     }
 
     #[test]

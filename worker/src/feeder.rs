@@ -214,8 +214,8 @@ mod tests {
     use super::*;
     use crate::queue::{AnalyzeAsset, Job, MemoryQueue};
     use crate::store::{
-        Begun, EventSink, Finished, FoundFile, KnownFile, LeaseFilter, LeaseRow, Leasing, Page, Paged,
-        Recorded, Registered, Requeue, Waiting,
+        Begun, EventSink, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRow, Leasing, Page,
+        Paged, Recorded, Registered, Requeue, Waiting,
     };
 
     /// A backfill without end and uploads, and the times at which either was asked for.
@@ -284,6 +284,17 @@ mod tests {
             unreachable!()
         }
         async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
+            unreachable!()
+        }
+        async fn note_places(&self, _: &[String], _: &[String]) -> Result<(), StoreError> {
+            unreachable!()
+        }
+        async fn places_below(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: u32,
+        ) -> Result<Vec<KnownPlace>, StoreError> {
             unreachable!()
         }
         async fn recover(&self, _: u32) -> Result<u64, StoreError> {

@@ -26,6 +26,8 @@ pub struct Health {
 struct State {
     started: bool,
     parts: BTreeMap<&'static str, Part>,
+    stuck: u64,
+    all_stuck: bool,
 }
 
 /// A reading of [`Health`]. Names parts by their role, never by their address.
@@ -37,6 +39,14 @@ pub struct HealthReport {
     pub started: bool,
     /// `queue`, `store`, `vectors` and others: how each was when it was last asked.
     pub backends: BTreeMap<&'static str, Part>,
+    /// Pictures that took too long and still keep their places; when they have all places, nothing else is looked at.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stuck: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a part was when it was last asked.
@@ -88,13 +98,32 @@ impl Health {
         }
     }
 
+    /// So many of `places` are taken by pictures that took too long and have not come to an end.
+    pub fn places(&self, stuck: u64, places: u64) {
+        let all_stuck = stuck >= places;
+        let before = {
+            let mut state = self.state();
+            state.stuck = stuck;
+            std::mem::replace(&mut state.all_stuck, all_stuck)
+        };
+        match (before, all_stuck) {
+            (false, true) => tracing::error!(
+                places,
+                "all places are taken by pictures that take too long; nothing else is looked at until one ends"
+            ),
+            (true, false) => tracing::warn!("there is a place again"),
+            _ => {}
+        }
+    }
+
     /// How things stand.
     pub fn report(&self) -> HealthReport {
         let state = self.state();
         HealthReport {
-            ready: state.started && state.parts.values().all(|part| part.up),
+            ready: state.started && !state.all_stuck && state.parts.values().all(|part| part.up),
             started: state.started,
             backends: state.parts.clone(),
+            stuck: state.stuck,
         }
     }
 
@@ -156,6 +185,12 @@ mod tests {
         health.down("queue", "refused");
         assert!(!health.report().ready);
         health.up("queue");
+        assert!(health.report().ready);
+        health.places(2, 3);
+        assert!(health.report().ready && health.report().stuck == 2);
+        health.places(3, 3);
+        assert!(!health.report().ready);
+        health.places(0, 3);
         assert!(health.report().ready);
     }
 

@@ -34,6 +34,8 @@ pub struct Progress {
     pub looking: AtomicU64,
     /// Assets that were given a place.
     pub begun: AtomicU64,
+    /// Assets that took too long and are still worked on.
+    pub stuck: AtomicU64,
     /// Assets that have left their place: all that needs the picture is known.
     pub looked: AtomicU64,
     /// Folders are still being walked.
@@ -107,6 +109,7 @@ impl Default for Progress {
             in_flight: AtomicU64::new(0),
             looking: AtomicU64::new(0),
             begun: AtomicU64::new(0),
+            stuck: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             scanning: AtomicBool::new(false),
             stalled: watch::Sender::new(None),
@@ -150,6 +153,11 @@ impl Progress {
     /// Processor time of all assets that were looked at.
     pub fn cpu(&self) -> Cpu {
         *self.cpu.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts assets that nobody expected.
+    pub fn expect_more(&self, assets: u64) {
+        self.to_do.fetch_add(assets, Relaxed);
     }
 
     /// Counts an asset whose run was recorded.

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use walkdir::WalkDir;
 
-use crate::assets::{file_uri, path_of_uri};
+use crate::assets::{OpenError, Roots, file_uri, open_file, path_of_uri};
 use crate::progress::Progress;
 use crate::queue::Lane;
 use crate::store::{FileStamp, FoundFile, KnownFile, Ledger, Registered, Requeue, StoreError, Wanted};
@@ -31,6 +31,8 @@ pub struct Scanner {
     pub owner: Option<Owner>,
     /// Whether links are followed. A link to a folder above itself is reported, not followed.
     pub follow_symlinks: bool,
+    /// Files outside of these folders are reported, not read.
+    pub roots: Roots,
     /// Who watches.
     pub progress: Arc<Progress>,
     /// Told when there is new work.
@@ -44,12 +46,16 @@ pub struct Scan {
     pub unreadable: Vec<(PathBuf, String)>,
     /// What it added to the ledger.
     pub registered: Registered,
+    /// Known places where nothing was any more; those known to be so not among them.
+    pub gone: u64,
 }
 
 /// So many unreadable places are reported by name; all are counted.
 pub const REPORTED: usize = 1000;
 /// Files looked up and registered together.
 const PORTION: usize = 64;
+/// Known places looked at together.
+const SWEPT: u32 = 1000;
 /// Files hashed at once.
 const HASHERS: usize = 4;
 
@@ -82,11 +88,49 @@ impl Scanner {
             }
         }
         drop(finds);
-        if let Err(error) = walker.await {
-            tracing::error!(%error, "the folder walk crashed");
+        match walker.await {
+            Ok(folders) if outcome.is_ok() && !stop.is_cancelled() => {
+                for folder in folders {
+                    outcome = match outcome {
+                        Ok(()) => self.sweep(&folder, stop, &mut scan).await,
+                        failed => failed,
+                    };
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the folder walk crashed"),
         }
         self.progress.scanning.store(false, Relaxed);
         outcome.map(|()| scan)
+    }
+
+    /// Notes which known places below a folder have nothing any more. Each is looked at: what the walk left out, because it
+    /// is hidden or cannot be read now, is not gone.
+    async fn sweep(
+        &self,
+        folder: &Path,
+        stop: &CancellationToken,
+        scan: &mut Scan,
+    ) -> Result<(), StoreError> {
+        let folder = file_uri(folder);
+        let mut after: Option<String> = None;
+        while !stop.is_cancelled() {
+            let places = self.ledger.places_below(&folder, after.as_deref(), SWEPT).await?;
+            let Some(last) = places.last() else { break };
+            after = Some(last.uri.clone());
+            let look = move || {
+                let is_gone = |uri: &str| path_of_uri(uri).is_some_and(|path| is_gone(&path));
+                places
+                    .into_iter()
+                    .filter(|place| !place.gone && is_gone(&place.uri))
+                    .map(|place| place.uri)
+                    .collect()
+            };
+            let gone: Vec<String> = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            scan.gone += gone.len() as u64;
+            self.ledger.note_places(&gone, &[]).await?;
+        }
+        Ok(())
     }
 
     async fn take(&self, portion: Vec<Found>, scan: &mut Scan) -> Result<(), StoreError> {
@@ -108,6 +152,7 @@ impl Scanner {
         let mut reads = FuturesUnordered::new();
         let mut register = Vec::new();
         let mut unchanged = Vec::new();
+        let mut back = Vec::new();
         for (uri, (path, stamp)) in files {
             let as_known = |known: &&KnownFile| {
                 known.stamp == stamp && (self.owner.is_none() || known.owner == self.owner)
@@ -115,6 +160,9 @@ impl Scanner {
             if let Some(known) = known.get(&uri).filter(as_known) {
                 self.progress.unchanged.fetch_add(1, Relaxed);
                 unchanged.push(known.asset.clone());
+                if known.gone {
+                    back.push(uri);
+                }
                 continue;
             }
             if reads.len() >= HASHERS
@@ -124,8 +172,8 @@ impl Scanner {
             }
             reads.push(async move {
                 let read = {
-                    let path = path.clone();
-                    tokio::task::spawn_blocking(move || read(&path)).await
+                    let (path, roots) = (path.clone(), self.roots.clone());
+                    tokio::task::spawn_blocking(move || read(&path, &roots)).await
                 };
                 (uri, path, stamp, read.unwrap_or_else(|error| Looked::Unreadable(error.to_string())))
             });
@@ -133,6 +181,7 @@ impl Scanner {
         while let Some(read) = reads.next().await {
             self.taken(read, scan, &mut register);
         }
+        self.ledger.note_places(&[], &back).await?;
         // A known picture may lack an analyzer that is wanted now.
         let more = match unchanged.as_slice() {
             [] => 0,
@@ -203,12 +252,21 @@ impl Scanner {
     }
 }
 
-fn walk(roots: &[PathBuf], follow: bool, stop: &CancellationToken, found: &mpsc::Sender<Found>) {
+/// Walks `roots`. Answers the folders that were walked to the end and had files in them: one without any may be a drive that
+/// is not there.
+fn walk(
+    roots: &[PathBuf],
+    follow: bool,
+    stop: &CancellationToken,
+    found: &mpsc::Sender<Found>,
+) -> Vec<PathBuf> {
+    let mut walked = Vec::new();
     for root in roots {
+        let mut files = 0_u64;
         let mut entries = WalkDir::new(root).follow_links(follow).into_iter();
         while let Some(entry) = entries.next() {
             if stop.is_cancelled() {
-                return;
+                return Vec::new();
             }
             let find = match entry {
                 Err(error) => {
@@ -235,11 +293,22 @@ fn walk(roots: &[PathBuf], follow: bool, stop: &CancellationToken, found: &mpsc:
                 // Folders are walked; sockets, pipes and devices are nobody's pictures.
                 Ok(_) => continue,
             };
+            files += u64::from(matches!(find, Found::File { .. }));
             if found.blocking_send(find).is_err() {
-                return;
+                return Vec::new();
             }
         }
+        if files > 0 && root.is_dir() {
+            walked.push(root.clone());
+        }
     }
+    walked
+}
+
+/// Whether there is nothing at a place: not if that cannot be told now.
+fn is_gone(path: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    std::fs::metadata(path).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -260,8 +329,8 @@ pub fn stamp(metadata: &std::fs::Metadata) -> FileStamp {
 }
 
 /// A file's first bytes, which tell its format.
-pub fn head(path: &Path) -> std::io::Result<Vec<u8>> {
-    first_bytes(&mut std::fs::File::open(path)?)
+pub fn head(path: &Path) -> Result<Vec<u8>, OpenError> {
+    Ok(first_bytes(&mut open_file(path)?.0)?)
 }
 
 fn first_bytes(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
@@ -271,8 +340,9 @@ fn first_bytes(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
 }
 
 /// Looks at a file's first bytes, and hashes it if it is, or should be, a picture.
-fn read(path: &Path) -> Looked {
-    let hash = std::fs::File::open(path).and_then(|mut file| {
+fn read(path: &Path, roots: &Roots) -> Looked {
+    let hash = || -> Result<Option<ContentHash>, OpenError> {
+        let (mut file, _) = open_file(&roots.allowed(path)?)?;
         let head = first_bytes(&mut file)?;
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         if !is_candidate(&head, extension.as_deref()) {
@@ -280,8 +350,8 @@ fn read(path: &Path) -> Looked {
         }
         let (hash, _) = ContentHash::of_reader(head.as_slice().chain(file))?;
         Ok(Some(hash))
-    });
-    match hash {
+    };
+    match hash() {
         Ok(Some(hash)) => Looked::Candidate(hash),
         Ok(None) => Looked::Skipped,
         Err(error) => Looked::Unreadable(error.to_string()),

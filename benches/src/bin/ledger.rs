@@ -213,11 +213,9 @@ async fn plans(
         ),
         (
             "feeder page",
-            "explain select id from asset a where ready_at is not null and lease_until is null and ready_at <= 1
-             and lane = any(array[1]::bigint[])
-             and exists (select 1 from work w where w.asset_id = a.id and w.state = 'pending' and w.not_before <= 1
-                         and w.analyzer = any(array['decode', 'tags']))
-             order by lane, suspect, lost_alone, created_at, id limit 64 for update skip locked",
+            "explain select id from asset a where lane = 1 and due = 'caption,decode,embedding,faces,objects,tags,text'
+             and due is not null and lease_until is null
+             order by suspect, lost_alone, created_at, id limit 64 for update skip locked",
         ),
         (
             "stale query",

@@ -98,7 +98,7 @@ fn hand_in(cluster: &Cluster, pictures: &[PathBuf]) -> anyhow::Result<Vec<f64>> 
         let message = encode_submission(&place, None);
         let published = channel.basic_publish(
             "".into(),
-            "docent.interactive".into(),
+            "docent.intake.interactive".into(),
             BasicPublishOptions::default(),
             &message,
             BasicProperties::default(),

@@ -164,7 +164,8 @@ fn networks(pictures: &[Picture]) -> anyhow::Result<()> {
         tokens.into_iter().map(|answer| CaptionRequest { tokens: answer.tokens, strategy }).collect();
     settings(&|options| captioning::load(&pack, options), &requests)?;
 
-    let mut reader = ocr::load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None })?;
+    let mut reader =
+        ocr::load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })?;
     let mut times = Vec::new();
     for picture in &some {
         let input = OcrInput::from_picture(picture);

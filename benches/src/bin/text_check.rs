@@ -13,7 +13,7 @@ use docent_models::ocr::{OcrInput, OcrOptions, is_promising, load, text_check};
 
 fn main() -> anyhow::Result<()> {
     let folder = docent_benches::folder_argument("pictures")?;
-    let mut reader = load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None })?;
+    let mut reader = load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })?;
     let (mut check_ms, mut read_ms, mut parts_ms, mut spared_ms) = (0.0, 0.0, 0.0, 0.0);
     let (mut all, mut likely, mut whole, mut with_text, mut missed) = (0, 0, 0, 0, 0);
     let (mut lines_all, mut lines_lost) = (0, 0);

@@ -1,5 +1,6 @@
 //! Text from pixels.
 
+mod deadline;
 mod gate;
 #[cfg(target_os = "linux")]
 mod linked;
@@ -12,6 +13,7 @@ mod tesseract;
 mod threads;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use gate::{TextCheck, text_check};
 pub use tesseract::{installed_languages, model_ref};
@@ -65,6 +67,8 @@ pub struct OcrOptions {
     pub languages: Vec<String>,
     /// Folder of the language data; Tesseract's own if absent.
     pub tessdata: Option<PathBuf>,
+    /// Longest time for one picture; a reader that takes longer is stopped.
+    pub time: Option<Duration>,
 }
 
 /// A page at 300 dpi has 3508 pixels; more only costs time.

@@ -3,11 +3,12 @@
 //! Threads of OpenMP spin and make everything slower on busy cores. None is started (see `threads` and `linked`).
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tesseract_rs::TessPageIteratorLevel::{RIL_TEXTLINE, RIL_WORD};
 use tesseract_rs::{TessPageSegMode, TesseractAPI, TesseractError};
 
-use super::{OcrInput, OcrOptions, TextLine, Word};
+use super::{OcrInput, OcrOptions, TextLine, Word, deadline};
 use crate::{BoundingBox, Error, ModelRef, Network};
 
 /// Words below this are noise: foliage, bricks and hair read as letters.
@@ -21,6 +22,7 @@ const RESOLUTION: i32 = 300;
 
 pub(super) struct Tesseract {
     api: TesseractAPI,
+    time: Option<Duration>,
     model: ModelRef,
 }
 
@@ -91,7 +93,7 @@ impl Tesseract {
         if !options.languages.iter().any(|language| is_equally_wide(language)) {
             api.set_variable("textord_all_prop", "1").map_err(|error| failed(error.to_string()))?;
         }
-        Ok(Self { api, model })
+        Ok(Self { api, time: options.time, model })
     }
 
     fn read(&self, input: &OcrInput) -> Result<Vec<TextLine>, Error> {
@@ -108,7 +110,11 @@ impl Tesseract {
         self.api.set_variable("tessedit_do_invert", invert).map_err(failed)?;
         self.api.set_image(&input.gray, width, height, 1, width).map_err(failed)?;
         self.api.set_source_resolution(RESOLUTION).map_err(failed)?;
-        self.api.recognize().map_err(failed)?;
+        match self.time {
+            None => self.api.recognize().map_err(failed)?,
+            Some(time) => deadline::recognize(&self.api, time)
+                .map_err(|reason| Error::Inference { model: self.model.to_string(), reason })?,
+        }
         let words = self.words().map_err(failed)?;
         self.api.clear().map_err(failed)?;
         Ok(lines(words, input.scale))

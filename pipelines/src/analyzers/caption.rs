@@ -4,7 +4,7 @@ use docent_models::captioning::{Caption, CaptionRequest, Strategy};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
-use crate::executor::ModelHandle;
+use crate::executor::{Limit, ModelHandle};
 use crate::suggestion::{Claim, Confidence, Kind};
 
 /// The captioner; it reads the tokens of the shared image encoder.
@@ -35,8 +35,12 @@ impl CaptionAnalyzer {
     }
 
     /// Answers several pictures' requests, in their order.
-    pub async fn answer(&self, requests: Vec<CaptionRequest>) -> Vec<Result<Findings, AnalyzerError>> {
-        let captions = self.captioner.run_together(requests).await;
+    pub async fn answer(
+        &self,
+        limit: Option<&Limit>,
+        requests: Vec<CaptionRequest>,
+    ) -> Vec<Result<Findings, AnalyzerError>> {
+        let captions = self.captioner.run_together(limit, requests).await;
         captions.into_iter().map(|caption| Ok(self.findings(caption?))).collect()
     }
 
@@ -65,7 +69,7 @@ impl Analyzer for CaptionAnalyzer {
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
             let Some(request) = self.request(subject).await? else { return Ok(Findings::default()) };
-            Ok(self.findings(self.captioner.run(request).await?))
+            Ok(self.findings(self.captioner.run_within(subject.limits.step.as_ref(), request).await?))
         }
         .boxed()
     }

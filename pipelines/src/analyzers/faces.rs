@@ -6,7 +6,7 @@ use docent_models::{InputSpec, ModelRef, Picture, Prepared, Tensor};
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
-use crate::executor::ModelHandle;
+use crate::executor::{Limit, ModelHandle};
 use crate::suggestion::{Claim, Confidence, Kind, Region};
 use crate::vector::VectorSpace;
 
@@ -56,8 +56,9 @@ impl Analyzer for FacesAnalyzer {
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
             let picture = &**subject.picture;
-            let found = self.detect(picture).await?;
-            let each = try_join_all(found.iter().map(|face| self.describe(picture, face))).await?;
+            let limit = subject.limits.step.as_ref();
+            let found = self.detect(limit, picture).await?;
+            let each = try_join_all(found.iter().map(|face| self.describe(limit, picture, face))).await?;
             let mut findings =
                 Findings { spaces: vec![VectorSpace::face(self.embedder.1.model())], ..Findings::default() };
             for face in each {
@@ -71,23 +72,32 @@ impl Analyzer for FacesAnalyzer {
 }
 
 impl FacesAnalyzer {
-    async fn detect(&self, picture: &Picture) -> Result<Vec<FaceDetection>, AnalyzerError> {
+    async fn detect(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+    ) -> Result<Vec<FaceDetection>, AnalyzerError> {
         let (spec, detector) = &self.detector;
         let (width, height) = (picture.width(), picture.height());
-        let FaceLook { faces: whole, hints } = detector.run(spec.prepare(picture)?).await?;
+        let FaceLook { faces: whole, hints } = detector.run_within(limit, spec.prepare(picture)?).await?;
         if width.max(height) <= TILES_FROM_SIDE && whole.len() < GROUP {
             return Ok(whole);
         }
         // One after the other: a tensor is 12 MiB, and several pictures are in work beside this one.
         let mut tiles = Vec::new();
         for tile in faces::promising_tiles(width, height, &hints) {
-            let found = detector.run(spec.prepare(&picture.crop(tile)?)?).await?.faces;
+            let found = detector.run_within(limit, spec.prepare(&picture.crop(tile)?)?).await?.faces;
             tiles.push((tile, found));
         }
         Ok(faces::merge_tiles(whole, tiles, width, height))
     }
 
-    async fn describe(&self, picture: &Picture, face: &FaceDetection) -> Result<Findings, AnalyzerError> {
+    async fn describe(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        face: &FaceDetection,
+    ) -> Result<Findings, AnalyzerError> {
         let Some(region) = Region::from_box(face.bbox, picture.width(), picture.height()) else {
             return Ok(Findings::default());
         };
@@ -101,13 +111,14 @@ impl FacesAnalyzer {
         findings.claims.push((claim(Kind::Face, "face", face.score), self.detector.1.model().clone()));
         if face.bbox.width().min(face.bbox.height()) >= self.rule.min_identity_pixels {
             let (spec, finder) = &self.landmarks;
-            let landmarks = finder.run(faces::prepare_landmarks(spec, picture, face.bbox)?).await?;
+            let landmarks =
+                finder.run_within(limit, faces::prepare_landmarks(spec, picture, face.bbox)?).await?;
             let (spec, embedder) = &self.embedder;
-            let vector = embedder.run(faces::align(spec, picture, &landmarks)?).await?;
+            let vector = embedder.run_within(limit, faces::align(spec, picture, &landmarks)?).await?;
             findings.vectors.push((VectorSpace::face(embedder.model()), Some(region), vector));
         }
         if let Some((spec, classifier)) = &self.emotion {
-            let scores = classifier.run(emotion::prepare(spec, picture, face.bbox)?).await?;
+            let scores = classifier.run_within(limit, emotion::prepare(spec, picture, face.bbox)?).await?;
             if let Some((value, probability)) = self.rule.expression(&scores) {
                 findings.claims.push((claim(Kind::Emotion, value, probability), classifier.model().clone()));
             }

@@ -18,7 +18,7 @@ pub use faces::{FaceRule, FacesAnalyzer};
 use futures_util::future::BoxFuture;
 pub use objects::ObjectsAnalyzer;
 use serde::{Deserialize, Serialize};
-pub use shared::{SharedNetworks, Subject};
+pub use shared::{Limits, SharedNetworks, Subject};
 pub use tags::TagsAnalyzer;
 pub use text::{TextAnalyzer, TextRule};
 

@@ -8,7 +8,7 @@ use docent_models::{InputSpec, Picture, Prepared, Tensor};
 use tokio::sync::OnceCell;
 
 use super::AnalyzerError;
-use crate::executor::ModelHandle;
+use crate::executor::{Limit, ModelHandle};
 
 /// The networks behind [`Subject::objects`] and [`Subject::embedding`].
 #[derive(Default)]
@@ -19,32 +19,46 @@ pub struct SharedNetworks {
     pub image: Option<(InputSpec, ModelHandle<Tensor, ImageEmbedding>)>,
 }
 
+/// How long single calls of networks may take; without limits as long as they do.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Each but those of the text reader.
+    pub step: Option<Limit>,
+    /// Those of the text reader.
+    pub reading: Option<Limit>,
+}
+
 /// One picture under analysis.
 pub struct Subject<'a> {
     /// Upright working picture.
     pub picture: &'a Arc<Picture>,
+    /// How long single calls may take.
+    pub limits: &'a Limits,
     networks: &'a SharedNetworks,
-    objects: OnceCell<Option<Vec<Detection>>>,
-    embedding: OnceCell<Option<ImageEmbedding>>,
+    // A failure is kept, too: the same call would fail for the other analyzers as well.
+    objects: OnceCell<Result<Option<Vec<Detection>>, AnalyzerError>>,
+    embedding: OnceCell<Result<Option<ImageEmbedding>, AnalyzerError>>,
 }
 
 impl<'a> Subject<'a> {
     /// A picture nothing is known of yet.
-    pub fn new(picture: &'a Arc<Picture>, networks: &'a SharedNetworks) -> Self {
-        Self { picture, networks, objects: OnceCell::new(), embedding: OnceCell::new() }
+    pub fn new(picture: &'a Arc<Picture>, networks: &'a SharedNetworks, limits: &'a Limits) -> Self {
+        Self { picture, limits, networks, objects: OnceCell::new(), embedding: OnceCell::new() }
     }
 
     /// The things in the picture; `None` if no detector is loaded.
     pub async fn objects(&self) -> Result<Option<&[Detection]>, AnalyzerError> {
         let Some((spec, handle)) = &self.networks.objects else { return Ok(None) };
-        let detect = async || Ok(Some(handle.run(spec.prepare(self.picture)?).await?));
-        Ok(self.objects.get_or_try_init(detect).await.map_err(|e: AnalyzerError| e)?.as_deref())
+        let limit = self.limits.step.as_ref();
+        let detect = async || Ok(Some(handle.run_within(limit, spec.prepare(self.picture)?).await?));
+        self.objects.get_or_init(detect).await.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The picture's vector and visual tokens; `None` if no encoder is loaded.
     pub async fn embedding(&self) -> Result<Option<&ImageEmbedding>, AnalyzerError> {
         let Some((spec, handle)) = &self.networks.image else { return Ok(None) };
-        let embed = async || Ok(Some(handle.run(spec.prepare(self.picture)?.tensor).await?));
-        Ok(self.embedding.get_or_try_init(embed).await.map_err(|e: AnalyzerError| e)?.as_ref())
+        let limit = self.limits.step.as_ref();
+        let embed = async || Ok(Some(handle.run_within(limit, spec.prepare(self.picture)?.tensor).await?));
+        self.embedding.get_or_init(embed).await.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 }

@@ -30,7 +30,10 @@ impl Analyzer for TagsAnalyzer {
         async move {
             let input = self.spec.prepare(subject.picture)?.tensor;
             // A detector that fails is the objects analyzer's failure; tags then go by their thresholds alone.
-            let (scores, objects) = futures_util::join!(self.tagger.run(input), subject.objects());
+            let (scores, objects) = futures_util::join!(
+                self.tagger.run_within(subject.limits.step.as_ref(), input),
+                subject.objects()
+            );
             let people = matches!(objects, Ok(Some(things)) if things.iter().any(|d| &*d.label == "person"));
             let model = self.tagger.model();
             let claims = self

@@ -33,6 +33,7 @@ impl Analyzer for TextAnalyzer {
     }
 
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
+        let limit = subject.limits.reading.as_ref();
         async move {
             let mut input = None;
             if !self.rule.always {
@@ -44,13 +45,13 @@ impl Analyzer for TextAnalyzer {
                 // picture only if that looks like words.
                 let whole = input.insert(OcrInput::from_picture(subject.picture));
                 if let Some(parts) = whole.only(&check.places)
-                    && !is_promising(&self.reader.run(parts).await?)
+                    && !is_promising(&self.reader.run_within(limit, parts).await?)
                 {
                     return Ok(Findings::default());
                 }
             }
             let input = input.unwrap_or_else(|| OcrInput::from_picture(subject.picture));
-            let lines = self.reader.run(input).await?;
+            let lines = self.reader.run_within(limit, input).await?;
             let model = self.reader.model();
             let claims =
                 claims(&lines, subject.picture).into_iter().map(|claim| (claim, model.clone())).collect();

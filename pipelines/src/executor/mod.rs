@@ -5,6 +5,7 @@
 //! once, and under load batches fill by themselves. How large a batch may be is measured ([`batching`]).
 
 pub mod batching;
+mod limit;
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ use std::time::Duration;
 use batching::{Batching, Tuning};
 use cpu_time::ThreadTime;
 use docent_models::{ModelRef, Network};
+use limit::{Beginning, Starved};
+pub use limit::{Hold, Limit};
 use tokio::sync::{mpsc, oneshot};
 
 /// A network of unknown architecture that answers `O` for `I`.
@@ -49,6 +52,26 @@ pub enum ExecutorError {
         /// The panic's message.
         message: String,
     },
+    /// The call has begun, and has not ended within its limit.
+    #[error("{model} has not finished after {} s ({option})", limit.as_secs_f64())]
+    Overdue {
+        /// The network.
+        model: ModelRef,
+        /// The limit.
+        limit: Duration,
+        /// The option that sets it.
+        option: &'static str,
+    },
+    /// The network is kept busy by calls that do not end; this input was not looked at.
+    #[error("{model} has taken no work for {seconds} s, because calls of it do not end ({option})")]
+    Starved {
+        /// The network.
+        model: ModelRef,
+        /// The limit of a call.
+        seconds: f64,
+        /// The option that sets it.
+        option: &'static str,
+    },
     /// The executor is shut down.
     #[error("{0} is shut down")]
     Closed(ModelRef),
@@ -72,6 +95,7 @@ struct Shared<I, O> {
     inbox: Option<mpsc::Sender<Group<I, O>>>,
     threads: Vec<JoinHandle<()>>,
     usage: Arc<Mutex<Usage>>,
+    starved: Starved,
 }
 
 /// What a network has done since it was loaded.
@@ -88,6 +112,7 @@ pub struct Usage {
 struct Request<I, O> {
     input: I,
     reply: oneshot::Sender<Result<O, ExecutorError>>,
+    beginning: Option<Beginning>,
 }
 
 /// Inputs that came together and are answered by one call.
@@ -202,7 +227,17 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
             });
         };
         let inbox = Some(sender);
-        Ok(Self { shared: Arc::new(Shared { model, provider, batching, inbox, threads, usage }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                model,
+                provider,
+                batching,
+                inbox,
+                threads,
+                usage,
+                starved: Starved::default(),
+            }),
+        })
     }
 
     /// Which model answers.
@@ -233,30 +268,47 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
 
     /// Answers one input; waits while the inbox is full. Needs no particular async runtime.
     pub async fn run(&self, input: I) -> Result<O, ExecutorError> {
-        self.run_together(vec![input]).await.pop().unwrap_or_else(|| Err(self.closed()))
+        self.run_within(None, input).await
+    }
+
+    /// The same within a limit.
+    pub async fn run_within(&self, limit: Option<&Limit>, input: I) -> Result<O, ExecutorError> {
+        self.run_together(limit, vec![input]).await.pop().unwrap_or_else(|| Err(self.closed()))
     }
 
     /// Answers several inputs, in their order, by as few calls as the size of batches allows. A group takes one place in
     /// the inbox.
-    pub async fn run_together(&self, inputs: Vec<I>) -> Vec<Result<O, ExecutorError>> {
+    pub async fn run_together(&self, limit: Option<&Limit>, inputs: Vec<I>) -> Vec<Result<O, ExecutorError>> {
         let size = self.shared.batching.size.max(1);
         let mut inputs = inputs.into_iter().peekable();
-        let mut waiting = Vec::new();
+        let (mut waiting, mut refused) = (Vec::new(), None);
         while inputs.peek().is_some() {
             let mut group = Vec::new();
             for input in inputs.by_ref().take(size) {
                 let (reply, answer) = oneshot::channel();
-                group.push(Request { input, reply });
-                waiting.push(answer);
+                let (beginning, begun) = limit.map(Beginning::of).unzip();
+                group.push(Request { input, reply, beginning });
+                waiting.push((begun, answer));
             }
             if let Some(inbox) = &self.shared.inbox {
-                // What cannot be sent is dropped, and its answer is that nobody is there.
-                drop(inbox.send(group).await);
+                let sent = async { drop(inbox.send(group).await) };
+                // What cannot be sent is dropped, and its answer is that nobody is there, or takes anything.
+                match limit {
+                    Some(limit) => refused = self.turn(limit, sent).await.err().or(refused),
+                    None => sent.await,
+                }
             }
         }
         let mut answers = Vec::with_capacity(waiting.len());
-        for answer in waiting {
-            answers.push(answer.await.unwrap_or_else(|_| Err(self.closed())));
+        for (begun, answer) in waiting {
+            let answer = match (limit, begun) {
+                (Some(limit), Some(begun)) => self.answer(limit, begun, answer).await,
+                _ => answer.await.unwrap_or_else(|_| Err(self.closed())),
+            };
+            answers.push(match (answer, &refused) {
+                (Err(ExecutorError::Closed(_)), Some(refused)) => Err(refused.clone()),
+                (answer, _) => answer,
+            });
         }
         answers
     }
@@ -291,8 +343,14 @@ impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
         while let Some(batch) = next_batch(inbox, &self.max_batch) {
             // Whoever gave up waiting needs no answer.
             let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
-            let (inputs, replies): (Vec<I>, Vec<_>) =
-                batch.map(|request| (request.input, request.reply)).unzip();
+            // What the pictures occupy is occupied until this is over.
+            let mut held = Vec::new();
+            let (inputs, replies): (Vec<I>, Vec<_>) = batch
+                .map(|request| {
+                    held.extend(request.beginning.and_then(Beginning::begin));
+                    (request.input, request.reply)
+                })
+                .unzip();
             if inputs.is_empty() {
                 continue;
             }

@@ -106,7 +106,7 @@ async fn a_group_is_answered_by_one_call() {
         [vec![1], vec![2, 3, 4, 5], vec![6, 7], vec![8, 9, 10, 11, 12, 14]].into_iter().enumerate()
     {
         let handle = f.handle.clone();
-        waiting.push(tokio::spawn(async move { handle.run_together(group).await }));
+        waiting.push(tokio::spawn(async move { handle.run_together(None, group).await }));
         // In this order.
         while f.handle.shared.inbox.as_ref().expect("open").capacity() > 64 - 1 - number {
             tokio::task::yield_now().await;
@@ -131,12 +131,12 @@ async fn a_group_is_answered_by_one_call() {
 fn a_refused_input_costs_only_itself_in_its_group() {
     let f = doubler(1, 16);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
-    let answers = runtime.block_on(f.handle.run_together(vec![1, 13, 3, 99]));
+    let answers = runtime.block_on(f.handle.run_together(None, vec![1, 13, 3, 99]));
     assert_eq!(*answers[0].as_ref().expect("answered"), 2);
     assert!(matches!(&answers[1], Err(ExecutorError::Refused(_))));
     assert_eq!(*answers[2].as_ref().expect("answered"), 6);
     assert!(matches!(&answers[3], Err(ExecutorError::Crashed { .. })));
-    assert!(runtime.block_on(f.handle.run_together(Vec::new())).is_empty());
+    assert!(runtime.block_on(f.handle.run_together(None, Vec::new())).is_empty());
 }
 
 #[test]
@@ -168,4 +168,75 @@ fn a_network_that_cannot_be_loaded_is_an_error() {
         || Err(docent_models::Error::Input("no such file".to_owned())),
     );
     assert!(spawned.is_err());
+}
+
+fn limit(milliseconds: u64, hold: &Arc<Hold>) -> Limit {
+    Limit { time: Duration::from_millis(milliseconds), option: "an option", hold: Arc::downgrade(hold) }
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_end_is_given_up_and_keeps_what_it_holds() {
+    let f = doubler(1, 8);
+    let hold: Arc<Hold> = Arc::new(());
+    let handle = f.handle.clone();
+    let limit = limit(100, &hold);
+    let asked = {
+        let limit = limit.clone();
+        tokio::spawn(async move { handle.run_within(Some(&limit), 0).await })
+    };
+    f.pass_gate().await;
+    let overdue = asked.await.expect("joins").expect_err("it does not end");
+    assert_eq!(overdue.to_string(), "doubler@1 has not finished after 0.1 s (an option)");
+    assert_eq!(Arc::strong_count(&hold), 2, "the call still has it");
+    // All owners are in calls that do not end: what comes has no turn, and soon knows that at once.
+    let starved = f.handle.run_within(Some(&limit), 5).await.expect_err("nobody is free");
+    assert!(matches!(starved, ExecutorError::Starved { .. }), "{starved}");
+    let patient = Limit { time: Duration::from_secs(3600), ..limit.clone() };
+    let starved = f.handle.run_within(Some(&patient), 5).await.expect_err("nobody is free");
+    assert!(matches!(starved, ExecutorError::Starved { .. }), "{starved}");
+    assert_eq!(Arc::strong_count(&hold), 2, "what was not begun holds nothing");
+
+    f.pass_gate().await;
+    // The call may end a moment after the gate.
+    while f.handle.usage().batches == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(f.handle.run_within(Some(&patient), 6).await.expect("is free again"), 12);
+    while Arc::strong_count(&hold) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(f.handle.usage().inputs, 2, "what was given up in the inbox was not looked at");
+}
+
+/// Takes its time for each call.
+struct Slow(ModelRef);
+
+impl Network for Slow {
+    type Input = u32;
+    type Output = u32;
+
+    fn model(&self) -> &ModelRef {
+        &self.0
+    }
+
+    fn run(&mut self, batch: &[u32]) -> Result<Vec<u32>, docent_models::Error> {
+        std::thread::sleep(Duration::from_millis(60));
+        Ok(batch.to_vec())
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_others_is_no_part_of_a_call() {
+    // Some wait in the inbox and some before it, longer than a call may take.
+    let options = ExecutorOptions { sessions: 1, max_batch: 1, inbox: 3 };
+    let handle = ModelHandle::spawn("slow", options, || {
+        Ok(Box::new(Slow(ModelRef::new("slow", "1"))) as Box<DynNetwork<u32, u32>>)
+    })
+    .expect("loads");
+    let hold: Arc<Hold> = Arc::new(());
+    let limit = limit(500, &hold);
+    let answers = join_all((0..20).map(|x| handle.run_within(Some(&limit), x))).await;
+    for (x, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.expect("has its turn"), x as u32);
+    }
 }

@@ -1,6 +1,7 @@
 //! The analyzers of a run, and their networks.
 
 mod load;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -13,18 +14,19 @@ use docent_models::session::SessionOptions;
 use docent_models::{ModelRef, Pack, Task};
 use futures_util::future::{FutureExt, join, join_all};
 
-use crate::analysis::{Analysis, Failure, FailureKind};
+use crate::analysis::{Analysis, Failure, FailureKind, Late};
 use crate::analyzers::{
     Analyzer, AnalyzerError, AnalyzerId, CaptionAnalyzer, CaptionRule, FaceRule, Findings, SharedNetworks,
     Subject, TextRule,
 };
 use crate::asset::AssetId;
 use crate::executor::batching::{Batching, Sampler, Tuning, TuningMemory};
-use crate::executor::{ExecutorError, Usage, panic_message};
+use crate::executor::{ExecutorError, Limit, Usage, panic_message};
 use crate::image::Image;
 use crate::suggestion::Suggestion;
 use crate::vector::VectorRecord;
 use crate::vocabulary::TagRule;
+pub use watch::{Overdue, StepTimes, Watch};
 
 /// What a pipeline does and how.
 #[derive(Debug, Clone)]
@@ -147,6 +149,19 @@ fn compose(parts: &[ModelRef]) -> ModelRef {
 }
 
 impl Pipeline {
+    /// A pipeline of these analyzers, whatever stands behind them, that answer by `models`.
+    pub fn of(analyzers: Vec<Box<dyn Analyzer>>, models: BTreeMap<AnalyzerId, ModelRef>) -> Self {
+        Self {
+            analyzers,
+            captions: None,
+            shared: SharedNetworks::default(),
+            models,
+            usage: Vec::new(),
+            providers: Vec::new(),
+            batching: Vec::new(),
+        }
+    }
+
     /// The loaded analyzers and their models, with the decoder.
     pub fn models(&self) -> &BTreeMap<AnalyzerId, ModelRef> {
         &self.models
@@ -170,10 +185,21 @@ impl Pipeline {
     /// Looks at one picture with those of `wanted` that are loaded, side by side. The pictures' preparation runs on
     /// the calling thread, which should be one that may be kept busy; inference runs on the networks' own threads.
     pub async fn analyze(&self, asset: &AssetId, image: &Image, wanted: &[AnalyzerId]) -> Analysis {
-        let subject = Subject::new(image.picture(), &self.shared);
+        self.analyze_watched(asset, image, wanted, &Watch::default()).await
+    }
+
+    /// The same, while somebody watches.
+    pub async fn analyze_watched(
+        &self,
+        asset: &AssetId,
+        image: &Image,
+        wanted: &[AnalyzerId],
+        watch: &Watch,
+    ) -> Analysis {
+        let subject = Subject::new(image.picture(), &self.shared, watch.limits());
         let captions = self.captions.as_ref().map(|analyzer| analyzer as &dyn Analyzer);
         let analyzers = self.analyzers.iter().map(AsRef::as_ref).chain(captions);
-        self.run(asset, &subject, analyzers, wanted).await
+        self.run(asset, &subject, analyzers, wanted, watch).await
     }
 
     /// The same, but for the caption: that needs the picture no more, and several of them are cheaper together
@@ -183,19 +209,22 @@ impl Pipeline {
         asset: &AssetId,
         image: &Image,
         wanted: &[AnalyzerId],
+        watch: &Watch,
     ) -> (Analysis, Option<Uncaptioned>) {
-        let subject = Subject::new(image.picture(), &self.shared);
+        let subject = Subject::new(image.picture(), &self.shared, watch.limits());
         let analyzers = self.analyzers.iter().map(AsRef::as_ref);
         let captions = self.captions.as_ref().filter(|_| wanted.contains(&AnalyzerId::Caption));
         let request = async {
             match captions {
                 Some(captions) => {
-                    AssertUnwindSafe(captions.request(&subject)).catch_unwind().await.map(Result::transpose)
+                    let request = watch.steps(AnalyzerId::Caption, captions.request(&subject));
+                    AssertUnwindSafe(request).catch_unwind().await.map(Result::transpose)
                 }
                 None => Ok(None),
             }
         };
-        let (mut analysis, request) = join(self.run(asset, &subject, analyzers, wanted), request).await;
+        let (mut analysis, request) =
+            join(self.run(asset, &subject, analyzers, wanted, watch), request).await;
         match request {
             Ok(Some(Ok(request))) => return (analysis, Some(Uncaptioned { request })),
             Ok(Some(Err(error))) => self.take(&mut analysis, asset, AnalyzerId::Caption, Ok(Err(error))),
@@ -218,15 +247,43 @@ impl Pipeline {
         self.captions.as_ref().map_or(1, |captions| captions.captioner.sessions())
     }
 
-    /// Captions pictures and adds that to what is known of them.
-    pub async fn caption(&self, pictures: Vec<(Uncaptioned, &AssetId, &mut Analysis)>) {
+    /// What was found of a picture whose thread is at a step that does not end. Analyzers of `wanted` that have found
+    /// nothing yet have failed with that; what they may find later is lost.
+    pub fn abandon(
+        &self,
+        asset: &AssetId,
+        wanted: &[AnalyzerId],
+        watch: &Watch,
+        overdue: &Overdue,
+    ) -> Analysis {
+        let mut analysis = self.gather(asset, watch);
+        for &analyzer in wanted {
+            let is_settled = analysis.completed.contains_key(&analyzer)
+                || analysis.failures.iter().any(|failure| failure.analyzer == analyzer);
+            if !is_settled {
+                let seconds = overdue.limit.as_secs_f64();
+                let reason =
+                    format!("{}: not finished after {seconds} s (work.timeout_seconds)", overdue.analyzer);
+                analysis.failures.push(Failure { analyzer, kind: FailureKind::Transient, reason });
+                analysis.late.insert(analyzer, Late::Overdue(overdue.limit));
+            }
+        }
+        analysis
+    }
+
+    /// Captions pictures, within a limit for each call, and adds that to what is known of them.
+    pub async fn caption(
+        &self,
+        limit: Option<&Limit>,
+        pictures: Vec<(Uncaptioned, &AssetId, &mut Analysis)>,
+    ) {
         let Some(captions) = &self.captions else { return };
         let start = Instant::now();
         let (requests, analyses): (Vec<_>, Vec<_>) = pictures
             .into_iter()
             .map(|(uncaptioned, asset, analysis)| (uncaptioned.request, (asset, analysis)))
             .unzip();
-        for (outcome, (asset, analysis)) in captions.answer(requests).await.into_iter().zip(analyses) {
+        for (outcome, (asset, analysis)) in captions.answer(limit, requests).await.into_iter().zip(analyses) {
             analysis.timings.insert(AnalyzerId::Caption.as_str(), start.elapsed());
             self.take(analysis, asset, AnalyzerId::Caption, Ok(outcome));
         }
@@ -238,14 +295,24 @@ impl Pipeline {
         subject: &'a Subject<'a>,
         analyzers: impl Iterator<Item = &'a dyn Analyzer>,
         wanted: &[AnalyzerId],
+        watch: &Watch,
     ) -> Analysis {
         let start = Instant::now();
-        let runs = analyzers.filter(|analyzer| wanted.contains(&analyzer.id())).map(|analyzer| async move {
-            let outcome = AssertUnwindSafe(analyzer.analyze(subject)).catch_unwind().await;
-            (analyzer.id(), start.elapsed(), outcome)
-        });
+        let analyzers = analyzers.filter(|analyzer| wanted.contains(&analyzer.id()));
+        join_all(analyzers.enumerate().map(|(place, analyzer)| async move {
+            let id = analyzer.id();
+            let work = watch.steps(id, analyzer.analyze(subject));
+            let outcome = AssertUnwindSafe(work).catch_unwind().await;
+            watch.keep(place, (id, start.elapsed(), outcome));
+        }))
+        .await;
+        self.gather(asset, watch)
+    }
+
+    /// What the analyzers have found so far.
+    fn gather(&self, asset: &AssetId, watch: &Watch) -> Analysis {
         let mut analysis = Analysis::default();
-        for (analyzer, elapsed, outcome) in join_all(runs).await {
+        for (analyzer, elapsed, outcome) in watch.found() {
             analysis.timings.insert(analyzer.as_str(), elapsed);
             self.take(&mut analysis, asset, analyzer, outcome);
         }
@@ -263,6 +330,7 @@ impl Pipeline {
         match outcome {
             Ok(Ok(findings)) => self.complete(analysis, asset, analyzer, findings),
             Ok(Err(error)) => {
+                analysis.late.extend(lateness(&error).map(|late| (analyzer, late)));
                 analysis.failures.push(failure(failure_kind(&error), error.to_string()));
             }
             Err(panic) => analysis.failures.push(failure(
@@ -297,11 +365,23 @@ fn failure_kind(error: &AnalyzerError) -> FailureKind {
         AnalyzerError::Executor(ExecutorError::Crashed { .. }) | AnalyzerError::Prepare(_) => {
             FailureKind::Permanent
         }
-        AnalyzerError::Executor(ExecutorError::Refused(_) | ExecutorError::Closed(_)) => {
-            FailureKind::Transient
-        }
+        AnalyzerError::Executor(
+            ExecutorError::Refused(_)
+            | ExecutorError::Overdue { .. }
+            | ExecutorError::Starved { .. }
+            | ExecutorError::Closed(_),
+        ) => FailureKind::Transient,
     }
 }
+
+fn lateness(error: &AnalyzerError) -> Option<Late> {
+    match error {
+        AnalyzerError::Executor(ExecutorError::Overdue { limit, .. }) => Some(Late::Overdue(*limit)),
+        AnalyzerError::Executor(ExecutorError::Starved { .. }) => Some(Late::Starved),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

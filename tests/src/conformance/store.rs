@@ -21,6 +21,7 @@ mod jobs;
 mod leases;
 mod leasing;
 mod owners;
+mod places;
 mod together;
 mod vectors;
 
@@ -30,6 +31,7 @@ pub use jobs::*;
 pub use leases::*;
 pub use leasing::*;
 pub use owners::*;
+pub use places::*;
 pub use together::*;
 pub use vectors::*;
 

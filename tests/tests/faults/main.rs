@@ -4,6 +4,7 @@
 //! the process dies there; what is left is then taken up by a new one, as at the next start.
 
 mod captions;
+mod late;
 mod ports;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent::assets::{AssetSource, FetchError, FileSource};
+use docent::assets::{AssetSource, FetchError, FileSource, Roots};
 use docent::config::{Config, Overrides};
 use docent::consumer::{Gather, Walk, WalkOptions};
 use docent::disposition::RetryPolicy;
@@ -28,6 +29,7 @@ use docent_models::session::init_runtime;
 use docent_pipelines::pipeline::models_of;
 use docent_pipelines::{AnalyzerId, Pipeline, VectorRecord, VectorSpace};
 use docent_tests::corpus;
+use docent_tests::fixtures::endless_jpeg;
 use ports::{Fault, Faulty, Plan, Side, Trigger};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,12 +69,15 @@ struct Setting {
     config: Config,
     /// Of fetching, and of looking at one picture.
     timeout: Duration,
+    text_timeout: Duration,
     gather: Gather,
     /// Pictures that are fetched while one is looked at, and how many there really were, that one included.
     ahead: usize,
     most_fetched: Arc<AtomicU64>,
     /// Pictures that were looked at at once.
     most_looking: Arc<AtomicU64>,
+    /// Pictures that took too long and were still worked on, at once.
+    most_stuck: Arc<AtomicU64>,
 }
 
 /// What has to be the same in the end.
@@ -153,10 +158,12 @@ impl Setting {
             wanted,
             config,
             timeout: PATIENCE,
+            text_timeout: PATIENCE,
             gather: Gather::SINGLY,
             ahead: 1,
             most_fetched: Arc::default(),
             most_looking: Arc::default(),
+            most_stuck: Arc::default(),
         }
     }
 
@@ -196,7 +203,7 @@ impl Setting {
         });
         let (progress, wake) = (Arc::new(Progress::default()), Arc::new(Notify::new()));
         let watched = Watched {
-            inner: FileSource { max_bytes: 1 << 24 },
+            inner: FileSource { max_bytes: 1 << 24, ..FileSource::default() },
             progress: Arc::clone(&progress),
             fetched: AtomicU64::new(0),
             most: Arc::clone(&self.most_fetched),
@@ -215,6 +222,7 @@ impl Setting {
             ledger: Arc::clone(&ledger),
             wanted: self.wanted.clone(),
             follow_symlinks: false,
+            roots: Roots::default(),
             progress: Arc::clone(&progress),
             wake: Arc::clone(&wake),
         };
@@ -236,7 +244,7 @@ impl Setting {
             index,
             source,
             pipeline: Arc::clone(&self.pipeline),
-            progress,
+            progress: Arc::clone(&progress),
             options: WalkOptions {
                 owner: "tester".to_owned(),
                 in_flight: 1,
@@ -244,6 +252,7 @@ impl Setting {
                 decode: self.config.decode_limits(),
                 retry,
                 timeout: self.timeout,
+                text_timeout: self.text_timeout,
                 grace: Duration::ZERO,
                 patience: Duration::ZERO,
                 gather: self.gather,
@@ -255,7 +264,17 @@ impl Setting {
             wake.notify_one();
             scan
         };
-        let (scan, (), ()) = tokio::join!(scan, feeder.run(&stop, &complete), walk.run(&stop));
+        let walking = async {
+            walk.run(&stop).await;
+            stop.cancel();
+        };
+        let watching = async {
+            while !stop.is_cancelled() {
+                self.most_stuck.fetch_max(progress.stuck.load(Relaxed), Relaxed);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let (scan, (), (), ()) = tokio::join!(scan, feeder.run(&stop, &complete), walking, watching);
         scan.is_ok()
     }
 
@@ -385,13 +404,13 @@ async fn a_place_that_never_answers_is_asked_again() {
     assert!(found == expected, "found {found:#?}\nexpected {expected:#?}");
 }
 
-/// A picture whose decoder goes on and on is failed when its time is over; those beside it are not.
+/// A picture whose decoder goes on and on is failed when its time was over as often as is allowed; those beside it are not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_picture_without_end_costs_only_itself() {
     let mut setting = Setting::new();
     let (calm, torn) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let expected = setting.ingest(calm.path(), &Trigger::new(&[])).await;
-    std::fs::write(setting.folder.path().join("pictures/endless.jpg"), endless_jpeg()).expect("is written");
+    std::fs::write(setting.folder.path().join("pictures/endless.jpg"), endless_jpeg(0)).expect("is written");
     // A third of what its decoding takes where nothing else is going on, and many times what the others take.
     setting.timeout = Duration::from_secs(2);
     let found = tokio::time::timeout(PATIENCE, setting.ingest(torn.path(), &Trigger::new(&[]))).await;
@@ -401,30 +420,11 @@ async fn a_picture_without_end_costs_only_itself() {
     });
     assert_eq!(endless.len(), 1, "{others:#?}");
     assert_eq!(endless[0]["analyzer"], "decode");
-    assert_eq!(endless[0]["kind"], "permanent");
+    assert_eq!((&endless[0]["kind"], &endless[0]["attempts"]), (&json!("transient"), &json!(3)));
+    assert_eq!(setting.most_stuck.load(Relaxed), 1);
     found.failures = others;
     found.counts = expected.counts.clone();
     assert!(found == expected, "found {found:#?}\nexpected {expected:#?}");
-}
-
-/// 9,000 x 9,000 gray values in 190 scans of arithmetic code, all of them empty: a decoder takes what is missing for
-/// zeros, and refines every block in every scan.
-fn endless_jpeg() -> Vec<u8> {
-    let mut file = vec![0xff, 0xd8];
-    let mut segment = |marker: u8, content: &[u8]| {
-        file.extend([0xff, marker]);
-        file.extend((content.len() as u16 + 2).to_be_bytes());
-        file.extend_from_slice(content);
-    };
-    segment(0xdb, &[&[0][..], &[1; 64]].concat());
-    // Progressive with arithmetic coding: 8 bits, height, width, one component.
-    segment(0xca, &[8, 0x23, 0x28, 0x23, 0x28, 1, 1, 0x11, 0]);
-    segment(0xda, &[1, 1, 0, 0, 0, 0]);
-    for _ in 0..189 {
-        segment(0xda, &[1, 1, 0, 1, 63, 0x10]);
-    }
-    file.extend([0xff, 0xd9]);
-    file
 }
 
 /// The comparison of rows can fail: those that were not repaired are noticed.

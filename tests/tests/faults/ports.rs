@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    Begun, EventSink, Finished, FoundFile, KnownFile, LeaseFilter, LeaseRequest, LeaseRow, Leasing, Ledger,
-    Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
+    Begun, EventSink, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRequest, LeaseRow,
+    Leasing, Ledger, Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
@@ -236,6 +236,19 @@ impl Ledger for Faulty<dyn Ledger> {
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         self.trigger.around("register", self.inner.register(files, wanted), store_error).await
+    }
+
+    async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
+        self.inner.note_places(gone, found).await
+    }
+
+    async fn places_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<KnownPlace>, StoreError> {
+        self.inner.places_below(folder, after, limit).await
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {

@@ -46,6 +46,8 @@ pub struct IngestSummary {
     pub unreadable_count: u64,
     /// … and the first of them: path and reason.
     pub unreadable: Vec<(String, String)>,
+    /// Known places, below the folders, where nothing is any more.
+    pub gone: u64,
     /// Contents never seen before.
     pub new_assets: u64,
     /// Places never seen before, or with other content than before.
@@ -136,6 +138,7 @@ impl App {
             wanted: wanted.clone(),
             owner: owner.flatten(),
             follow_symlinks: self.config.assets.follow_symlinks,
+            roots: self.config.roots(),
             progress: Arc::clone(&progress),
             wake: Arc::clone(&wake),
         };
@@ -171,6 +174,7 @@ impl App {
                 .into_iter()
                 .map(|(path, reason)| (path.to_string_lossy().into_owned(), reason))
                 .collect(),
+            gone: scan.gone,
             new_assets: scan.registered.new_assets,
             new_paths: scan.registered.new_paths,
             analyzed: counted.done,
@@ -230,8 +234,7 @@ impl App {
         self.store.hand_back_all(&feeder.owner).await?;
         self.store.hand_back_all(&self.owner).await?;
         let networks = usage(&walk.pipeline);
-        // Their threads end with the networks' last handle; that wait belongs on a thread that may block.
-        drop(tokio::task::spawn_blocking(move || drop(walk)).await);
+        super::let_go(walk).await;
         match refusal {
             Some(reason) => Err(AppError::Refused { reason }.into()),
             None => Ok(networks),

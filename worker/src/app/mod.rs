@@ -49,6 +49,7 @@ pub struct App {
     store: Arc<dyn Store>,
     index: Arc<dyn VectorIndex>,
     source: Arc<dyn AssetSource>,
+    named: FileSource,
     pack: Arc<Pack>,
     owner: String,
     /// Held as long as the app lives; the system lets go of it when the process ends, however it ends.
@@ -82,6 +83,9 @@ const VANISHED: Duration = Duration::from_secs(30);
 /// keeps its lease longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// A page that is being read takes some seconds.
+const LAST_CALLS: Duration = Duration::from_secs(20);
+
 /// Vectors from which on a call to the index is worth making without waiting for more.
 const LARGEST_CALL: usize = 256;
 
@@ -101,7 +105,9 @@ impl App {
         let pack = Arc::new(Pack::open(&config.models_dir)?);
         let store = backends::store(&config).await?;
         let index = backends::index(&config, &store)?;
-        let source = Arc::new(FileSource { max_bytes: config.assets.max_bytes });
+        let max_bytes = config.assets.max_bytes;
+        let source = Arc::new(FileSource { max_bytes, roots: config.roots() });
+        let named = FileSource { max_bytes, ..FileSource::default() };
         if lock.is_some() {
             let lost = store.recover(config.work.max_lost_runs).await?;
             if lost > 0 {
@@ -110,7 +116,7 @@ impl App {
         }
         store.give_up_after(config.work.max_lost_runs);
         let owner = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-        Ok(Self { config, store, index, source, pack, owner, _lock: lock })
+        Ok(Self { config, store, index, source, named, pack, owner, _lock: lock })
     }
 
     /// The ledger.
@@ -167,6 +173,7 @@ impl App {
                 decode: self.config.decode_limits(),
                 retry: self.config.retry_policy(),
                 timeout: Duration::from_secs(self.config.work.timeout_seconds),
+                text_timeout: Duration::from_secs(self.config.work.text_timeout_seconds),
                 grace: Duration::from_secs(self.config.work.grace_seconds),
                 patience: PATIENCE,
                 gather: gather(&self.config),
@@ -182,6 +189,11 @@ impl App {
     /// The models.
     pub fn pack(&self) -> &Arc<Pack> {
         &self.pack
+    }
+
+    /// Where the bytes of a file come from that a person names at the command line: from anywhere.
+    pub fn named(&self) -> &dyn AssetSource {
+        &self.named
     }
 
     /// Where bytes come from.
@@ -215,6 +227,15 @@ impl App {
     /// Loads the networks of `analyzers`.
     pub async fn pipeline(&self, analyzers: Vec<AnalyzerId>) -> anyhow::Result<Pipeline> {
         load_pipeline(&self.config, Arc::clone(&self.pack), analyzers, true).await
+    }
+}
+
+/// The networks' threads end with their last handle; that wait belongs on a thread that may block, and a call that does
+/// not end is not waited for: it ends with the process.
+async fn let_go(walk: Walk) {
+    let dropped = tokio::task::spawn_blocking(move || drop(walk));
+    if tokio::time::timeout(LAST_CALLS, dropped).await.is_err() {
+        tracing::warn!("a network's last call does not end; it is not waited for");
     }
 }
 

@@ -1,6 +1,7 @@
 //! A worker: takes jobs from the queue until it is asked to stop, whatever happens to the servers it works with.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use docent_pipelines::AnalyzerId;
@@ -23,6 +24,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 const COUNT: Duration = Duration::from_secs(5);
 /// … and each number is given up after this time.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Between two looks at the places for pictures.
+const LOOK: Duration = Duration::from_secs(1);
 /// The ledger is tidied so often.
 const UPKEEP: Duration = Duration::from_secs(60);
 
@@ -74,6 +77,7 @@ pub async fn run(
         health.watch("store", || app.store.ping(), &watched),
         health.watch("queue", || queue.ping(), &watched),
         health.watch("vectors", || index_works(&app, &progress), &watched),
+        watch_places(&app, &progress, &health, &watched),
         tidy(&app, &watched),
         count(&app, &queue, &wanted, &progress, &watched),
         tell(&app, events.as_deref(), &watched),
@@ -88,7 +92,7 @@ pub async fn run(
         );
     }
     queue.hand_back_all().await;
-    drop(tokio::task::spawn_blocking(move || drop(walk)).await);
+    super::let_go(walk).await;
     app.close().await;
     Ok(())
 }
@@ -108,6 +112,17 @@ where
         health.down(backend, crate::health::reason(cause));
         tracing::warn!(error = cause, "cannot start yet; waiting");
         tokio::time::sleep(AGAIN.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
+    }
+}
+
+/// Looks whether there are places for pictures, until `done`.
+async fn watch_places(app: &App, progress: &Progress, health: &Health, done: &CancellationToken) {
+    loop {
+        health.places(progress.stuck.load(Relaxed), app.config.places() as u64);
+        tokio::select! {
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
     }
 }
 

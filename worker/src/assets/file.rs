@@ -1,19 +1,21 @@
-//! Files on this machine, under `file://` URIs.
+//! Files on this machine, under `file:` addresses.
 
-use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 
-use super::{AssetSource, FetchError};
+use super::open::{OpenError, Roots, open_file};
+use super::place::normalized;
+use super::{AssetSource, FetchError, path_of_uri};
 
 /// Reads files.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct FileSource {
     /// Larger files are refused.
     pub max_bytes: u64,
+    /// Files outside of these folders are refused.
+    pub roots: Roots,
 }
 
 #[async_trait]
@@ -21,131 +23,47 @@ impl AssetSource for FileSource {
     async fn fetch(&self, uri: &str) -> Result<Vec<u8>, FetchError> {
         let path = path_of_uri(uri).ok_or_else(|| FetchError::Invalid {
             uri: uri.to_owned(),
-            reason: "not a file:// address".to_owned(),
+            reason: normalized(uri).err().map_or_else(String::new, |problem| format!("it {problem}")),
         })?;
-        let (limit, uri) = (self.max_bytes, uri.to_owned());
+        let (source, uri) = (self.clone(), uri.to_owned());
         let lost =
             FetchError::Unavailable { uri: uri.clone(), source: std::io::ErrorKind::Interrupted.into() };
-        tokio::task::spawn_blocking(move || read(&path, &uri, limit)).await.unwrap_or(Err(lost))
+        tokio::task::spawn_blocking(move || source.read(&path, &uri)).await.unwrap_or(Err(lost))
     }
 }
 
-fn read(path: &Path, uri: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
-    let failed = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            FetchError::Gone { uri: uri.to_owned() }
-        }
-        _ => FetchError::Unavailable { uri: uri.to_owned(), source },
-    };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(FetchError::Invalid { uri: uri.to_owned(), reason: "not a regular file".to_owned() });
-    }
-    let too_large = |bytes| FetchError::TooLarge { uri: uri.to_owned(), bytes, limit };
-    if metadata.len() > limit {
-        return Err(too_large(metadata.len()));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
-    // The file may grow while it is read.
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(too_large(bytes.len() as u64));
-    }
-    Ok(bytes)
-}
-
-/// The `file://` URI of an absolute path. Letters of any script stay readable; spaces, control characters, bytes that
-/// are not UTF-8 and the characters with a meaning in URIs are percent-encoded, so every path has exactly one URI.
-pub fn file_uri(path: &Path) -> String {
-    let mut uri = String::from("file://");
-    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() || c.is_whitespace() || matches!(c, '%' | '?' | '#' | '"' | '<' | '>' | '\\') {
-                let mut buffer = [0; 4];
-                encode(&mut uri, c.encode_utf8(&mut buffer).as_bytes());
-            } else {
-                uri.push(c);
+impl FileSource {
+    fn read(&self, path: &Path, uri: &str) -> Result<Vec<u8>, FetchError> {
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                FetchError::Gone { uri: uri.to_owned() }
             }
+            _ => FetchError::Unavailable { uri: uri.to_owned(), source },
+        };
+        let (file, metadata) = match self.roots.allowed(path).and_then(|real| open_file(&real)) {
+            Ok(opened) => opened,
+            Err(OpenError::Io(error)) => return Err(failed(error)),
+            Err(error) => return Err(FetchError::Invalid { uri: uri.to_owned(), reason: error.to_string() }),
+        };
+        let limit = self.max_bytes;
+        let too_large = |bytes| FetchError::TooLarge { uri: uri.to_owned(), bytes, limit };
+        if metadata.len() > limit {
+            return Err(too_large(metadata.len()));
         }
-        encode(&mut uri, chunk.invalid());
-    }
-    uri
-}
-
-fn encode(uri: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in bytes {
-        uri.push('%');
-        uri.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        uri.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-}
-
-/// The path of a `file://` URI; `None` for anything else, or if an escape in it is broken.
-pub fn path_of_uri(uri: &str) -> Option<PathBuf> {
-    let encoded = uri.strip_prefix("file://").filter(|rest| rest.starts_with('/'))?.as_bytes();
-    let mut path = Vec::with_capacity(encoded.len());
-    let mut rest = encoded;
-    while let Some((&byte, tail)) = rest.split_first() {
-        if byte == b'%' {
-            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            path.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &tail[2..];
-        } else {
-            path.push(byte);
-            rest = tail;
+        let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+        // The file may grow while it is read.
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > limit {
+            return Err(too_large(bytes.len() as u64));
         }
+        Ok(bytes)
     }
-    Some(PathBuf::from(OsString::from_vec(path)))
-}
-
-/// A URI for people: the path of a `file://` URI with control characters escaped, anything else as it is.
-pub fn display_path(uri: &str) -> String {
-    let Some(path) = path_of_uri(uri) else { return uri.escape_debug().to_string() };
-    let mut shown = String::new();
-    for c in path.to_string_lossy().chars() {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn path(bytes: &[u8]) -> PathBuf {
-        PathBuf::from(OsString::from_vec(bytes.to_vec()))
-    }
-
-    #[test]
-    fn every_path_comes_back_from_its_uri() {
-        for bytes in [
-            &b"/a/b.jpg"[..],
-            b"/with space/100%.png",
-            b"/new\nline",
-            b"/\xff\xfe.jpg",
-            "/été/猫.jpg".as_bytes(),
-        ] {
-            assert_eq!(path_of_uri(&file_uri(&path(bytes))), Some(path(bytes)));
-        }
-        assert_eq!(file_uri(Path::new("/été/a b.jpg")), "file:///été/a%20b.jpg");
-        assert_eq!(file_uri(&path(b"/\xff")), "file:///%FF");
-    }
-
-    #[test]
-    fn other_addresses_are_not_paths() {
-        for uri in
-            ["https://example.org/a.jpg", "file://relative", "file:///broken%2", "file:///broken%zz", ""]
-        {
-            assert_eq!(path_of_uri(uri), None, "{uri}");
-        }
-    }
-
-    #[test]
-    fn terminals_are_safe_from_names() {
-        assert_eq!(display_path(&file_uri(Path::new("/a\nb\u{1b}[31m.jpg"))), "/a\\nb\\u{1b}[31m.jpg");
-    }
+    use crate::assets::file_uri;
 
     #[tokio::test]
     async fn limits_and_missing_files_are_told_apart() {
@@ -153,10 +71,17 @@ mod tests {
         let file = folder.path().join("a.bin");
         std::fs::write(&file, [7; 10]).expect("is written");
         let uri = file_uri(&file);
-        assert_eq!(FileSource { max_bytes: 10 }.fetch(&uri).await.expect("is read"), [7; 10]);
-        let source = FileSource { max_bytes: 9 };
-        assert!(matches!(source.fetch(&uri).await, Err(FetchError::TooLarge { bytes: 10, limit: 9, .. })));
-        assert!(matches!(source.fetch("file:///nowhere/at/all").await, Err(FetchError::Gone { .. })));
-        assert!(matches!(source.fetch(&file_uri(folder.path())).await, Err(FetchError::Invalid { .. })));
+        let source = |max_bytes| FileSource { max_bytes, ..FileSource::default() };
+        assert_eq!(source(10).fetch(&uri).await.expect("is read"), [7; 10]);
+        let small = source(9);
+        assert!(matches!(small.fetch(&uri).await, Err(FetchError::TooLarge { bytes: 10, limit: 9, .. })));
+        assert!(matches!(small.fetch("file:///nowhere/at/all").await, Err(FetchError::Gone { .. })));
+        assert!(matches!(small.fetch(&file_uri(folder.path())).await, Err(FetchError::Invalid { .. })));
+        let roots = Roots::new(&[folder.path().join("inside")]);
+        let rooted = FileSource { max_bytes: 10, roots };
+        let refused = rooted.fetch(&uri).await.expect_err("is outside").to_string();
+        assert!(refused.ends_with("outside of the folders that may be read (assets.roots)"), "{refused}");
+        let refused = small.fetch("file://nas/a.jpg").await.expect_err("is elsewhere").to_string();
+        assert!(refused.contains("it names the machine 'nas'"), "{refused}");
     }
 }

@@ -1,9 +1,13 @@
 //! Where assets' bytes come from.
 
 mod file;
+mod open;
+mod place;
 
 use async_trait::async_trait;
-pub use file::{FileSource, display_path, file_uri, path_of_uri};
+pub use file::FileSource;
+pub use open::{OpenError, Roots, open_file};
+pub use place::{PlaceError, display_path, file_uri, is_file_uri, lexical, normalized, path_of_uri};
 
 /// Why bytes did not come.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use docent_models::ModelRef;
 use docent_pipelines::executor::batching::{Batching, Trial};
+use docent_pipelines::pipeline::Watch;
 use docent_pipelines::{AnalyzerId, Pipeline};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Handle;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::threads::Threads;
 use crate::app::App;
 use crate::assets::file_uri;
-use crate::consumer::{Captioning, Seen, look_at};
+use crate::consumer::{Captioning, Look, Seen, look_at};
 use crate::progress::Cpu;
 
 /// Each core's pictures in the busy pass, at least.
@@ -171,14 +172,21 @@ pub(super) async fn look(
     pipeline: &Arc<Pipeline>,
     file: &Path,
 ) -> anyhow::Result<Option<(Seen, Duration)>> {
-    let Ok(bytes) = app.source().fetch(&file_uri(&std::path::absolute(file)?)).await else { return Ok(None) };
+    let Ok(bytes) = app.named().fetch(&file_uri(file)).await else { return Ok(None) };
     let (runtime, pipeline) = (Handle::current(), Arc::clone(pipeline));
     let limits = app.config().decode_limits();
     let start = std::time::Instant::now();
     let seen = tokio::task::spawn_blocking(move || {
         let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
         let analyzers: Vec<AnalyzerId> = pipeline.models().keys().copied().collect();
-        look_at(&runtime, &pipeline, &asset, &bytes, &limits, &analyzers, Captioning::AtOnce)
+        let look = Look {
+            pipeline: &pipeline,
+            limits: &limits,
+            wanted: &analyzers,
+            captioning: Captioning::AtOnce,
+            watch: &Watch::default(),
+        };
+        look_at(&runtime, &asset, &bytes, &look)
     })
     .await?;
     Ok(Some((seen, start.elapsed())))

@@ -111,6 +111,7 @@ fn looked_at(summary: &IngestSummary) -> String {
     part(summary.skipped, if summary.skipped == 1 { "other file" } else { "other files" });
     part(summary.unreadable_count, "unreadable");
     part(summary.hidden, "hidden and left out");
+    part(summary.gone, "no longer there");
     let list = if parts.is_empty() { "nothing new".to_owned() } else { parts.join(", ") };
     let files = words::count(summary.found, "file", "files");
     format!("{files} in {}: {list}", words::duration(summary.elapsed_seconds))

@@ -1,5 +1,6 @@
 //! Arguments that several commands share, and how they are looked up in the ledger.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
@@ -7,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use docent_pipelines::{AnalyzerId, AssetId, Kind, Owner, Status};
 
 use super::problem::Hinted;
-use crate::assets::file_uri;
+use crate::assets::{file_uri, lexical, path_of_uri};
 use crate::store::{AssetFilter, Page, Paged, PlaceFilter, Store, StoreError};
 
 /// The analyzers as choices of `--only`.
@@ -41,15 +42,21 @@ pub fn owner(text: &str) -> Result<Owner, String> {
     Owner::try_from(text.to_owned()).map_err(|problem| format!("it {problem}"))
 }
 
-/// The one path by which a place is known to the ledger: absolute and without `..`, which would give the same file
-/// several names.
+/// The one path by which a place is known to the ledger, given as a path or as a `file:` address: absolute and without
+/// `..`, which would give the same file several names.
 pub fn place(path: &Path) -> PathBuf {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    if path.components().any(|part| part == Component::ParentDir) {
-        path.canonicalize().unwrap_or(path)
-    } else {
-        path
+    if let Some(named) = path.to_str().and_then(path_of_uri) {
+        return named;
     }
+    let plain = lexical(path);
+    let leads_up = path.components().any(|part| part == Component::ParentDir);
+    // Behind a link, `..` leads elsewhere than the text says; what the shell would open is meant.
+    if leads_up && file_id(path) != file_id(&plain) { path.canonicalize().unwrap_or(plain) } else { plain }
+}
+
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// The beginning of the addresses of everything at or below `path`.
@@ -169,6 +176,22 @@ mod tests {
         assert!(uri_prefix(&inner).ends_with("/a/"));
         assert_eq!(uri_prefix(&inner.join("../a")), uri_prefix(&inner.canonicalize().expect("exists")));
         assert!(uri_prefix(&inner.join("b.jpg")).ends_with("/a/b.jpg"));
+        let address = format!("file://localhost{}/%61/", folder.path().display());
+        assert_eq!(uri_prefix(Path::new(&address)), uri_prefix(&inner));
+    }
+
+    #[test]
+    fn two_dots_behind_a_link_lead_where_the_shell_goes() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let here = folder.path().canonicalize().expect("is there");
+        std::fs::create_dir_all(here.join("far/away")).expect("is made");
+        std::fs::write(here.join("far/a.jpg"), "a").expect("is written");
+        std::os::unix::fs::symlink(here.join("far/away"), here.join("link")).expect("a link");
+        std::os::unix::fs::symlink(here.join("far"), here.join("near")).expect("a link");
+        assert_eq!(place(&here.join("link/../a.jpg")), here.join("far/a.jpg"));
+        // Where both lead to the same file, the name that was given stays.
+        assert_eq!(place(&here.join("far/../near/a.jpg")), here.join("near/a.jpg"));
+        assert_eq!(place(&here.join("gone/../x.jpg")), here.join("x.jpg"));
     }
 
     #[tokio::test]

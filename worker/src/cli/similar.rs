@@ -57,7 +57,7 @@ pub async fn run(config: Config, args: SimilarArgs, out: &mut Out) -> anyhow::Re
 
 /// A file is looked up by its content: what is known already is not embedded again.
 async fn by_file(app: &App, path: &Path, k: usize, filter: &AssetFilter) -> anyhow::Result<Hits> {
-    let bytes = app.source().fetch(&file_uri(path)).await?;
+    let bytes = app.named().fetch(&file_uri(path)).await?;
     let search = app.search();
     let known = ContentHash::of(&bytes).asset_id();
     match search.by_asset(&known, k, filter).await {

@@ -132,6 +132,8 @@ const PATHS: [&[&str]; 6] = [
     &["device", "tuning_cache"],
     &["text", "tessdata"],
 ];
+/// Options that are lists of paths.
+const LISTS: [&[&str]; 1] = [&["assets", "roots"]];
 /// Variables that begin like options and are none.
 const NO_OPTIONS: [&str; 1] = ["DOCENT_CONFIG"];
 const PREFIX: &str = "DOCENT_";
@@ -201,6 +203,12 @@ impl Config {
                 .join("docent"),
         };
         config.data_dir = absolute(data_dir);
+        config.assets.roots = config
+            .assets
+            .roots
+            .iter()
+            .map(|root| absolute(expand_home(&root.to_string_lossy(), home.as_deref())))
+            .collect();
         let cache =
             || Some(xdg_folder(variable("XDG_CACHE_HOME"), home.as_deref(), ".cache")?.join("docent"));
         let super::Device { engine_cache, tuning_cache, .. } = &mut config.device;
@@ -255,6 +263,15 @@ fn file_layer(file: &Path, home: Option<&Path>) -> Result<Layer, ConfigError> {
             && !text.is_empty()
         {
             *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+        }
+    }
+    for path in LISTS {
+        if let Some(Value::Array(_, items)) = get_mut(&mut options, path) {
+            for item in items {
+                if let Value::String(_, text) = item {
+                    *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+                }
+            }
         }
     }
     Ok(Layer { origin: file.display().to_string(), options })

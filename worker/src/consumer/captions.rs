@@ -4,10 +4,10 @@
 //! place is free for the next one.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use docent_pipelines::executor::panic_message;
+use docent_pipelines::executor::{Hold, Limit, panic_message};
 use docent_pipelines::pipeline::Uncaptioned;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
 use futures_util::FutureExt;
@@ -145,7 +145,10 @@ async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
         .zip(&mut waiting)
         .map(|(uncaptioned, (asset, analysis, _))| (uncaptioned, &*asset, analysis))
         .collect();
-    let trouble = trouble(timeout, pipeline.caption(pictures)).await;
+    // The pictures' places are free for others; the captioner's calls are as many as it has sessions.
+    let hold: Weak<Hold> = Weak::<()>::new();
+    let limit = Limit { time: timeout, option: "work.timeout_seconds", hold };
+    let trouble = trouble(pipeline.caption(Some(&limit), pictures)).await;
     for (_, mut analysis, reply) in waiting {
         settle(&mut analysis, trouble.as_deref());
         // Whoever gave up waiting needs no answer.
@@ -154,12 +157,9 @@ async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
 }
 
 /// Why a group could not be captioned, if it could not.
-async fn trouble(timeout: Duration, captioned: impl Future<Output = ()>) -> Option<String> {
-    match tokio::time::timeout(timeout, AssertUnwindSafe(captioned).catch_unwind()).await {
-        Ok(Ok(())) => None,
-        Ok(Err(panic)) => Some(format!("caption: crashed: {}", panic_message(panic.as_ref()))),
-        Err(_) => Some(format!("caption: not finished after {} s (work.timeout_seconds)", timeout.as_secs())),
-    }
+async fn trouble(captioned: impl Future<Output = ()>) -> Option<String> {
+    let panic = AssertUnwindSafe(captioned).catch_unwind().await.err()?;
+    Some(format!("caption: crashed: {}", panic_message(panic.as_ref())))
 }
 
 /// What the trouble of a group means for one of its pictures: nothing, if it has its caption or its own failure.
@@ -183,13 +183,10 @@ mod tests {
         assert_eq!([0, 1, 2, 5].map(groups_at_once), [1, 1, 1, 4]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn trouble_costs_only_captions_that_are_not_there_yet() {
-        let timeout = Duration::from_secs(7);
-        assert_eq!(trouble(timeout, async {}).await, None);
-        let late = trouble(timeout, std::future::pending()).await;
-        assert_eq!(late.as_deref(), Some("caption: not finished after 7 s (work.timeout_seconds)"));
-        let crashed = trouble(timeout, async { panic!("no such word") }).await;
+        assert_eq!(trouble(async {}).await, None);
+        let crashed = trouble(async { panic!("no such word") }).await;
         assert_eq!(crashed.as_deref(), Some("caption: crashed: no such word"));
 
         let mut open = Analysis::default();
@@ -199,7 +196,7 @@ mod tests {
         let [failure] = open.failures.as_slice() else { panic!("{open:?}") };
         assert_eq!((failure.analyzer, failure.kind), (AnalyzerId::Caption, FailureKind::Transient));
         // A failure of its own stays alone.
-        settle(&mut open, late.as_deref());
+        settle(&mut open, Some("caption: crashed: once more"));
         assert_eq!(open.failures.len(), 1);
     }
 }

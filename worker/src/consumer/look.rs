@@ -1,20 +1,21 @@
-//! Looking at one asset's bytes: fetch, decode, analyze. Never fails; what goes wrong is part of the analysis.
+//! Looking at one asset's bytes: decode, analyze. Never fails; what goes wrong is part of the analysis.
 
-use std::io;
+use std::collections::HashMap;
 use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::{Uncaptioned, decoder};
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Pipeline};
+use docent_pipelines::pipeline::{Overdue, Uncaptioned, Watch, decoder};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Late, Pipeline};
 use tokio::runtime::Handle;
 
-use crate::assets::{AssetSource, FetchError};
-use crate::disposition;
+use super::Walk;
+use super::places::Occupied;
 use crate::progress::Cpu;
+use crate::queue::AnalyzeAsset;
 
 /// What is known of an asset after looking at its bytes.
 pub(crate) struct Seen {
@@ -33,50 +34,6 @@ impl Seen {
     }
 }
 
-/// The bytes at `uri`. A network drive that is gone may never answer; that must not hold up anything else.
-pub(super) async fn fetch_within(
-    source: &dyn AssetSource,
-    uri: &str,
-    limit: Duration,
-) -> Result<Vec<u8>, FetchError> {
-    tokio::time::timeout(limit, source.fetch(uri)).await.unwrap_or_else(|_| {
-        let reason = format!("no answer after {} s (work.timeout_seconds)", limit.as_secs());
-        Err(FetchError::Unavailable {
-            uri: uri.to_owned(),
-            source: io::Error::new(io::ErrorKind::TimedOut, reason),
-        })
-    })
-}
-
-/// The bytes of `asset` from the first of `uris` that still has them.
-pub(super) async fn fetch(
-    source: &dyn AssetSource,
-    asset: &AssetId,
-    uris: &[String],
-    limit: Duration,
-) -> Result<Vec<u8>, Failure> {
-    let mut last = None;
-    for uri in uris {
-        match fetch_within(source, uri, limit).await {
-            Ok(bytes) if ContentHash::of(&bytes).asset_id() == *asset => return Ok(bytes),
-            Ok(_) => {
-                last = Some(Failure {
-                    analyzer: AnalyzerId::Decode,
-                    kind: FailureKind::Permanent,
-                    reason: format!("fetch {uri}: changed since it was registered; ingest it again"),
-                });
-            }
-            Err(error @ FetchError::Unavailable { .. }) => return Err(disposition::of_fetch(&error)),
-            Err(error) => last = Some(disposition::of_fetch(&error)),
-        }
-    }
-    Err(last.unwrap_or_else(|| Failure {
-        analyzer: AnalyzerId::Decode,
-        kind: FailureKind::Permanent,
-        reason: "fetch: the asset has no place any more".to_owned(),
-    }))
-}
-
 /// When a picture is captioned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Captioning {
@@ -86,24 +43,35 @@ pub(crate) enum Captioning {
     Later,
 }
 
+/// What is asked about a picture.
+pub(super) struct Asked {
+    pub wanted: Vec<AnalyzerId>,
+    pub captioning: Captioning,
+}
+
+/// How a picture is looked at.
+pub(crate) struct Look<'a> {
+    /// By what.
+    pub pipeline: &'a Pipeline,
+    /// Limits of the decoder.
+    pub limits: &'a DecodeLimits,
+    pub wanted: &'a [AnalyzerId],
+    pub captioning: Captioning,
+    /// Who watches, and how long a step may take.
+    pub watch: &'a Watch,
+}
+
 /// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
 /// Keeps that thread busy; `runtime` only waits for the networks' answers.
-pub(crate) fn look_at(
-    runtime: &Handle,
-    pipeline: &Pipeline,
-    asset: &AssetId,
-    bytes: &[u8],
-    limits: &DecodeLimits,
-    wanted: &[AnalyzerId],
-    captioning: Captioning,
-) -> Seen {
+pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Look<'_>) -> Seen {
+    let Look { pipeline, limits, wanted, captioning, watch } = *look;
     let (start, thread) = (Instant::now(), ThreadTime::now());
     // What cannot be decoded costs something, too.
     let failed = |reason| {
         let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
         Seen { cpu: Cpu { decode: thread.elapsed(), ..Cpu::default() }, ..Seen::failed(failure) }
     };
-    let image = match catch_unwind(|| Image::decode(bytes, limits)) {
+    let image = match watch.step(AnalyzerId::Decode, || catch_unwind(|| Image::decode(bytes, limits))) {
         Ok(Ok(image)) => image,
         Ok(Err(error)) => return failed(error.to_string()),
         Err(panic) => return failed(format!("the decoder crashed: {}", panic_message(panic.as_ref()))),
@@ -111,12 +79,122 @@ pub(crate) fn look_at(
     let decoded = start.elapsed();
     let decode = thread.elapsed();
     let (mut analysis, uncaptioned) = match captioning {
-        Captioning::AtOnce => (runtime.block_on(pipeline.analyze(asset, &image, wanted)), None),
-        Captioning::Later => runtime.block_on(pipeline.analyze_but_caption(asset, &image, wanted)),
+        Captioning::AtOnce => {
+            (runtime.block_on(pipeline.analyze_watched(asset, &image, wanted, watch)), None)
+        }
+        Captioning::Later => runtime.block_on(pipeline.analyze_but_caption(asset, &image, wanted, watch)),
     };
     analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
     analysis.completed.insert(AnalyzerId::Decode, decoder());
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
     let picture = Some((image.width(), image.height(), image.format().as_str()));
     Seen { picture, analysis, uncaptioned, cpu }
+}
+
+/// The pictures that took too long and are still worked on.
+#[derive(Default)]
+pub(super) struct StillAtIt(Mutex<HashMap<AssetId, Endless>>);
+
+/// A picture that is still worked on, and the steps that took too long.
+struct Endless {
+    occupied: Weak<Occupied>,
+    steps: Vec<(Failure, Duration)>,
+}
+
+impl StillAtIt {
+    /// What an attempt at `wanted` comes to while an earlier one is still at the picture: nothing if none is.
+    fn again(&self, asset: &AssetId, wanted: &[AnalyzerId]) -> Option<Seen> {
+        let pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let endless = pictures.get(asset).filter(|endless| endless.occupied.strong_count() > 0)?;
+        // Without its pixels nothing else can be done.
+        let decoding = [AnalyzerId::Decode];
+        let wanted = if wanted.contains(&AnalyzerId::Decode) { &decoding } else { wanted };
+        let mut analysis = Analysis::default();
+        for &analyzer in wanted {
+            let own = endless.steps.iter().find(|(failure, _)| failure.analyzer == analyzer);
+            let (failure, limit) = own.or(endless.steps.first())?;
+            analysis.failures.push(Failure { analyzer, ..failure.clone() });
+            analysis.late.insert(analyzer, Late::Overdue(*limit));
+        }
+        Some(Seen { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() })
+    }
+
+    fn add(&self, asset: &AssetId, occupied: &Arc<Occupied>, analysis: &Analysis) {
+        let steps =
+            analysis.failures.iter().filter_map(|failure| match analysis.late.get(&failure.analyzer)? {
+                Late::Overdue(limit) => Some((failure.clone(), *limit)),
+                Late::Starved => None,
+            });
+        let endless = Endless { occupied: Arc::downgrade(occupied), steps: steps.collect() };
+        let mut pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pictures.retain(|_, endless| endless.occupied.strong_count() > 0);
+        pictures.insert(asset.clone(), endless);
+    }
+}
+
+impl Walk {
+    /// Decodes and analyzes. Never fails: what goes wrong is part of the analysis. Whatever still works on the picture
+    /// when this ends keeps `occupied`.
+    pub(super) async fn look(
+        &self,
+        job: &AnalyzeAsset,
+        bytes: Vec<u8>,
+        asked: Asked,
+        occupied: &Arc<Occupied>,
+    ) -> Seen {
+        let Asked { wanted, captioning } = asked;
+        // A second thread at it would take a second place, and be no faster.
+        if let Some(seen) = occupied.still_at_it().again(&job.asset, &wanted) {
+            return seen;
+        }
+        let watch = Arc::new(Watch::new(&self.options.step_times(), occupied));
+        let mut work = {
+            let (asset, limits, pipeline) =
+                (job.asset.clone(), self.options.decode.clone(), Arc::clone(&self.pipeline));
+            let (runtime, watch, occupied) = (Handle::current(), Arc::clone(&watch), Arc::clone(occupied));
+            let wanted = wanted.clone();
+            tokio::task::spawn_blocking(move || {
+                let look =
+                    Look { pipeline: &pipeline, limits: &limits, wanted: &wanted, captioning, watch: &watch };
+                let seen = look_at(&runtime, &asset, &bytes, &look);
+                drop(occupied);
+                seen
+            })
+        };
+        let seen = loop {
+            let due = watch.due().unwrap_or_else(|| Instant::now() + self.options.timeout);
+            tokio::select! {
+                biased;
+                seen = &mut work => break seen.unwrap_or_else(|error| {
+                    let (kind, reason) = (FailureKind::Transient, format!("analyze: {error}"));
+                    Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason })
+                }),
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+            if let Some(overdue) = watch.overdue() {
+                break self.abandon(&job.asset, &wanted, &watch, &overdue);
+            }
+        };
+        let is_late = seen.analysis.late.values().any(|late| matches!(late, Late::Overdue(_)));
+        if is_late && occupied.took_too_long() {
+            tracing::warn!(asset = %job.asset, "a picture took too long and keeps its place until it has come to an end");
+            occupied.still_at_it().add(&job.asset, occupied, &seen.analysis);
+        }
+        seen
+    }
+
+    /// What is known of a picture whose thread is at a step that does not end.
+    fn abandon(&self, asset: &AssetId, wanted: &[AnalyzerId], watch: &Watch, overdue: &Overdue) -> Seen {
+        let is_decoded = overdue.analyzer != AnalyzerId::Decode;
+        // Without its pixels nothing else can be done.
+        let left: Vec<AnalyzerId> = match is_decoded {
+            true => wanted.iter().copied().filter(|&id| id != AnalyzerId::Decode).collect(),
+            false => vec![AnalyzerId::Decode],
+        };
+        let mut analysis = self.pipeline.abandon(asset, &left, watch, overdue);
+        if is_decoded {
+            analysis.completed.insert(AnalyzerId::Decode, decoder());
+        }
+        Seen { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() }
+    }
 }

@@ -6,6 +6,7 @@
 mod at_work;
 mod captions;
 mod gathering;
+mod intake;
 mod look;
 mod places;
 mod recorder;
@@ -21,32 +22,27 @@ use std::time::{Duration, Instant};
 use at_work::AtWork;
 pub(crate) use captions::room as captions_room;
 use captions::{CaptionOptions, Captions};
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::decoder;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Pipeline};
+use docent_pipelines::pipeline::StepTimes;
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Pipeline};
 use futures_util::FutureExt;
 pub use gathering::Counted;
-pub(crate) use look::{Captioning, Seen, look_at};
-use look::{fetch, fetch_within};
-use places::{Place, places};
+use look::Asked;
+pub(crate) use look::{Captioning, Look, Seen, look_at};
+use places::{Occupied, Place, Places};
 use recorder::LONGEST_WAIT;
 pub use recorder::{Gather, Recorder, RecorderOptions, Scribe};
 use refusals::Gate;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
-use crate::assets::{AssetSource, FetchError};
+use crate::assets::AssetSource;
 use crate::disposition::{self, Disposition, RetryPolicy, WalkError};
 use crate::progress::Progress;
-use crate::queue::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError, Submission};
-use crate::store::{
-    Begun, FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, Run, StoreError, Wanted,
-};
+use crate::queue::{AnalyzeAsset, Delivery, Job, Lane, Queue, QueueError};
+use crate::store::{Begun, Finished, Ledger, Outcome, OutcomeState, Run, StoreError};
 use crate::vectors::VectorIndex;
 
 /// The parts of the walk.
@@ -82,8 +78,10 @@ pub struct WalkOptions {
     pub decode: DecodeLimits,
     /// When failed work is tried again.
     pub retry: RetryPolicy,
-    /// Longest time for decoding and analyzing one asset.
+    /// Longest time for one step: fetching, decoding, one call of a network.
     pub timeout: Duration,
+    /// Longest time for reading text.
+    pub text_timeout: Duration,
     /// How long work in flight may go on after a shutdown was asked for.
     pub grace: Duration,
     /// How long a finished analysis waits for a ledger or an index that is away, before its delivery is brought back
@@ -107,7 +105,7 @@ struct Desks {
     recorder: Recorder,
     captions: Option<Captions>,
     turns: Turns,
-    room: Arc<Semaphore>,
+    places: Arc<Places>,
     at_work: AtWork,
     gate: Arc<Gate>,
 }
@@ -116,13 +114,20 @@ impl WalkOptions {
     fn places(&self) -> usize {
         self.in_flight.max(1) + self.ahead
     }
+
+    fn step_times(&self) -> StepTimes {
+        StepTimes {
+            step: (self.timeout, "work.timeout_seconds"),
+            reading: (self.text_timeout, "work.text_timeout_seconds"),
+        }
+    }
 }
 
 impl Walk {
     /// Works until the queue is closed and empty, or until `stop` and then at most the grace period. What is still in
     /// work after that is handed back.
     pub async fn run(&self, stop: &CancellationToken) {
-        let room = Arc::new(Semaphore::new(self.options.places()));
+        let places = Places::new(self.options.places(), &self.progress);
         let (recorder, scribe) = Recorder::new(
             Arc::clone(&self.ledger),
             Arc::clone(&self.index),
@@ -149,8 +154,14 @@ impl Walk {
         let gate = Gate::new(&self.progress);
         gate.look(&*self.index, stop).await;
         desks_at_work.spawn(Arc::clone(&gate).tend(self.clone()));
-        let desks =
-            Desks { recorder, captions, turns, room: Arc::clone(&room), at_work: AtWork::default(), gate };
+        let desks = Desks {
+            recorder,
+            captions,
+            turns,
+            places: Arc::clone(&places),
+            at_work: AtWork::default(),
+            gate,
+        };
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -161,14 +172,14 @@ impl Walk {
             let received = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                received = self.next(&room) => received,
+                received = self.next(&places) => received,
             };
             match received {
-                Ok(Some((delivery, permits))) => {
+                Ok(Some((delivery, place))) => {
                     let (walk, desks) = (self.clone(), desks.clone());
                     let expected = desks.recorder.expect();
                     let later = desks.captions.as_ref().filter(|_| can_wait(&delivery.job));
-                    let place = Place::new(permits, later.map(Captions::looking), &self.progress);
+                    let place = Occupied::new(place, later.map(Captions::looking), &self.progress);
                     walks.spawn(async move { walk.settle(delivery, place, expected, &desks).await });
                 }
                 Ok(None) => break,
@@ -209,29 +220,26 @@ impl Walk {
         }
     }
 
-    /// The next delivery with room to work on it: one place, or all places for a job that must be alone.
-    async fn next(
-        &self,
-        room: &Arc<Semaphore>,
-    ) -> Result<Option<(Delivery, OwnedSemaphorePermit)>, QueueError> {
-        let one = places(room, 1).await;
+    /// The next delivery with a place to work on it, with nothing beside it for a job that must be alone.
+    async fn next(&self, places: &Arc<Places>) -> Result<Option<(Delivery, Place)>, QueueError> {
+        let place = places.one().await;
         self.progress.until_going().await;
         let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
         // Long may have passed.
         self.progress.until_going().await;
         if !delivery.job.alone() {
-            return Ok(Some((delivery, one)));
+            return Ok(Some((delivery, place)));
         }
-        // Others wait for all places, too: nobody does so and keeps one.
-        drop(one);
-        Ok(Some((delivery, places(room, self.options.places()).await)))
+        // Others want to be alone, too: nobody waits for that and keeps a place.
+        drop(place);
+        Ok(Some((delivery, places.alone().await)))
     }
 
     /// Walks one asset and settles its delivery, whatever happens.
     async fn settle(
         &self,
         delivery: Delivery,
-        mut place: Place,
+        mut place: Arc<Occupied>,
         mut expected: Counted,
         desks: &Desks,
     ) -> Walked {
@@ -251,7 +259,7 @@ impl Walk {
                 }
                 walked => break walked,
             }
-            place = Place::new(places(&desks.room, self.options.places()).await, None, &self.progress);
+            place = Occupied::new(desks.places.alone().await, None, &self.progress);
             expected = desks.recorder.expect();
         };
         let mut outcome = Walked::Settled;
@@ -296,7 +304,7 @@ impl Walk {
         &self,
         job: &Job,
         redelivered: bool,
-        place: Place,
+        place: Arc<Occupied>,
         expected: Counted,
         desks: &Desks,
     ) -> Result<(), WalkError> {
@@ -305,7 +313,7 @@ impl Walk {
         let (job, bytes) = match job {
             Job::Analyze(job) => (job, None),
             Job::Submit(submission) => {
-                (registered, bytes) = self.register(submission).await?;
+                (registered, bytes) = self.register(submission, &place).await?;
                 (&registered, Some(bytes))
             }
         };
@@ -327,12 +335,12 @@ impl Walk {
         let wanted: Vec<AnalyzerId> = begun.keys().copied().collect();
         let fetched = match bytes {
             Some(bytes) => Ok(bytes),
-            None => fetch(&*self.source, &job.asset, &job.uris, self.options.timeout).await,
+            None => self.fetch(job, &place).await?,
         };
         let Seen { picture, analysis, uncaptioned, cpu } = match fetched {
             Ok(bytes) => {
                 let _turn = desks.turns.take(job.lane).await;
-                self.look(job, bytes, wanted, captioning).await
+                self.look(job, bytes, Asked { wanted, captioning }, &place).await
             }
             Err(failure) => Seen::failed(failure),
         };
@@ -367,39 +375,6 @@ impl Walk {
         self.observe(&job.asset, &timings, &outcomes, started.elapsed());
         tracing::debug!(asset = %job.asset, ?recorded, "recorded");
         Ok(())
-    }
-
-    /// Enters in the ledger what lies at a place it may not know.
-    async fn register(&self, submission: &Submission) -> Result<(AnalyzeAsset, Vec<u8>), WalkError> {
-        let Submission { uri, owner, lane, alone, correlation, attempts } = submission;
-        let attempts = attempts + 1;
-        let bytes =
-            fetch_within(&*self.source, uri, self.options.timeout).await.map_err(|error| match error {
-                FetchError::Unavailable { .. } if attempts >= self.options.retry.max_attempts => {
-                    WalkError::OutOfReach { attempts, source: error }
-                }
-                error => WalkError::Fetch(error),
-            })?;
-        let hash = ContentHash::of(&bytes);
-        // Not the time of the file's change, which is unknown here: a scan reads the file once more.
-        let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
-        let file = FoundFile { uri: uri.clone(), stamp, hash, lane: *lane, owner: owner.clone() };
-        let wanted = self.wanted();
-        self.ledger.submit(&file, &wanted, correlation.as_deref()).await?;
-        let job = AnalyzeAsset {
-            asset: hash.asset_id(),
-            uris: vec![uri.clone()],
-            analyzers: wanted.into_keys().collect(),
-            lane: *lane,
-            alone: *alone,
-        };
-        Ok((job, bytes))
-    }
-
-    fn wanted(&self) -> Wanted {
-        let mut wanted = self.pipeline.models().clone();
-        wanted.insert(AnalyzerId::Decode, decoder());
-        wanted
     }
 
     fn outcomes(&self, analysis: &Analysis, attempts: &BTreeMap<AnalyzerId, u32>) -> Vec<Outcome> {
@@ -439,34 +414,6 @@ impl Walk {
         // Work that comes back is counted when it is over.
         if failed || !again {
             self.progress.finish(failed);
-        }
-    }
-
-    /// Decodes and analyzes. Never fails: what goes wrong is part of the analysis.
-    async fn look(
-        &self,
-        job: &AnalyzeAsset,
-        bytes: Vec<u8>,
-        wanted: Vec<AnalyzerId>,
-        captioning: Captioning,
-    ) -> Seen {
-        let (asset, limits, pipeline) =
-            (job.asset.clone(), self.options.decode.clone(), Arc::clone(&self.pipeline));
-        let runtime = Handle::current();
-        let work = tokio::task::spawn_blocking(move || {
-            look_at(&runtime, &pipeline, &asset, &bytes, &limits, &wanted, captioning)
-        });
-        let failed = |kind, reason| Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason });
-        match tokio::time::timeout(self.options.timeout, work).await {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(error)) => failed(FailureKind::Transient, format!("analyze: {error}")),
-            Err(_) => failed(
-                FailureKind::Permanent,
-                format!(
-                    "analyze: not finished after {} s (work.timeout_seconds)",
-                    self.options.timeout.as_secs()
-                ),
-            ),
         }
     }
 }

@@ -1,36 +1,235 @@
-//! The places of the pictures in work.
+//! The places of the pictures in work. A picture keeps its place until nothing works on it any more, however long that
+//! takes: no more threads than there are places are ever at pictures.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::watch;
 
 use super::gathering::Counted;
+use super::look::StillAtIt;
 use crate::progress::Progress;
 
-/// What a walk holds while it looks at its picture, and lets go of when that is no longer needed.
+/// All places of a worker.
+pub(super) struct Places {
+    taken: watch::Sender<Taken>,
+    count: usize,
+    still_at_it: StillAtIt,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    places: usize,
+    /// Of these, those of pictures that took too long and are still worked on.
+    stuck: usize,
+    /// Nothing may be beside the one that is taken.
+    alone: bool,
+    /// So many wait for that, and nobody else takes a place meanwhile.
+    waiting: usize,
+}
+
+/// Somebody waits to be alone, as long as this lives.
+struct Waiting<'a>(&'a Places);
+
+impl<'a> Waiting<'a> {
+    fn new(places: &'a Places) -> Self {
+        places.taken.send_modify(|taken| taken.waiting += 1);
+        Self(places)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.taken.send_modify(|taken| taken.waiting -= 1);
+    }
+}
+
+/// A place, which is given up when this is dropped.
 pub(super) struct Place {
-    _permits: OwnedSemaphorePermit,
+    places: Arc<Places>,
+    alone: AtomicBool,
+    stuck: AtomicBool,
+}
+
+/// What a walk and what works for it hold: the place, and what says that a picture is looked at.
+pub(super) struct Occupied {
+    place: Place,
     _looking: Option<Counted>,
     progress: Arc<Progress>,
 }
 
-impl Place {
-    /// What `permits` allow, counted by `progress` until it is dropped.
-    pub fn new(permits: OwnedSemaphorePermit, looking: Option<Counted>, progress: &Arc<Progress>) -> Self {
-        progress.begun.fetch_add(1, Relaxed);
-        Self { _permits: permits, _looking: looking, progress: Arc::clone(progress) }
+impl Places {
+    pub fn new(count: usize, progress: &Arc<Progress>) -> Arc<Self> {
+        let (taken, still_at_it) = (watch::Sender::default(), StillAtIt::default());
+        let places = Self { taken, count, still_at_it, progress: Arc::clone(progress) };
+        places.tell();
+        Arc::new(places)
+    }
+
+    /// Waits for a place.
+    pub async fn one(self: &Arc<Self>) -> Place {
+        self.take(|taken| !taken.alone && taken.waiting == 0 && taken.places < self.count, false).await
+    }
+
+    /// Waits until nobody has a place, but for those whose end nobody knows, and keeps others from taking one. The caller
+    /// has none itself.
+    pub async fn alone(self: &Arc<Self>) -> Place {
+        let _waiting = Waiting::new(self);
+        self.take(|taken| !taken.alone && taken.places == taken.stuck && taken.places < self.count, true)
+            .await
+    }
+
+    async fn take(self: &Arc<Self>, is_free: impl Fn(&Taken) -> bool, alone: bool) -> Place {
+        let mut seen = self.taken.subscribe();
+        loop {
+            // An error would say that no sender is left; this is one.
+            drop(seen.wait_for(|taken| is_free(taken)).await);
+            // Others may have been faster.
+            let is_taken = self.taken.send_if_modified(|taken| {
+                let free = is_free(taken);
+                if free {
+                    taken.places += 1;
+                    taken.alone |= alone;
+                }
+                free
+            });
+            if is_taken {
+                let places = Arc::clone(self);
+                return Place { places, alone: AtomicBool::new(alone), stuck: AtomicBool::new(false) };
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let stuck = self.taken.borrow().stuck;
+        self.progress.stuck.store(stuck as u64, Relaxed);
+        metrics::gauge!("docent_stuck").set(stuck as f64);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let (alone, stuck) = (*self.alone.get_mut(), *self.stuck.get_mut());
+        self.places.taken.send_modify(|taken| {
+            taken.places -= 1;
+            taken.stuck -= usize::from(stuck);
+            taken.alone &= !alone;
+        });
+        if stuck {
+            tracing::warn!("a picture that took too long has come to its end");
+            self.places.tell();
+        }
+    }
+}
+
+impl Occupied {
+    pub fn new(place: Place, looking: Option<Counted>, progress: &Arc<Progress>) -> Arc<Self> {
+        progress.begun.fetch_add(1, Relaxed);
+        Arc::new(Self { place, _looking: looking, progress: Arc::clone(progress) })
+    }
+
+    /// The pictures that took too long and are still worked on.
+    pub fn still_at_it(&self) -> &StillAtIt {
+        &self.place.places.still_at_it
+    }
+
+    /// The picture took too long. As long as something besides the caller still works on it, its place is stuck.
+    pub fn took_too_long(self: &Arc<Self>) -> bool {
+        let place = &self.place;
+        if Arc::strong_count(self) <= 1 || place.stuck.swap(true, Relaxed) {
+            return false;
+        }
+        place.places.taken.send_modify(|taken| {
+            taken.stuck += 1;
+            taken.alone &= !place.alone.swap(false, Relaxed);
+        });
+        place.places.tell();
+        true
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
         self.progress.looked.fetch_add(1, Relaxed);
     }
 }
 
-/// So many places, once they are free.
-pub(super) async fn places(room: &Arc<Semaphore>, number: usize) -> OwnedSemaphorePermit {
-    let number = u32::try_from(number).unwrap_or(u32::MAX);
-    Arc::clone(room).acquire_many_owned(number).await.expect("the semaphore is never closed")
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn places(count: usize) -> (Arc<Places>, Arc<Progress>) {
+        let progress = Arc::new(Progress::default());
+        (Places::new(count, &progress), progress)
+    }
+
+    #[test]
+    fn a_place_is_free_when_nothing_works_on_its_picture_any_more() {
+        let (places, progress) = places(2);
+        let walk = Occupied::new(places.one().now_or_never().expect("is free"), None, &progress);
+        let thread = Arc::clone(&walk);
+        let other = places.one().now_or_never().expect("is free");
+        assert!(walk.took_too_long());
+        assert!(!walk.took_too_long(), "it is counted once");
+        drop(walk);
+        assert_eq!(progress.stuck.load(Relaxed), 1);
+        assert!(places.one().now_or_never().is_none(), "its thread still has it");
+        drop(thread);
+        assert_eq!(progress.stuck.load(Relaxed), 0);
+        assert!(places.one().now_or_never().is_some());
+        drop(other);
+        // What took too long and has ended meanwhile is not stuck.
+        let walk = Occupied::new(places.one().now_or_never().expect("is free"), None, &progress);
+        assert!(!walk.took_too_long());
+    }
+
+    #[test]
+    fn who_has_to_be_alone_does_not_wait_for_what_may_never_end() {
+        let (places, progress) = places(3);
+        let stuck = Occupied::new(places.one().now_or_never().expect("is free"), None, &progress);
+        let other = places.one().now_or_never().expect("is free");
+        let thread = Arc::clone(&stuck);
+        stuck.took_too_long();
+        drop(stuck);
+        assert!(places.alone().now_or_never().is_none(), "another one is in work");
+        drop(other);
+        let alone = places.alone().now_or_never().expect("only what is stuck is left");
+        assert!(places.one().now_or_never().is_none() && places.alone().now_or_never().is_none());
+        // Nor beside it when the other one has come to its end after all.
+        drop(thread);
+        assert!(places.one().now_or_never().is_none());
+        // One that has to be alone and does not end keeps its place, and no more.
+        let alone = Occupied::new(alone, None, &progress);
+        let thread = Arc::clone(&alone);
+        assert!(alone.took_too_long());
+        drop(alone);
+        let (first, second) = (places.one().now_or_never(), places.one().now_or_never());
+        assert!(first.is_some() && second.is_some() && places.one().now_or_never().is_none());
+        drop(thread);
+        assert!(places.one().now_or_never().is_some());
+    }
+
+    #[test]
+    fn several_that_have_to_be_alone_come_one_after_the_other_and_before_everybody_else() {
+        let (places, _progress) = places(2);
+        let first = places.one().now_or_never().expect("is free");
+        let (mut one, mut other) = (Box::pin(places.alone()), Box::pin(places.alone()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(
+            one.as_mut().poll(&mut context).is_pending() && other.as_mut().poll(&mut context).is_pending()
+        );
+        assert!(places.one().now_or_never().is_none(), "who came later waits");
+        drop(first);
+        let std::task::Poll::Ready(alone) = one.as_mut().poll(&mut context) else { panic!("is free") };
+        assert!(other.as_mut().poll(&mut context).is_pending() && places.one().now_or_never().is_none());
+        drop(alone);
+        assert!(places.one().now_or_never().is_none(), "the other one still waits");
+        // It is given up while it waits: then nobody waits for it.
+        drop((one, other));
+        assert!(places.one().now_or_never().is_some());
+    }
 }

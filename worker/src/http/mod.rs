@@ -95,7 +95,12 @@ pub struct AppState {
 impl AppState {
     /// State over `ports`.
     pub fn new(ports: Ports, options: Options) -> Self {
-        let renderings = renderings::Renderings::new(ports.source, options.decode, options.cache_bytes);
+        let renderings = renderings::Renderings::new(
+            ports.source,
+            Arc::clone(&ports.store),
+            options.decode,
+            options.cache_bytes,
+        );
         let health = Arc::new(Health::default());
         // Models are loaded when they are needed.
         health.started();

@@ -10,11 +10,13 @@ use tokio::sync::Semaphore;
 
 use super::ApiError;
 use crate::assets::{AssetSource, FetchError};
-use crate::store::AssetRow;
+use crate::store::{AssetRow, Store};
 
 /// Fetches, decodes and keeps.
 pub struct Renderings {
     source: Arc<dyn AssetSource>,
+    /// Told what is found out about places.
+    store: Arc<dyn Store>,
     limits: DecodeLimits,
     kept: Mutex<Kept>,
     /// As many pictures are decoded at once as there are cores: each may take its full allowance of memory.
@@ -34,10 +36,16 @@ struct Kept {
 
 impl Renderings {
     /// Renderings of what `source` gives, the latest `capacity` bytes of them kept.
-    pub fn new(source: Arc<dyn AssetSource>, limits: DecodeLimits, capacity: usize) -> Self {
+    pub fn new(
+        source: Arc<dyn AssetSource>,
+        store: Arc<dyn Store>,
+        limits: DecodeLimits,
+        capacity: usize,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             source,
+            store,
             limits,
             kept: Mutex::new(Kept::new(capacity)),
             decoding: Arc::new(Semaphore::new(cores)),
@@ -76,16 +84,30 @@ impl Renderings {
 
     /// The asset's bytes from the first of its places that still has them.
     async fn fetch(&self, asset: &AssetRow) -> Result<Vec<u8>, ApiError> {
-        let mut last = None;
+        let (mut last, mut gone, mut found) = (None, Vec::new(), Vec::new());
+        let mut fetched = None;
         for uri in &asset.uris {
             match self.source.fetch(uri).await {
                 // A file may have been overwritten since: its suggestions are not about what is there now.
-                Ok(bytes) if ContentHash::of(&bytes).asset_id() == asset.asset_id => return Ok(bytes),
+                Ok(bytes) if ContentHash::of(&bytes).asset_id() == asset.asset_id => {
+                    // It was taken for gone, and is back.
+                    found.extend(asset.gone.then(|| uri.clone()));
+                    fetched = Some(bytes);
+                    break;
+                }
                 Ok(_) => last = Some(ApiError::NotFound("the file has changed since it was read".to_owned())),
-                Err(error) => last = Some(refusal(error)),
+                Err(error) => {
+                    if matches!(error, FetchError::Gone { .. }) && !asset.gone {
+                        gone.push(uri.clone());
+                    }
+                    last = Some(refusal(error));
+                }
             }
         }
-        Err(last.unwrap_or_else(|| ApiError::NotFound("the asset has no place".to_owned())))
+        if let Err(error) = self.store.note_places(&gone, &found).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "cannot note what became of places");
+        }
+        fetched.ok_or_else(|| last.unwrap_or_else(|| ApiError::NotFound("the asset has no place".to_owned())))
     }
 }
 

@@ -164,6 +164,9 @@ pub struct Readiness {
     started: bool,
     /// `store`, `vectors` and others, by role.
     backends: BTreeMap<&'static str, Backend>,
+    /// Pictures that took too long and still keep their places; left out if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stuck: Option<u64>,
 }
 
 /// Something that work needs.
@@ -180,7 +183,8 @@ impl From<HealthReport> for Readiness {
     fn from(report: HealthReport) -> Self {
         let backend = |Part { up, reason }| Backend { up, reason };
         let backends = report.backends.into_iter().map(|(name, part)| (name, backend(part)));
-        Self { ready: report.ready, started: report.started, backends: backends.collect() }
+        let stuck = (report.stuck > 0).then_some(report.stuck);
+        Self { ready: report.ready, started: report.started, backends: backends.collect(), stuck }
     }
 }
 

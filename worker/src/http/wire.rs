@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ApiError;
-use crate::assets::file_uri;
+use crate::assets::{file_uri, is_file_uri, normalized};
 use crate::store::{Page, PlaceFilter};
 
 /// Rows of a page where the request does not say.
@@ -114,11 +114,14 @@ pub fn page(limit: Option<u32>, after: Option<String>) -> Result<Page, ApiError>
     Ok(Page { limit, after })
 }
 
-/// A path, absolute or as a `file://` address, as the prefix the store filters by.
+/// A path, absolute or as a `file:` address, as the prefix the store filters by.
 fn uri_prefix(path: Option<String>) -> Result<Option<String>, ApiError> {
     match path {
         None => Ok(None),
-        Some(uri) if uri.starts_with("file:///") => Ok(Some(uri)),
+        Some(uri) if is_file_uri(&uri) => match normalized(&uri) {
+            Ok(uri) => Ok(Some(uri)),
+            Err(problem) => Err(ApiError::Invalid(format!("'{uri}' {problem}"))),
+        },
         Some(path) if path.starts_with('/') => Ok(Some(file_uri(Path::new(&path)))),
         Some(path) => Err(ApiError::Invalid(format!("'{path}' is not an absolute path"))),
     }
@@ -167,5 +170,14 @@ mod tests {
         assert!(uri_prefix(Some("photos".to_owned())).is_err());
         let prefix = uri_prefix(Some("/my photos".to_owned())).expect("is a path");
         assert_eq!(prefix.as_deref(), Some("file:///my%20photos"));
+        for other in
+            ["/été/", "/a/../été", "file:///%C3%A9t%C3%A9/", "file:/%c3%a9t%c3%a9", "file://localhost//été/."]
+        {
+            let prefix = uri_prefix(Some(other.to_owned())).expect("is a place");
+            assert_eq!(prefix.as_deref(), Some("file:///été"), "{other}");
+        }
+        for wrong in ["file:été", "file://nas/été", "file:///%zz", "https://example.org/"] {
+            assert!(uri_prefix(Some(wrong.to_owned())).is_err(), "{wrong}");
+        }
     }
 }

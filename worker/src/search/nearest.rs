@@ -47,8 +47,17 @@ pub async fn nearest(
     let Question { space, vector, k, filter, except } = question;
     let wanted = k + SPARE;
     if filter.is_empty() {
-        let neighbors = index.search(space, vector, wanted, None).await?;
-        return hits(catalog, neighbors, k, except, true).await;
+        let mut asked = wanted;
+        loop {
+            let neighbors = index.search(space, vector, asked, None).await?;
+            let is_all = neighbors.len() < asked || asked >= MOST;
+            let found = split(catalog, neighbors, except).await?;
+            // Others may be behind those whose files are gone, which come last.
+            if found.living.len() >= k || found.gone.is_empty() || is_all {
+                return Ok(found.first(k, true));
+            }
+            asked = (asked * 4).min(MOST);
+        }
     }
     let mut judged: HashMap<AssetId, bool> = HashMap::new();
     let portions = [wanted.saturating_mul(AT_FIRST).min(MOST), THEN, MOST];
@@ -93,22 +102,44 @@ async fn hits(
     except: Option<&AssetId>,
     complete: bool,
 ) -> Result<Hits, SearchError> {
-    neighbors.retain(|neighbor| Some(&neighbor.asset) != except);
     neighbors.truncate(k + SPARE);
+    Ok(split(catalog, neighbors, except).await?.first(k, complete))
+}
+
+/// Hits, best first: those whose files are there, as far as is known, and those whose files are gone.
+struct Split {
+    living: Vec<Hit>,
+    gone: Vec<Hit>,
+}
+
+impl Split {
+    fn first(self, k: usize, complete: bool) -> Hits {
+        let mut hits = self.living;
+        hits.extend(self.gone);
+        hits.truncate(k);
+        Hits { hits, complete }
+    }
+}
+
+async fn split(
+    catalog: &dyn Catalog,
+    mut neighbors: Vec<Neighbor>,
+    except: Option<&AssetId>,
+) -> Result<Split, SearchError> {
+    neighbors.retain(|neighbor| Some(&neighbor.asset) != except);
     let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
-    let mut uris: HashMap<AssetId, String> = catalog
+    let mut rows: HashMap<AssetId, (String, bool)> = catalog
         .assets(&ids)
         .await?
         .into_iter()
-        .filter_map(|row| Some((row.asset_id, row.uris.into_iter().next()?)))
+        .filter_map(|row| Some((row.asset_id, (row.uris.into_iter().next()?, row.gone))))
         .collect();
-    let hits = neighbors
-        .into_iter()
-        .filter_map(|Neighbor { asset, score, .. }| {
-            let uri = uris.remove(&asset)?;
-            Some(Hit { asset_id: asset, uri, score })
-        })
-        .take(k)
-        .collect();
-    Ok(Hits { hits, complete })
+    let mut split = Split { living: Vec::new(), gone: Vec::new() };
+    for Neighbor { asset, score, .. } in neighbors {
+        if let Some((uri, is_gone)) = rows.remove(&asset) {
+            let hits = if is_gone { &mut split.gone } else { &mut split.living };
+            hits.push(Hit { asset_id: asset, uri, score });
+        }
+    }
+    Ok(split)
 }

@@ -170,6 +170,18 @@ pub trait Ledger: Leasing {
     /// analyzer that has none yet. A place that had other content now has this one.
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
 
+    /// Notes what was found out about known places: there is nothing at `gone` any more, and something again at `found`.
+    /// Registering a place says the latter, too.
+    async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError>;
+
+    /// Known places at or below `folder`, a `file://` address, in the order of their addresses, those after `after`.
+    async fn places_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<KnownPlace>, StoreError>;
+
     /// Leases up to `limit` assets that have pending work of the wanted analyzers, whose `not_before` has passed and
     /// that nobody else holds, of one lane or of all: uploads first, then those never lost, oldest first. An asset whose decoding failed has
     /// no pending work. A lease that has expired counts as lost if its run had begun. After `recover` no lease of

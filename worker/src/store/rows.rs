@@ -29,6 +29,17 @@ pub struct KnownFile {
     pub asset: AssetId,
     /// Whose it is there, if somebody said so.
     pub owner: Option<Owner>,
+    /// There was nothing any more when somebody looked last.
+    pub gone: bool,
+}
+
+/// A place that the ledger knows, as a listing of places gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownPlace {
+    /// Where.
+    pub uri: String,
+    /// There was nothing any more when somebody looked last.
+    pub gone: bool,
 }
 
 /// A place with something in it.
@@ -297,7 +308,7 @@ pub struct SuggestionRow {
     pub id: SuggestionId,
     /// Its asset.
     pub asset_id: AssetId,
-    /// One place of the asset.
+    /// One place of the asset, one where it still is if there is one.
     pub uri: String,
     /// What it is about.
     pub kind: Kind,
@@ -354,8 +365,11 @@ pub struct AssetRow {
     pub height: Option<u32>,
     /// Format, once decoded.
     pub format: Option<String>,
-    /// Every place it was found at.
+    /// Every place it was found at; those where it is no more come last.
     pub uris: Vec<String>,
+    /// It is at none of them any more.
+    #[serde(skip)]
+    pub gone: bool,
     /// Everybody whose it is at one of them.
     pub owners: Vec<String>,
     /// Pending suggestions.

@@ -137,8 +137,8 @@ mod tests {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/pictures/page.png");
         let page = image::open(page).expect("the fixture").into_rgb8();
         let page = Picture::new(page.width(), page.height(), page.into_raw()).expect("is a picture");
-        let mut reader =
-            load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None }).expect("Tesseract");
+        let mut reader = load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })
+            .expect("Tesseract");
         calls::taken();
         let lines = reader.run(&[OcrInput::from_picture(&page)]).expect("reads").remove(0);
         assert!(!lines.is_empty());

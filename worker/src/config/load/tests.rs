@@ -47,6 +47,16 @@ fn the_defaults_are_those_of_the_rules() {
 }
 
 #[test]
+fn roots_are_absolute_wherever_they_come_from() {
+    assert!(load("", &[]).expect("loads").assets.roots.is_empty());
+    let config = load("[assets]\nroots = ['scans', '~/archive', '/mnt/a']\n", &[]).expect("loads");
+    assert!(config.assets.roots[0].is_absolute() && config.assets.roots[0].ends_with("scans"));
+    assert_eq!(config.assets.roots[1..], [Path::new("/home/ada/archive"), Path::new("/mnt/a")]);
+    let config = load("", &[("DOCENT_ASSETS_ROOTS", "/mnt/a, ~/b")]).expect("loads");
+    assert_eq!(config.assets.roots, [Path::new("/mnt/a"), Path::new("/home/ada/b")]);
+}
+
+#[test]
 fn every_default_is_explained() {
     let lines: Vec<&str> = DEFAULTS.lines().collect();
     for (index, line) in lines.iter().enumerate() {

@@ -17,7 +17,8 @@ use crate::store::tally::counts;
 use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
-    array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by uri) as uris,
+    array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by gone_at is not null, uri) as uris,
+    not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
     array(select distinct owner from asset_path p where p.asset_id = a.id and owner is not null order by owner) as owners,
     (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
     array(select distinct value from suggestion s where s.asset_id = a.id and s.status = 'accepted'
@@ -259,6 +260,7 @@ fn asset(row: &PgRow) -> Result<AssetRow, StoreError> {
         height: side("height")?,
         format: get(row, "format")?,
         uris: get(row, "uris")?,
+        gone: get(row, "gone")?,
         owners: get(row, "owners")?,
         pending: get::<i64>(row, "pending")?.unsigned_abs(),
         accepted_tags: get(row, "accepted_tags")?,

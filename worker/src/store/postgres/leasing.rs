@@ -61,7 +61,7 @@ impl Leasing for PostgresStore {
         let limit = page.limit.clamp(1, MOST_ROWS);
         let mut query = QueryBuilder::<Postgres>::new(
             "select a.id, a.lane, a.lease_owner, a.lease_until, a.run_began, a.run_alone or a.suspect > 0 as alone,
-                 (select p.uri from asset_path p where p.asset_id = a.id order by p.uri limit 1) as uri,
+                 (select coalesce(p.whole, p.uri) from asset_path p where p.asset_id = a.id order by p.uri limit 1) as uri,
                  (select p.alive_until >= docent_now() from process p
                   where p.owner = split_part(a.lease_owner, '/', 1)) as alive
              from asset a where a.lease_until is not null",

@@ -19,15 +19,17 @@ use crate::store::due::concerns;
 use crate::store::fault::again;
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Recorded, Registered,
-    Requeue, StoreError, Waiting, Wanted,
+    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger, Recorded,
+    Registered, Requeue, StoreError, Waiting, Wanted,
 };
 
 #[async_trait]
 impl Ledger for PostgresStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select coalesce(whole, uri) as uri, bytes, modified_ns, asset_id, owner from asset_path
+            "select coalesce(whole, uri) as uri, bytes, modified_ns, asset_id, owner,
+                 gone_at is not null as gone
+             from asset_path
              where uri = any($1::text[])",
         )
         .bind(uris.iter().map(|uri| place_key(uri)).collect::<Vec<String>>())
@@ -40,7 +42,12 @@ impl Ledger for PostgresStore {
                 let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
                 Ok((
                     get(row, "uri")?,
-                    KnownFile { stamp, asset: parsed(row, "asset_id")?, owner: owner(get(row, "owner")?)? },
+                    KnownFile {
+                        stamp,
+                        asset: parsed(row, "asset_id")?,
+                        owner: owner(get(row, "owner")?)?,
+                        gone: get(row, "gone")?,
+                    },
                 ))
             })
             .collect()
@@ -48,6 +55,19 @@ impl Ledger for PostgresStore {
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         again(|| self.register_once(files, wanted)).await
+    }
+
+    async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
+        self.note(gone, found).await
+    }
+
+    async fn places_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<KnownPlace>, StoreError> {
+        self.below(folder, after, limit).await
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
@@ -264,7 +284,7 @@ impl PostgresStore {
              join asset a on a.id = f.id
              on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
                  bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
-                 owner = coalesce(excluded.owner, asset_path.owner)",
+                 owner = coalesce(excluded.owner, asset_path.owner), gone_at = null",
         )
         .bind(&uris)
         .bind(&places)

@@ -14,6 +14,7 @@ mod leasing;
 mod ledger;
 mod listing;
 mod outbox;
+mod places;
 mod reach;
 mod record;
 mod requeue;

@@ -9,7 +9,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::record::publish;
 use super::{PostgresStore, fault, get, text};
-use crate::store::codec::rfc3339;
+use crate::store::codec::{place_key, rfc3339};
 use crate::store::{EventSink, Finished, FoundFile, OutcomeState, Registered, StoreError};
 
 /// An asset with more places than this is told with so many, those that were submitted first.
@@ -79,13 +79,13 @@ impl PostgresStore {
         let (mut tx, now) = self.begin(OPERATION).await?;
         sqlx::query("update asset_path set correlation = $3 where asset_id = $1 and uri = $2")
             .bind(asset.as_str())
-            .bind(&file.uri)
+            .bind(place_key(&file.uri))
             .bind(correlation.map(text))
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
         let row = sqlx::query(
-            "select ready_at is null as complete,
+            "select pending is null as complete,
                  (select count(*) from suggestion where asset_id = $1 and status = 'pending') as pending,
                  (select count(*) from suggestion where asset_id = $1 and status = 'accepted') as accepted
              from asset where id = $1",
@@ -118,7 +118,7 @@ async fn places(
     assets.sort_unstable();
     assets.dedup();
     let rows = sqlx::query(
-        "select p.asset_id, p.uri, p.owner, p.correlation from unnest($1::text[]) a (id)
+        "select p.asset_id, coalesce(p.whole, p.uri) as uri, p.owner, p.correlation from unnest($1::text[]) a (id)
          cross join lateral (select * from asset_path where asset_id = a.id
                              order by correlation is null, uri limit $2) p",
     )

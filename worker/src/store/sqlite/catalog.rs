@@ -14,7 +14,9 @@ use crate::store::tally::counts;
 use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
-    (select json_group_array(uri) from (select uri from asset_path p where p.asset_id = a.id order by uri)) as uris,
+    (select json_group_array(uri) from (select uri from asset_path p where p.asset_id = a.id
+         order by gone_at is not null, uri)) as uris,
+    not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
     (select json_group_array(owner) from (select distinct owner from asset_path p where p.asset_id = a.id
          and owner is not null order by owner)) as owners,
     (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
@@ -241,6 +243,7 @@ fn asset(row: &SqliteRow) -> Result<AssetRow, StoreError> {
         height: get(row, "height")?,
         format: get(row, "format")?,
         uris: list("uris")?,
+        gone: get(row, "gone")?,
         owners: list("owners")?,
         pending: get::<i64>(row, "pending")?.unsigned_abs(),
         accepted_tags: list("accepted_tags")?,

@@ -16,15 +16,15 @@ use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, json_array, lane_number, millis, owner};
 use crate::store::due::concerns;
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, LeaseRequest, Ledger, Recorded, Registered,
-    Requeue, StoreError, Waiting, Wanted,
+    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger, Recorded,
+    Registered, Requeue, StoreError, Waiting, Wanted,
 };
 
 #[async_trait]
 impl Ledger for SqliteStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select uri, bytes, modified_ns, asset_id, owner from asset_path
+            "select uri, bytes, modified_ns, asset_id, owner, gone_at is not null as gone from asset_path
              where uri in (select value from json_each($1))",
         )
         .bind(json_array(uris))
@@ -37,7 +37,12 @@ impl Ledger for SqliteStore {
                 let stamp = FileStamp { bytes, modified_ns: get(row, "modified_ns")? };
                 Ok((
                     get(row, "uri")?,
-                    KnownFile { stamp, asset: parsed(row, "asset_id")?, owner: owner(get(row, "owner")?)? },
+                    KnownFile {
+                        stamp,
+                        asset: parsed(row, "asset_id")?,
+                        owner: owner(get(row, "owner")?)?,
+                        gone: get(row, "gone")?,
+                    },
                 ))
             })
             .collect()
@@ -79,7 +84,7 @@ impl Ledger for SqliteStore {
              from json_each($1) where true
              on conflict (uri) do update set asset_id = excluded.asset_id, bytes = excluded.bytes,
                  modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
-                 owner = coalesce(excluded.owner, asset_path.owner)",
+                 owner = coalesce(excluded.owner, asset_path.owner), gone_at = null",
         )
         .bind(&listed)
         .bind(now)
@@ -91,6 +96,19 @@ impl Ledger for SqliteStore {
         refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(Registered { new_assets, new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()) })
+    }
+
+    async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
+        self.note(gone, found).await
+    }
+
+    async fn places_below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<KnownPlace>, StoreError> {
+        self.below(folder, after, limit).await
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {

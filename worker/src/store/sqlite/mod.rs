@@ -11,6 +11,7 @@ mod leases;
 mod leasing;
 mod ledger;
 mod listing;
+mod places;
 mod record;
 mod requeue;
 mod reviews;

@@ -1,5 +1,7 @@
 //! `docent ingest` and what follows from it, from the outside: the program, a folder, a data directory.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;

@@ -1,0 +1,48 @@
+//! What is known of places besides what lies there.
+
+use sqlx::{Postgres, QueryBuilder};
+
+use super::listing::has_prefix;
+use super::{PostgresStore, fault, get};
+use crate::store::codec::{MOST_ROWS, place_key};
+use crate::store::{KnownPlace, StoreError};
+
+impl PostgresStore {
+    /// See [`crate::store::Ledger::note_places`].
+    pub(super) async fn note(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
+        let notes = [(gone, "docent_now()", "gone_at is null"), (found, "null", "gone_at is not null")];
+        for (uris, at, unknown) in notes.into_iter().filter(|(uris, ..)| !uris.is_empty()) {
+            // Everybody writes places in the same order.
+            let sql = format!(
+                "update asset_path p set gone_at = {at} from (
+                     select uri from asset_path where uri = any($1::text[]) and {unknown} order by uri for update) n
+                 where p.uri = n.uri"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(uris.iter().map(|uri| place_key(uri)).collect::<Vec<_>>())
+                .execute(&self.pool)
+                .await
+                .map_err(fault("note places"))?;
+        }
+        Ok(())
+    }
+
+    /// See [`crate::store::Ledger::places_below`].
+    pub(super) async fn below(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<KnownPlace>, StoreError> {
+        let mut query = QueryBuilder::<Postgres>::new(
+            "select coalesce(p.whole, p.uri) as uri, p.gone_at is not null as gone from asset_path p where ",
+        );
+        has_prefix(&mut query, folder);
+        if let Some(after) = after {
+            query.push(" and p.uri > ").push_bind(place_key(after));
+        }
+        query.push(" order by p.uri limit ").push_bind(i64::from(limit.min(MOST_ROWS)));
+        let rows = query.build().fetch_all(&self.pool).await.map_err(fault("list places"))?;
+        rows.iter().map(|row| Ok(KnownPlace { uri: get(row, "uri")?, gone: get(row, "gone")? })).collect()
+    }
+}
