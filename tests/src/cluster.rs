@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Passwords and keys in the addresses, which nothing may show.
 const SECRETS: [&str; 3] = ["not-a-secret", "guest:guest", KEY];
 const KEY: &str = "key-of-the-index";
+/// Seconds of the delay queues that docent makes beforehand.
+const DELAYS: [u32; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
 /// The servers.
 pub struct Cluster {
@@ -112,17 +114,20 @@ impl Cluster {
         }
     }
 
-    /// Messages in both lanes, what other programs submitted to them included, and among the dead.
+    /// Messages in both lanes, with what other programs submitted to them and what waits for a retry, and among the dead.
     pub fn waiting(&self) -> [u32; 3] {
-        const QUEUES: [[&str; 2]; 3] = [
-            ["docent.interactive", "docent.intake.interactive"],
-            ["docent.backfill", "docent.intake.backfill"],
-            ["docent.dead", "docent.undelivered"],
-        ];
         let url = self.broker.url();
-        let count = messages(&url, QUEUES.as_flattened());
-        let counts = self.runtime.block_on(count).expect("the broker answers");
-        [counts[0] + counts[1], counts[2] + counts[3], counts[4] + counts[5]]
+        ["interactive", "backfill", "dead"].map(|of| {
+            let mut queues = vec![format!("docent.{of}")];
+            match of {
+                "dead" => queues.push("docent.undelivered".to_owned()),
+                lane => {
+                    queues.push(format!("docent.intake.{lane}"));
+                    queues.extend(DELAYS.map(|seconds| format!("docent.{lane}.delay.{seconds}s")));
+                }
+            }
+            self.runtime.block_on(messages(&url, &queues)).expect("the broker answers")
+        })
     }
 
     /// Vectors in the index, over all spaces.
@@ -159,18 +164,18 @@ impl Cluster {
     }
 }
 
-/// Messages that wait in queues.
-async fn messages(url: &str, queues: &[&str]) -> lapin::Result<Vec<u32>> {
+/// Messages that wait in `queues`, all together.
+async fn messages(url: &str, queues: &[String]) -> lapin::Result<u32> {
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    let mut counts = Vec::with_capacity(queues.len());
-    for &queue in queues {
+    let mut waiting = 0;
+    for queue in queues {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
-        counts.push(declared.message_count());
+        let declared = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
+        waiting += declared.message_count();
     }
     connection.close(0, "".into()).await?;
-    Ok(counts)
+    Ok(waiting)
 }
 
 /// A worker, and where it answers.
