@@ -40,7 +40,7 @@ insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status,
     order by suggestion;
 create index suggestion_status_listing
     on suggestion (status, asset_at desc, asset_id, kind_order, confidence desc, id);
-create index suggestion_asset on suggestion (asset_id, status);
+create index suggestion_asset on suggestion (asset_id, status, kind_order, confidence);
 create index suggestion_value on suggestion (value, status, asset_at desc, asset_id);
 create index suggestion_sure on suggestion (status, kind_order, confidence, asset_at, asset_id);
 drop table n;

@@ -1,6 +1,7 @@
 //! The API, in process, over a real ledger.
 
 mod archive;
+mod http_jobs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ fn stable(archive: &Archive, mut value: Value) -> Value {
             Value::Array(items) => items.iter_mut().for_each(|item| walk(item, folder)),
             Value::Object(fields) => {
                 fields.iter_mut().for_each(|(name, field)| match (name.as_str(), &*field) {
-                    ("at" | "created_at" | "finished_at", Value::String(_)) => *field = "[time]".into(),
+                    ("at" | "created_at", Value::String(_)) => *field = "[time]".into(),
                     ("next", Value::String(_)) => *field = "[page]".into(),
                     _ => walk(field, folder),
                 })
@@ -196,55 +197,6 @@ async fn of_many_reviewers_at_once_one_succeeds() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409, 409, 409, 409, 409, 409, 409]);
     assert_eq!(archive.store.reviews(&id).await.expect("lists").len(), 1);
-}
-
-#[tokio::test]
-async fn accepting_all_takes_what_was_counted() {
-    let archive = Archive::with_pictures().await;
-    let router = router(archive.state(None));
-    let by = Reviewer { name: "x".to_owned(), client: "cli".to_owned() };
-    let cat = archive.suggestion("chelsea.jpg", "cat").await.id;
-    archive.store.decide(&cat, docent::store::Decision::Reject, &by).await.expect("is decided");
-
-    let counted =
-        get(&router, "/api/v1/suggestions/count?status=pending&kind=tag&min_confidence=0.9").await.json();
-    assert_eq!((&counted["count"], &counted["more"]), (&json!(4), &json!(false)));
-    let body = json!({ "kind": "tag", "min_confidence": 0.9, "as_of": counted["as_of"] });
-    let accepted = post(&router, "/api/v1/suggestions/accept-all", Some(body.clone())).await;
-    assert_eq!(accepted.status, StatusCode::ACCEPTED);
-    let job = accepted.json();
-    assert_eq!((&job["done"], &job["total"], &job["state"]), (&json!(4), &json!(4), &json!("done")));
-    let again = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
-    assert_eq!((&again["done"], &again["total"]), (&json!(0), &json!(0)));
-    assert_eq!(archive.suggestion("chelsea.jpg", "cat").await.status, Status::Rejected);
-    assert_eq!(archive.suggestion("astronaut.jpg", "space suit").await.status, Status::Pending);
-    assert_eq!(archive.suggestion("astronaut.jpg", "face").await.status, Status::Pending);
-}
-
-#[tokio::test]
-async fn a_job_is_listed_logged_and_taken_back() {
-    let archive = Archive::with_pictures().await;
-    let router = router(archive.state(None));
-    let body =
-        json!({ "action": "reject", "kind": "tag", "min_confidence": 0.9, "path": archive.folder.path() });
-    let job = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
-    insta::assert_json_snapshot!("job", stable(&archive, job.clone()));
-    assert_eq!(archive.suggestion("chelsea.jpg", "animal").await.status, Status::Rejected);
-    let id = archive.suggestion("chelsea.jpg", "animal").await.id;
-    let log = get(&router, &format!("/api/v1/suggestions/{id}/reviews")).await.json();
-    assert_eq!(log["reviews"][0]["job"], job["id"]);
-    assert_eq!(get(&router, "/api/v1/jobs").await.json(), json!({ "jobs": [job], "next": null }));
-
-    let number = &job["id"];
-    let back = post(&router, &format!("/api/v1/jobs/{number}/revert"), None).await;
-    assert_eq!((back.status, back.json()["done"].clone()), (StatusCode::ACCEPTED, job["done"].clone()));
-    assert_eq!(archive.suggestion("chelsea.jpg", "animal").await.status, Status::Pending);
-    let reverted = get(&router, &format!("/api/v1/jobs/{number}")).await.json();
-    assert_eq!(reverted["reverted_by"], back.json()["id"]);
-    let twice = post(&router, &format!("/api/v1/jobs/{}/revert", back.json()["id"]), None).await;
-    assert_eq!((twice.status, twice.code()), (StatusCode::UNPROCESSABLE_ENTITY, json!("not_revertible")));
-    assert_eq!(get(&router, "/api/v1/jobs/99").await.code(), "not_found");
-    assert_eq!(get(&router, "/api/v1/jobs/x").await.code(), "invalid");
 }
 
 #[tokio::test]

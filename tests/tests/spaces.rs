@@ -248,7 +248,7 @@ impl VectorIndex for Ranked {
         k: usize,
         only: Option<&HashSet<AssetId>>,
     ) -> Result<Vec<Neighbor>, IndexError> {
-        assert!(k <= 6144 && only.is_none_or(|only| only.len() <= 4096), "is bounded");
+        assert!(k <= 4096 && only.is_none_or(|only| only.len() <= 4096), "is bounded");
         let passing =
             self.0.iter().enumerate().filter(|(_, asset)| only.is_none_or(|only| only.contains(asset)));
         let neighbor = |(place, asset): (usize, &AssetId)| Neighbor {

@@ -10,6 +10,9 @@ drop index suggestion_value;
 create index suggestion_value on suggestion (value, status, asset_at desc, asset_id);
 -- What is rare is found and counted by itself, whatever is newer.
 create index suggestion_sure on suggestion (status, kind_order, confidence, asset_at, asset_id);
+-- Whether something of the kind is said of an asset is known without looking it up.
+drop index suggestion_asset;
+create index suggestion_asset on suggestion (asset_id, status, kind_order, confidence);
 
 -- A folder's assets, and an owner's, in the order of the listing, from the table of places alone.
 alter table asset_path add column asset_at integer not null default 0;

@@ -17,10 +17,8 @@ const SPARE: usize = 8;
 const FEW: usize = 4096;
 /// So many times as many as wanted are told at first …
 const AT_FIRST: usize = 8;
-/// … then so many …
-const THEN: usize = 2048;
 /// … and at most so many.
-const MOST: usize = 6144;
+const MOST: usize = 4096;
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +36,7 @@ pub struct Question<'a> {
 }
 
 /// The nearest assets, best first. What is answered is exact as far as it goes: if [`Hits::complete`] is false, more
-/// assets pass than were found among the nearest 6144.
+/// assets pass than were found among the nearest 4096.
 pub async fn nearest(
     catalog: &dyn Catalog,
     index: &dyn VectorIndex,
@@ -60,7 +58,7 @@ pub async fn nearest(
         }
     }
     let mut judged: HashMap<AssetId, bool> = HashMap::new();
-    let portions = [wanted.saturating_mul(AT_FIRST).min(MOST), THEN, MOST];
+    let portions = [wanted.saturating_mul(AT_FIRST).min(MOST), MOST];
     let mut told = 0;
     let mut found = Vec::new();
     for portion in portions {
@@ -84,7 +82,7 @@ pub async fn nearest(
             return hits(catalog, found, k, except, true).await;
         }
         // Rare among the nearest, and perhaps everywhere.
-        if judged.len() <= wanted * AT_FIRST
+        if portion == portions[0]
             && let Some(few) = catalog.matching(filter, FEW).await?
         {
             let neighbors = index.search(space, vector, wanted, Some(&few)).await?;

@@ -13,12 +13,12 @@ use docent_pipelines::{AssetId, Kind, Owner, Status};
 use super::{AssetFilter, Counted, PlaceFilter, StoreError, SuggestionFilter};
 
 /// A walk looks at so many assets at most, about a tenth of a second's worth.
-const LOOKED_AT: usize = 6144;
+const LOOKED_AT: usize = 4096;
 /// Assets that are new are looked at first, so many: a folder that holds most of the archive, or what came last, fills its
 /// page from these.
 const NEWEST: usize = 1024;
 /// Suggestions that are looked at all together, because they are so few.
-const RARE: usize = 16_384;
+const RARE: usize = 8192;
 /// Candidates that are asked for first; most pages need no more.
 const FIRST: usize = 256;
 /// Each time they do not suffice, so many times as many are asked for.

@@ -28,6 +28,7 @@ const BEFORE_POSTGRES: &str =
     create index suggestion_listing on suggestion ((-asset_at), asset_id, kind_order, (-confidence), id);
     drop trigger run_is_numbered on run";
 const BEFORE_SQLITE: &str = "drop index suggestion_sure; drop index suggestion_value; drop index asset_newest;
+    drop index suggestion_asset; create index suggestion_asset on suggestion (asset_id, status);
     create index asset_newest on asset (created_at desc, id desc);
     create index suggestion_value on suggestion (kind, value, status, asset_id);
     create index suggestion_listing on suggestion (asset_at desc, asset_id, kind_order, confidence desc, id);

@@ -1,0 +1,67 @@
+//! Decisions on many suggestions, through the API.
+
+use axum::http::StatusCode;
+use docent::http::router;
+use docent::store::{Reviewer, Reviews};
+use docent_pipelines::Status;
+use serde_json::json;
+
+use super::archive::Archive;
+use super::{get, post};
+
+#[tokio::test]
+async fn accepting_all_takes_what_was_counted() {
+    let archive = Archive::with_pictures().await;
+    let router = router(archive.state(None));
+    let by = Reviewer { name: "x".to_owned(), client: "cli".to_owned() };
+    let cat = archive.suggestion("chelsea.jpg", "cat").await.id;
+    archive.store.decide(&cat, docent::store::Decision::Reject, &by).await.expect("is decided");
+
+    let counted =
+        get(&router, "/api/v1/suggestions/count?status=pending&kind=tag&min_confidence=0.9").await.json();
+    assert_eq!((&counted["count"], &counted["more"]), (&json!(4), &json!(false)));
+    let body = json!({ "kind": "tag", "min_confidence": 0.9, "as_of": counted["as_of"] });
+    let accepted = post(&router, "/api/v1/suggestions/accept-all", Some(body.clone())).await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED);
+    let job = accepted.json();
+    assert_eq!((&job["done"], &job["total"], &job["state"]), (&json!(4), &json!(4), &json!("done")));
+    let again = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
+    assert_eq!((&again["done"], &again["total"]), (&json!(0), &json!(0)));
+    assert_eq!(archive.suggestion("chelsea.jpg", "cat").await.status, Status::Rejected);
+    assert_eq!(archive.suggestion("astronaut.jpg", "space suit").await.status, Status::Pending);
+    assert_eq!(archive.suggestion("astronaut.jpg", "face").await.status, Status::Pending);
+}
+
+#[tokio::test]
+async fn a_job_is_listed_logged_and_taken_back() {
+    let archive = Archive::with_pictures().await;
+    let router = router(archive.state(None));
+    let body =
+        json!({ "action": "reject", "kind": "tag", "min_confidence": 0.9, "path": archive.folder.path() });
+    let job = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
+    let (created, finished) = (&job["created_at"], &job["finished_at"]);
+    assert!(created.is_string() && finished.is_string(), "{job}");
+    let path = archive.folder.path();
+    let expected = json!({
+        "id": 1, "action": "reject", "state": "done", "total": 5, "done": 5, "skipped": 0,
+        "filter": { "kind": "tag", "min_confidence": 0.9, "path": path }, "reviewer": "archivist", "client": "api",
+        "created_at": created, "finished_at": finished,
+    });
+    assert_eq!(job, expected);
+    assert_eq!(archive.suggestion("chelsea.jpg", "animal").await.status, Status::Rejected);
+    let id = archive.suggestion("chelsea.jpg", "animal").await.id;
+    let log = get(&router, &format!("/api/v1/suggestions/{id}/reviews")).await.json();
+    assert_eq!(log["reviews"][0]["job"], job["id"]);
+    assert_eq!(get(&router, "/api/v1/jobs").await.json(), json!({ "jobs": [job], "next": null }));
+
+    let number = &job["id"];
+    let back = post(&router, &format!("/api/v1/jobs/{number}/revert"), None).await;
+    assert_eq!((back.status, back.json()["done"].clone()), (StatusCode::ACCEPTED, job["done"].clone()));
+    assert_eq!(archive.suggestion("chelsea.jpg", "animal").await.status, Status::Pending);
+    let reverted = get(&router, &format!("/api/v1/jobs/{number}")).await.json();
+    assert_eq!(reverted["reverted_by"], back.json()["id"]);
+    let twice = post(&router, &format!("/api/v1/jobs/{}/revert", back.json()["id"]), None).await;
+    assert_eq!((twice.status, twice.code()), (StatusCode::UNPROCESSABLE_ENTITY, json!("not_revertible")));
+    assert_eq!(get(&router, "/api/v1/jobs/99").await.code(), "not_found");
+    assert_eq!(get(&router, "/api/v1/jobs/x").await.code(), "invalid");
+}
