@@ -6,6 +6,7 @@
 mod captions;
 mod late;
 mod ports;
+mod refusals;
 
 use std::collections::BTreeMap;
 use std::path::Path;

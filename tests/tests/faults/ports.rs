@@ -35,6 +35,10 @@ pub enum Fault {
     Error,
     /// The ledger claims not to know the asset.
     Unknown,
+    /// The index cannot store what it is given.
+    Unfit,
+    /// The index refuses, and waiting does not help.
+    Refused,
     /// There is no answer, ever.
     Hang,
     /// The process is gone.
@@ -147,6 +151,15 @@ fn store_error(fault: Fault) -> StoreError {
     match fault {
         Fault::Unknown => StoreError::NotFound { what: "asset", id: "planned".to_owned() },
         _ => StoreError::Unavailable { operation: "planned", source: anyhow!("a planned fault") },
+    }
+}
+
+fn index_error(fault: Fault) -> IndexError {
+    let (operation, source) = ("planned", anyhow!("a planned fault"));
+    match fault {
+        Fault::Unfit => IndexError::Unfit { operation, reason: source.to_string() },
+        Fault::Refused => IndexError::Refused { operation, source },
+        _ => IndexError::Unavailable { operation, source },
     }
 }
 
@@ -328,8 +341,7 @@ impl Ledger for Faulty<dyn Ledger> {
 #[async_trait]
 impl VectorIndex for Faulty<dyn VectorIndex> {
     async fn upsert(&self, records: &[VectorRecord]) -> Result<(), IndexError> {
-        let error = |_| IndexError::Unavailable { operation: "planned", source: anyhow!("a planned fault") };
-        self.trigger.around("upsert", self.inner.upsert(records), error).await
+        self.trigger.around("upsert", self.inner.upsert(records), index_error).await
     }
 
     async fn search(
