@@ -27,6 +27,26 @@ pub struct Analysis {
     pub timings: BTreeMap<&'static str, Duration>,
 }
 
+impl Analysis {
+    /// What is left if its vectors cannot be kept: the analyzers that answer in spaces of vectors failed for good,
+    /// for `reason`.
+    pub fn without_vectors(mut self, reason: &str) -> Self {
+        let spaces: BTreeSet<VectorSpace> =
+            self.spaces.iter().chain(self.vectors.iter().map(|vector| &vector.space)).cloned().collect();
+        for space in spaces {
+            let analyzer = if space.is_of_parts() { AnalyzerId::Faces } else { AnalyzerId::Embedding };
+            if self.completed.remove(&analyzer).is_some() {
+                let (kind, reason) = (FailureKind::Permanent, reason.to_owned());
+                self.failures.push(Failure { analyzer, kind, reason });
+                self.suggestions.retain(|suggestion| suggestion.analyzer != analyzer);
+            }
+        }
+        self.vectors.clear();
+        self.spaces.clear();
+        self
+    }
+}
+
 /// Why an analyzer gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -55,5 +75,32 @@ impl FailureKind {
             Self::Transient => "transient",
             Self::Permanent => "permanent",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asset::ContentHash;
+
+    #[test]
+    fn what_needs_no_vectors_stays() {
+        let (tagger, joint) = (ModelRef::new("tagger", "1"), ModelRef::new("joint", "1"));
+        let space = VectorSpace::picture(&joint);
+        let asset = ContentHash::of(b"a").asset_id();
+        let analysis = Analysis {
+            vectors: vec![VectorRecord::new(asset, space.clone(), None, vec![1.0])],
+            spaces: [space].into(),
+            completed: [(AnalyzerId::Tags, tagger), (AnalyzerId::Embedding, joint)].into(),
+            ..Analysis::default()
+        };
+        let left = analysis.without_vectors("full");
+        assert_eq!(left.completed.keys().copied().collect::<Vec<_>>(), [AnalyzerId::Tags]);
+        assert_eq!(
+            (left.failures[0].analyzer, left.failures[0].kind),
+            (AnalyzerId::Embedding, FailureKind::Permanent)
+        );
+        assert_eq!(left.failures[0].reason, "full");
+        assert!(left.vectors.is_empty() && left.spaces.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! Runs docent as a child process, watches it, and never lets it outlive the test.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +20,7 @@ pub struct Docent {
     program: PathBuf,
     root: TempDir,
     libraries: Option<PathBuf>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 /// How a command ended.
@@ -58,7 +59,13 @@ impl Docent {
     /// `program` is the binary: `env!("CARGO_BIN_EXE_docent-under-test")`.
     pub fn new(program: &str) -> Self {
         let root = tempfile::tempdir().expect("a temporary folder");
-        Self { program: program.into(), root, libraries: None }
+        Self { program: program.into(), root, libraries: None, variables: Vec::new() }
+    }
+
+    /// Sets a variable for every command.
+    pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// Libraries in `folder` go before the system's.
@@ -116,6 +123,7 @@ impl Docent {
             .env("LANG", "C.UTF-8")
             .env("DOCENT_MODELS_DIR", models)
             .env("DOCENT_DEVICE_TUNING_CACHE", self.tuning())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.root.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

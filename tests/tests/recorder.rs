@@ -1,6 +1,7 @@
 //! What is finished is written together, and nobody waits longer for it than must be.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,25 +13,40 @@ use docent::store::{FileStamp, Finished, FoundFile, Ledger, Run, SqliteStore, St
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{Analysis, AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{Analysis, AssetId, Region, VectorRecord, VectorSpace};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// Remembers how many vectors each call brought.
+/// Remembers how many vectors each call brought, and of how many assets each call removed some.
 #[derive(Default)]
-struct Calls(Mutex<Vec<usize>>);
+struct Calls {
+    upserts: Mutex<Vec<usize>>,
+    prunes: Mutex<Vec<usize>>,
+    /// Everything is refused.
+    refuses: AtomicBool,
+}
 
 impl Calls {
     fn seen(&self) -> Vec<usize> {
-        self.0.lock().expect("not poisoned").clone()
+        self.upserts.lock().expect("not poisoned").clone()
+    }
+
+    fn pruned(&self) -> Vec<usize> {
+        std::mem::take(&mut self.prunes.lock().expect("not poisoned"))
     }
 }
 
 #[async_trait]
 impl VectorIndex for Calls {
     async fn upsert(&self, records: &[VectorRecord]) -> Result<(), IndexError> {
-        self.0.lock().expect("not poisoned").push(records.len());
-        Ok(())
+        self.upserts.lock().expect("not poisoned").push(records.len());
+        if records.iter().any(|record| record.values[0].is_nan()) {
+            return Err(IndexError::Unfit { operation: "upsert", reason: "not a number".to_owned() });
+        }
+        match self.refuses.load(Relaxed) {
+            true => Err(IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") }),
+            false => Ok(()),
+        }
     }
     async fn search(
         &self,
@@ -41,7 +57,8 @@ impl VectorIndex for Calls {
     ) -> Result<Vec<Neighbor>, IndexError> {
         Ok(Vec::new())
     }
-    async fn prune(&self, _: &VectorSpace, _: &AssetId, _: &[&str]) -> Result<(), IndexError> {
+    async fn prune(&self, _: &VectorSpace, assets: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
+        self.prunes.lock().expect("not poisoned").push(assets.len());
         Ok(())
     }
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
@@ -194,4 +211,73 @@ async fn flushing_waits_until_everything_is_written() {
     desk.recorder.flush().await;
     assert_eq!(desk.calls.seen(), [2]);
     desk.recorder.flush().await;
+}
+
+/// A run that found a face, or looked for one.
+fn with_face(number: u8, found: bool) -> Finished {
+    let mut finished = finished(number);
+    let space = VectorSpace::face(&ModelRef::new("faces", "1"));
+    let region = Region::from_corners(0.1, 0.1, 0.5, 0.5);
+    let face = VectorRecord::new(finished.run.asset.clone(), space.clone(), region, vec![1.0]);
+    finished.analysis.spaces.insert(space);
+    finished.analysis.vectors.extend(found.then_some(face));
+    finished
+}
+
+#[tokio::test]
+async fn what_a_picture_no_longer_has_is_removed_together_and_only_where_there_may_be_something() {
+    let desk = desk(PATIENT).await;
+    let record = async |found: bool, numbers: std::ops::Range<u8>| {
+        let looking = desk.recorder.expect();
+        let mut answers = Vec::new();
+        for number in numbers {
+            answers.push(desk.recorder.take(with_face(number, found), false).await);
+        }
+        drop(looking);
+        for answer in answers {
+            answer.await.expect("answers").expect("is written");
+        }
+    };
+    record(true, 0..3).await;
+    assert_eq!(desk.calls.pruned(), [0; 0], "nothing was there");
+    record(false, 0..4).await;
+    assert_eq!(desk.calls.pruned(), [3], "one call for those that had faces");
+    record(false, 0..4).await;
+    assert_eq!(desk.calls.pruned(), [0; 0], "nothing is left");
+}
+
+#[tokio::test]
+async fn an_index_that_refuses_is_not_waited_for_and_costs_only_what_needs_it() {
+    let desk = desk(PATIENT).await;
+    desk.calls.refuses.store(true, Relaxed);
+    let looking = desk.recorder.expect();
+    let refused = desk.recorder.take(finished(0), false).await;
+    let mut bare = finished(1);
+    bare.analysis.vectors.clear();
+    let bare = desk.recorder.take(bare, false).await;
+    let also_refused = desk.recorder.take(finished(2), false).await;
+    drop(looking);
+    bare.await.expect("answers").expect("is written");
+    for answer in [refused, also_refused] {
+        let answer = answer.await.expect("answers");
+        assert!(matches!(&answer, Err(WalkError::Index(IndexError::Refused { .. }))), "{answer:?}");
+    }
+    assert_eq!(desk.calls.seen(), [2], "asked once for all");
+}
+
+#[tokio::test]
+async fn a_vector_that_does_not_fit_costs_only_its_run() {
+    let desk = desk(PATIENT).await;
+    let looking = desk.recorder.expect();
+    let good = desk.recorder.take(finished(0), false).await;
+    let mut odd = finished(1);
+    odd.analysis.vectors[0].values[0] = f32::NAN;
+    let odd = desk.recorder.take(odd, false).await;
+    let also_good = desk.recorder.take(finished(2), false).await;
+    drop(looking);
+    good.await.expect("answers").expect("is written");
+    also_good.await.expect("answers").expect("is written");
+    let answer = odd.await.expect("answers");
+    assert!(matches!(&answer, Err(WalkError::Index(IndexError::Unfit { .. }))), "{answer:?}");
+    assert_eq!(desk.calls.seen(), [3, 1, 1, 1], "together, then each by itself");
 }

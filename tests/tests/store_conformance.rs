@@ -50,6 +50,7 @@ conformance!(
     stale_and_missing_work_is_found,
     vectors_are_kept_with_their_run,
     spaces_stay_until_they_are_dropped,
+    holders_of_vectors_are_known,
     filters_select,
     owners_belong_to_places,
     folders_are_listed_in_the_same_order,

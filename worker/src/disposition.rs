@@ -125,7 +125,9 @@ pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposi
             Disposition::Reject { reason: reason(error) }
         }
         // A vector that does not fit its space would not fit the next time either.
-        WalkError::Index(IndexError::Dimensions { .. }) => Disposition::Reject { reason: reason(error) },
+        WalkError::Index(IndexError::Dimensions { .. } | IndexError::Unfit { .. }) => {
+            Disposition::Reject { reason: reason(error) }
+        }
         WalkError::GivenUp { .. } => Disposition::Reject { reason: reason(error) },
         WalkError::OutOfReach { source, .. } => Disposition::Reject { reason: format!("{source}, {error}") },
         WalkError::Fetch(fetch) if !matches!(fetch, FetchError::Unavailable { .. }) => {
@@ -203,5 +205,9 @@ mod tests {
             panic!("it would not fit the next time either")
         };
         assert_eq!(reason, "register files: the ledger cannot store this: too long");
+        let unfit = IndexError::Unfit { operation: "upsert", reason: "not a number".to_owned() };
+        assert!(matches!(of_error(&unfit.into(), &POLICY, 0.0), Disposition::Reject { .. }));
+        let refused = IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") };
+        assert!(matches!(of_error(&refused.into(), &POLICY, 0.0), Disposition::Retry { .. }));
     }
 }

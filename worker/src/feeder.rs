@@ -248,6 +248,9 @@ mod tests {
         async fn prolong(&self, _: &[AssetId], _: &str, _: Duration) -> Result<(), StoreError> {
             unreachable!()
         }
+        async fn holders(&self, _: &VectorSpace, _: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+            unreachable!()
+        }
         async fn drop_space(&self, _: &VectorSpace) -> Result<u64, StoreError> {
             unreachable!()
         }

@@ -13,6 +13,7 @@ pub struct Health {
 struct State {
     started: bool,
     backends: BTreeMap<&'static str, bool>,
+    reasons: BTreeMap<&'static str, String>,
 }
 
 /// A reading of [`Health`]. Names backends by their role, never by their address.
@@ -24,6 +25,9 @@ pub struct HealthReport {
     pub started: bool,
     /// `queue`, `store`, `vectors`: whether they answered when they were last asked.
     pub backends: BTreeMap<&'static str, bool>,
+    /// Why a backend that can be reached refuses, and what to do.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reasons: BTreeMap<&'static str, String>,
 }
 
 impl Health {
@@ -43,6 +47,15 @@ impl Health {
         }
     }
 
+    /// Why a backend refuses, if it does. The text holds nothing that is secret.
+    pub fn set_reason(&self, backend: &'static str, reason: Option<String>) {
+        let mut state = self.state();
+        match reason {
+            Some(reason) => state.reasons.insert(backend, reason),
+            None => state.reasons.remove(backend),
+        };
+    }
+
     /// How things stand.
     pub fn report(&self) -> HealthReport {
         let state = self.state();
@@ -50,6 +63,7 @@ impl Health {
             ready: state.started && state.backends.values().all(|up| *up),
             started: state.started,
             backends: state.backends.clone(),
+            reasons: state.reasons.clone(),
         }
     }
 
@@ -74,5 +88,15 @@ mod tests {
         assert!(!health.report().ready);
         health.set("queue", true);
         assert!(health.report().ready);
+    }
+
+    #[test]
+    fn a_reason_is_told_as_long_as_there_is_one() {
+        let health = Health::default();
+        let told = || serde_json::to_value(health.report()).expect("is JSON")["reasons"]["vectors"].clone();
+        health.set_reason("vectors", Some("wrong key".to_owned()));
+        assert_eq!(told(), "wrong key");
+        health.set_reason("vectors", None);
+        assert!(told().is_null());
     }
 }

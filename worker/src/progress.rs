@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 /// Counters of one job. Cheap to update from everywhere; read with [`Progress::snapshot`].
 #[derive(Debug)]
 pub struct Progress {
@@ -36,6 +38,7 @@ pub struct Progress {
     pub looked: AtomicU64,
     /// Folders are still being walked.
     pub scanning: AtomicBool,
+    stalled: watch::Sender<Option<String>>,
     finished: Mutex<VecDeque<Instant>>,
     cpu: Mutex<Cpu>,
 }
@@ -106,6 +109,7 @@ impl Default for Progress {
             begun: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             scanning: AtomicBool::new(false),
+            stalled: watch::Sender::new(None),
             finished: Mutex::new(VecDeque::with_capacity(WINDOW)),
             cpu: Mutex::default(),
         }
@@ -113,6 +117,29 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// Nothing new is begun from now on, for this reason, or work goes on. Answers the reason before.
+    pub fn stall(&self, reason: Option<String>) -> Option<String> {
+        self.stalled.send_replace(reason)
+    }
+
+    /// Why nothing new is begun, while that is so.
+    pub fn stalled(&self) -> Option<String> {
+        self.stalled.borrow().clone()
+    }
+
+    /// Waits until nothing new is begun, and says why.
+    pub async fn until_stalled(&self) -> String {
+        // An error would say that the sender is gone, which this is.
+        let stalled =
+            self.stalled.subscribe().wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        stalled.unwrap_or_default()
+    }
+
+    /// Waits while nothing new is begun.
+    pub async fn until_going(&self) {
+        drop(self.stalled.subscribe().wait_for(Option::is_none).await);
+    }
+
     /// An asset was looked at.
     pub fn spent(&self, cpu: Cpu) {
         let mut sum = self.cpu.lock().unwrap_or_else(PoisonError::into_inner);

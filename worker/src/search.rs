@@ -44,6 +44,12 @@ pub enum SearchError {
     /// The picture to search by cannot be used.
     #[error("read the picture to search by: {0}")]
     Picture(String),
+    /// The ledger has vectors and the index none of them.
+    #[error("the vector index has lost the vectors of {space}")]
+    Lost {
+        /// Their space.
+        space: VectorSpace,
+    },
     /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -240,6 +246,11 @@ impl Search {
         })
     }
 
+    /// Whether the index has nothing of what the ledger has.
+    async fn is_lost(&self, space: &VectorSpace) -> Result<bool, SearchError> {
+        Ok(self.index.count(space).await? == 0 && !self.catalog.vectors_after(space, 0, 1).await?.is_empty())
+    }
+
     async fn nearest(
         &self,
         encoder: &Encoder,
@@ -253,6 +264,9 @@ impl Search {
             false => Some(self.catalog.matching(filter).await?),
         };
         let neighbors = self.index.search(&encoder.space, query, k + SPARE, only.as_ref()).await?;
+        if neighbors.is_empty() && self.is_lost(&encoder.space).await? {
+            return Err(SearchError::Lost { space: encoder.space.clone() });
+        }
         let ids: Vec<AssetId> = neighbors.iter().map(|neighbor| neighbor.asset.clone()).collect();
         let mut rows: std::collections::HashMap<AssetId, String> = self
             .catalog

@@ -175,9 +175,8 @@ pub async fn answers_are_those_of_comparing_with_every_vector(fixture: &dyn Fixt
         for record in there.drain(10..30).collect::<Vec<_>>() {
             fixture.index().delete(&record.asset).await.expect("deletes");
         }
-        for record in there.drain(10..20).collect::<Vec<_>>() {
-            fixture.index().prune(&space(), &record.asset, &[]).await.expect("prunes");
-        }
+        let pruned: Vec<AssetId> = there.drain(10..20).map(|record| record.asset).collect();
+        fixture.index().prune(&space(), &pruned, &[]).await.expect("prunes");
         assert_eq!(fixture.index().count(&space()).await.expect("counts"), there.len() as u64);
     }
 }
@@ -235,14 +234,16 @@ pub async fn pruning_keeps_what_is_named(fixture: &dyn Fixture) {
     };
     assert_eq!((left(&space()).await.len(), left(&other).await.len()), (3, 1));
     let id = kept.id.as_str();
-    fixture.index().prune(&space(), &asset(1), &[id]).await.expect("prunes");
+    let assets = [asset(1), asset(7)];
+    fixture.index().prune(&space(), &[], &[]).await.expect("prunes nothing");
+    fixture.index().prune(&space(), &assets, &[id]).await.expect("prunes");
     assert_eq!(left(&space()).await, [id, record(2, 0.6).id.as_str()]);
-    fixture.index().prune(&space(), &asset(1), &[]).await.expect("prunes");
-    fixture.index().prune(&space(), &asset(1), &[]).await.expect("prunes what is not there");
+    fixture.index().prune(&space(), &assets, &[]).await.expect("prunes");
+    fixture.index().prune(&space(), &assets, &[]).await.expect("prunes what is not there");
     assert_eq!(left(&space()).await, [record(2, 0.6).id]);
     assert_eq!(left(&other).await.len(), 1);
     let nowhere = VectorSpace::from_name("face/none@1");
-    fixture.index().prune(&nowhere, &asset(1), &[]).await.expect("there is nothing to prune");
+    fixture.index().prune(&nowhere, &assets, &[]).await.expect("there is nothing to prune");
 }
 
 /// A space that is dropped is empty, the others are not, and it can be filled again.

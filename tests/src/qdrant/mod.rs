@@ -1,7 +1,10 @@
-//! A server that speaks Qdrant's gRPC in this process, over memory: exact search, real filters, planned faults.
+//! A server that speaks Qdrant's gRPC in this process, over memory: real filters, a graph that misses, planned faults.
 //!
 //! It answers what the adapter asks and refuses everything else, so that a call nobody thought of is noticed. Where
-//! Qdrant leaves something open, it is as inconvenient as Qdrant may be: equals come in falling order of their ids.
+//! Qdrant leaves something open, it is as inconvenient as Qdrant may be: equals come in falling order of their ids, and
+//! a search that need not be exact misses some of a large collection, with a filter or without. As in Qdrant, anybody
+//! may ask for its health, names of collections end at 255 characters, limits of strict mode are bad requests, and calls
+//! during a drop fail inside.
 
 mod collection;
 mod filter;
@@ -9,6 +12,7 @@ mod services;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +25,7 @@ use tokio::sync::{Barrier, watch};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Server;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use self::collection::Collection;
 use self::services::Services;
@@ -54,6 +58,8 @@ pub enum Event {
     Deleted {
         /// Where.
         collection: String,
+        /// How many values the filter names.
+        named: usize,
         /// Whether the caller waited.
         wait: bool,
     },
@@ -70,11 +76,25 @@ pub enum Event {
     },
 }
 
+/// What strict mode forbids; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// Points in one upsert.
+    pub upsert: Option<usize>,
+    /// Answers of one search.
+    pub query: Option<u64>,
+    /// Values that one condition of a filter names.
+    pub condition: Option<usize>,
+    /// Whether searches may be exact.
+    pub exact: Option<bool>,
+}
+
 /// The server. It listens until it is stopped or dropped.
 pub struct QdrantServer {
     state: Arc<State>,
     address: SocketAddr,
     runtime: Mutex<Option<Runtime>>,
+    identity: Option<Identity>,
     // Bound and never listening: keeps the port from others while the server is stopped.
     _port: TcpSocket,
 }
@@ -85,20 +105,59 @@ struct State {
     journal: Mutex<Vec<Event>>,
     plan: Mutex<Plan>,
     hanging: watch::Sender<bool>,
+    holding: watch::Sender<Holding>,
 }
 
 /// What goes wrong.
-#[derive(Default)]
 struct Plan {
     refused: usize,
+    stumbling: usize,
     meeting: Option<(&'static str, Arc<Barrier>)>,
+    held: Option<(&'static str, usize)>,
     key: Option<String>,
     graph: Option<usize>,
+    full_scan: u64,
+    limits: Limits,
+}
+
+/// Whether a call is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holding {
+    Nobody,
+    Somebody,
+}
+
+/// Qdrant's default: smaller collections are compared one by one.
+const FULL_SCAN_BYTES: u64 = 10_000 * 1024;
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            refused: 0,
+            stumbling: 0,
+            meeting: None,
+            held: None,
+            key: None,
+            graph: None,
+            full_scan: FULL_SCAN_BYTES,
+            limits: Limits::default(),
+        }
+    }
 }
 
 impl QdrantServer {
     /// A server without collections on a port of its own.
     pub fn start() -> Self {
+        Self::start_by(None)
+    }
+
+    /// One that speaks TLS, by the certificate of `fixtures/tls`.
+    pub fn start_with_tls() -> Self {
+        let pem = |name: &str| std::fs::read(tls_fixture(name)).expect("is there");
+        Self::start_by(Some(Identity::from_pem(pem("certificate.pem"), pem("key.pem"))))
+    }
+
+    fn start_by(identity: Option<Identity>) -> Self {
         let port = TcpSocket::new_v4().expect("a socket");
         port.set_reuseaddr(true).expect("a new socket can be set");
         port.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
@@ -108,9 +167,11 @@ impl QdrantServer {
                 journal: Mutex::default(),
                 plan: Mutex::default(),
                 hanging: watch::Sender::new(false),
+                holding: watch::Sender::new(Holding::Nobody),
             }),
             address: port.local_addr().expect("the socket is bound"),
             runtime: Mutex::default(),
+            identity,
             _port: port,
         };
         server.resume();
@@ -119,7 +180,8 @@ impl QdrantServer {
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.identity.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Listens again, on the same port and with the same points.
@@ -133,7 +195,12 @@ impl QdrantServer {
             tokio::net::TcpListener::from_std(listener).expect("a listener")
         };
         let services = || Services(Arc::clone(&self.state));
-        let served = Server::builder()
+        let mut server = Server::builder();
+        if let Some(identity) = &self.identity {
+            let tls = ServerTlsConfig::new().identity(identity.clone());
+            server = server.tls_config(tls).expect("the certificate fits its key");
+        }
+        let served = server
             .add_service(PointsServer::new(services()).max_decoding_message_size(usize::MAX))
             .add_service(CollectionsServer::new(services()))
             .add_service(HealthServer::new(services()))
@@ -160,6 +227,44 @@ impl QdrantServer {
         lock(&self.state.plan).refused = calls;
     }
 
+    /// Fails inside at the next `calls` calls, as a server does while a collection is dropped.
+    pub fn stumble(&self, calls: usize) {
+        lock(&self.state.plan).stumbling = calls;
+    }
+
+    /// Holds the `call`-th call of `method` from now on (from 1) before it has an effect, or with ` answered` after its
+    /// name before it is answered, until [`release`](Self::release).
+    pub fn hold(&self, method: &'static str, call: usize) {
+        lock(&self.state.plan).held = Some((method, call));
+    }
+
+    /// Waits until a call is held.
+    pub async fn until_held(&self) {
+        let mut holding = self.state.holding.subscribe();
+        holding.wait_for(|holding| *holding == Holding::Somebody).await.expect("the server is there");
+    }
+
+    /// Lets the call go on, or nobody be held.
+    pub fn release(&self) {
+        lock(&self.state.plan).held = None;
+        self.state.holding.send_replace(Holding::Nobody);
+    }
+
+    /// Forbids what is beyond `limits`.
+    pub fn limit(&self, limits: Limits) {
+        lock(&self.state.plan).limits = limits;
+    }
+
+    /// Searches that need not be exact go by a graph in collections of more than so many bytes of vectors.
+    pub fn graph_beyond(&self, bytes: u64) {
+        lock(&self.state.plan).full_scan = bytes;
+    }
+
+    /// Removes a collection behind everybody's back.
+    pub fn remove(&self, collection: &str) {
+        lock(&self.state.collections).remove(collection);
+    }
+
     /// Takes calls and does not answer them, until it is called with `false`.
     pub fn hang(&self, hanging: bool) {
         self.state.hanging.send_replace(hanging);
@@ -170,7 +275,7 @@ impl QdrantServer {
         lock(&self.state.plan).meeting = Some((method, Arc::new(Barrier::new(calls))));
     }
 
-    /// Asks for an API key from now on, and repeats a wrong one in its answer.
+    /// Asks for an API key from now on, but for its health, and repeats a wrong one in its answer.
     pub fn require_key(&self, key: &str) {
         lock(&self.state.plan).key = Some(key.to_owned());
     }
@@ -207,12 +312,16 @@ impl State {
         let meeting = {
             let mut plan = lock(&self.plan);
             let given = metadata.get("api-key").and_then(|key| key.to_str().ok());
-            if plan.key.is_some() && plan.key.as_deref() != given {
+            if method != "health_check" && plan.key.is_some() && plan.key.as_deref() != given {
                 return Err(Status::unauthenticated(format!("Invalid API key or JWT: {given:?}")));
             }
             if plan.refused > 0 {
                 plan.refused -= 1;
                 return Err(Status::unavailable("the server is starting"));
+            }
+            if plan.stumbling > 0 {
+                plan.stumbling -= 1;
+                return Err(Status::internal("Service internal error: the shard is being removed"));
             }
             plan.meeting
                 .as_ref()
@@ -222,17 +331,59 @@ impl State {
         if let Some(meeting) = meeting {
             meeting.wait().await;
         }
+        self.pause(method).await?;
         let released = self.hanging.subscribe().wait_for(|hanging| !hanging).await.is_ok();
         released.then_some(()).ok_or_else(|| Status::cancelled("the server is gone"))
+    }
+
+    /// Holds a call if that was planned.
+    async fn pause(&self, place: &'static str) -> Result<(), Status> {
+        {
+            let mut plan = lock(&self.plan);
+            match &mut plan.held {
+                Some((planned, call)) if *planned == place => *call -= 1,
+                _ => return Ok(()),
+            }
+            if plan.held.is_some_and(|(_, call)| call > 0) {
+                return Ok(());
+            }
+            plan.held = None;
+        }
+        let mut holding = self.holding.subscribe();
+        self.holding.send_replace(Holding::Somebody);
+        let released = holding.wait_for(|holding| *holding == Holding::Nobody).await.is_ok();
+        released.then_some(()).ok_or_else(|| Status::cancelled("the server is gone"))
+    }
+
+    /// Refuses what a limit of strict mode forbids.
+    fn within<T: PartialOrd + std::fmt::Display>(
+        &self,
+        what: &str,
+        given: T,
+        limit: impl Fn(&Limits) -> Option<T>,
+    ) -> Result<(), Status> {
+        match limit(&lock(&self.plan).limits) {
+            Some(limit) if given > limit => Err(Status::invalid_argument(format!(
+                "Bad request: Limit exceeded {given} > {limit} for \"{what}\". Help: Reduce the \"{what}\" parameter"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn log(&self, event: Event) {
         lock(&self.journal).push(event);
     }
 
-    fn graph(&self) -> Option<usize> {
-        lock(&self.plan).graph
+    /// How many answers a graph gives at most, and from how many bytes of vectors on there is one.
+    fn graph(&self) -> (Option<usize>, u64) {
+        let plan = lock(&self.plan);
+        (plan.graph, plan.full_scan)
     }
+}
+
+/// A file of `fixtures/tls`.
+pub fn tls_fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls").join(name)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,7 +12,7 @@ use ::qdrant_client::qdrant::*;
 use async_trait::async_trait;
 use tonic::{Request, Response, Status};
 
-use super::collection::Collection;
+use super::collection::{Collection, Way};
 use super::filter::named;
 use super::{Event, State, lock};
 
@@ -48,10 +48,20 @@ impl Services {
         name: &str,
         what: impl FnOnce(&mut Collection) -> Result<T, Status>,
     ) -> Result<T, Status> {
+        named_well(name)?;
         match lock(&self.0.collections).get_mut(name) {
             Some(collection) => what(collection),
             None => Err(Status::not_found(format!("Not found: Collection `{name}` doesn't exist!"))),
         }
+    }
+}
+
+fn named_well(name: &str) -> Result<(), Status> {
+    match name.len() {
+        1..=255 => Ok(()),
+        length => Err(Status::invalid_argument(format!(
+            "Validation error in body: [collection_name: value has {length} characters, must be from 1 to 255]"
+        ))),
     }
 }
 
@@ -70,9 +80,11 @@ impl Points for Services {
     async fn upsert(&self, request: Request<UpsertPoints>) -> Answer<PointsOperationResponse> {
         let UpsertPoints { collection_name, wait, points, .. } = self.admit("upsert", request).await?;
         let count = points.len();
+        self.0.within("upsert limit", count, |limits| limits.upsert)?;
         self.with(&collection_name, |collection| collection.upsert(points))?;
         let wait_for = wait == Some(true);
         self.0.log(Event::Upserted { collection: collection_name, points: count, wait: wait_for });
+        self.0.pause("upsert answered").await?;
         written(wait)
     }
 
@@ -84,7 +96,8 @@ impl Points for Services {
             return Err(Status::unimplemented("delete by id"));
         };
         self.with(&collection_name, |collection| collection.delete(&filter))?;
-        self.0.log(Event::Deleted { collection: collection_name, wait: wait == Some(true) });
+        let named = named(&filter);
+        self.0.log(Event::Deleted { collection: collection_name, named, wait: wait == Some(true) });
         written(wait)
     }
 
@@ -129,12 +142,18 @@ impl Points for Services {
         let collection = request.collection_name;
         let payload = request.with_payload.and_then(|payload| payload.selector_options);
         let filter = request.filter.as_ref();
-        let mut result =
-            self.with(&collection, |collection| collection.search(data, filter, limit as usize, payload))?;
-        if let Some(most) = self.0.graph().filter(|_| !exact) {
+        let named = filter.map_or(0, named);
+        self.0.within("limit", limit, |limits| limits.query)?;
+        self.0.within("condition size", named, |limits| limits.condition)?;
+        self.0.within("exact", exact, |limits| limits.exact)?;
+        let (most, full_scan) = self.0.graph();
+        let way = if exact { Way::Compare } else { Way::Graph { beyond: full_scan } };
+        let mut result = self
+            .with(&collection, |collection| collection.search(data, filter, limit as usize, payload, way))?;
+        if let Some(most) = most.filter(|_| !exact) {
             result.truncate(most);
         }
-        self.0.log(Event::Searched { collection, limit, exact, named: filter.map_or(0, named) });
+        self.0.log(Event::Searched { collection, limit, exact, named });
         Ok(Response::new(QueryResponse { result, ..QueryResponse::default() }))
     }
 
@@ -184,6 +203,7 @@ impl Collections for Services {
 
     async fn create(&self, request: Request<CreateCollection>) -> Answer<CollectionOperationResponse> {
         let CreateCollection { collection_name, vectors_config, .. } = self.admit("create", request).await?;
+        named_well(&collection_name)?;
         let created = Collection::new(vectors_config)?;
         match lock(&self.0.collections).entry(collection_name.clone()) {
             Entry::Occupied(_) => {
@@ -198,7 +218,9 @@ impl Collections for Services {
 
     async fn delete(&self, request: Request<DeleteCollection>) -> Answer<CollectionOperationResponse> {
         let DeleteCollection { collection_name, .. } = self.admit("delete collection", request).await?;
-        done(lock(&self.0.collections).remove(&collection_name).is_some())
+        let gone = lock(&self.0.collections).remove(&collection_name).is_some();
+        self.0.pause("delete collection answered").await?;
+        done(gone)
     }
 
     async fn collection_exists(

@@ -5,6 +5,7 @@
 
 mod captions;
 mod ports;
+mod refusals;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -34,6 +34,10 @@ pub enum Fault {
     Error,
     /// The ledger claims not to know the asset.
     Unknown,
+    /// The index cannot store what it is given.
+    Unfit,
+    /// The index refuses, and waiting does not help.
+    Refused,
     /// There is no answer, ever.
     Hang,
     /// The process is gone.
@@ -149,6 +153,15 @@ fn store_error(fault: Fault) -> StoreError {
     }
 }
 
+fn index_error(fault: Fault) -> IndexError {
+    let (operation, source) = ("planned", anyhow!("a planned fault"));
+    match fault {
+        Fault::Unfit => IndexError::Unfit { operation, reason: source.to_string() },
+        Fault::Refused => IndexError::Refused { operation, source },
+        _ => IndexError::Unavailable { operation, source },
+    }
+}
+
 #[async_trait]
 impl Queue for Faulty<dyn Queue> {
     async fn publish(&self, job: AnalyzeAsset) -> Result<(), QueueError> {
@@ -246,6 +259,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.prolong(assets, owner, duration).await
     }
 
+    async fn holders(&self, space: &VectorSpace, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        self.inner.holders(space, assets).await
+    }
+
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
         self.inner.drop_space(space).await
     }
@@ -283,8 +300,7 @@ impl Ledger for Faulty<dyn Ledger> {
 #[async_trait]
 impl VectorIndex for Faulty<dyn VectorIndex> {
     async fn upsert(&self, records: &[VectorRecord]) -> Result<(), IndexError> {
-        let error = |_| IndexError::Unavailable { operation: "planned", source: anyhow!("a planned fault") };
-        self.trigger.around("upsert", self.inner.upsert(records), error).await
+        self.trigger.around("upsert", self.inner.upsert(records), index_error).await
     }
 
     async fn search(
@@ -297,8 +313,8 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
         self.inner.search(space, query, k, only).await
     }
 
-    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
-        self.inner.prune(space, asset, keep).await
+    async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError> {
+        self.inner.prune(space, assets, keep).await
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {

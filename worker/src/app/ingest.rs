@@ -11,7 +11,7 @@ use docent_pipelines::{AnalyzerId, Owner, Pipeline};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, backends};
+use super::{App, AppError, backends};
 use crate::config::QueueBackend;
 use crate::progress::Progress;
 use crate::scanner::{Scan, Scanner};
@@ -201,14 +201,30 @@ impl App {
         let queue = backends::queue(&self.config, self.config.in_flight() * QUEUED_PER_PLACE).await?.queue;
         let feeder = self.feeder(&queue, wanted, wake);
         let walk = self.walk(&queue, pipeline, progress);
-        tokio::join!(feeder.run(stop, complete), walk.run(stop));
+        // Nobody watches whether the index takes vectors again: that ends it.
+        let halt = stop.child_token();
+        let refusal = {
+            let working = async { tokio::join!(feeder.run(&halt, complete), walk.run(&halt)) };
+            tokio::pin!(working);
+            tokio::select! {
+                _ = &mut working => progress.stalled(),
+                reason = progress.until_stalled() => {
+                    halt.cancel();
+                    working.await;
+                    Some(reason)
+                }
+            }
+        };
         // What this process still holds, it gives back.
         self.store.hand_back_all(&feeder.owner).await?;
         self.store.hand_back_all(&self.owner).await?;
         let networks = usage(&walk.pipeline);
         // Their threads end with the networks' last handle; that wait belongs on a thread that may block.
         drop(tokio::task::spawn_blocking(move || drop(walk)).await);
-        Ok(networks)
+        match refusal {
+            Some(reason) => Err(AppError::Refused { reason }.into()),
+            None => Ok(networks),
+        }
     }
 
     /// Whether there is anything to do, as soon as that is known.

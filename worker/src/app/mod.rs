@@ -53,9 +53,15 @@ pub struct App {
     _lock: Option<File>,
 }
 
-/// The directory is taken.
+/// Why work cannot be done here, or not now.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// The index refuses for good. What was not done stays pending.
+    #[error("nothing more is analyzed: {reason}")]
+    Refused {
+        /// In its own words.
+        reason: String,
+    },
     /// Another process has the data directory.
     #[error("the data directory {} is in use by another docent{}", directory.display(), holder.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     InUse {

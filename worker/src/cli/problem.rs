@@ -5,6 +5,7 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::search::SearchError;
 use crate::store::StoreError;
+use crate::vectors::IndexError;
 
 /// The error and its causes in one line, each thing said once.
 pub fn chain(error: &anyhow::Error) -> String {
@@ -41,6 +42,21 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     let hint = if let Some(AppError::InUse { .. }) = cause.downcast_ref::<AppError>() {
         "wait until it has finished or stop it; commands that only look, such as `docent status`, work meanwhile"
+    } else if let Some(AppError::Refused { .. }) = cause.downcast_ref::<AppError>() {
+        "mend that, ingest once more, and do again what failed by then: `docent retry --failed`"
+    } else if let Some(error) = cause.downcast_ref::<IndexError>() {
+        match error {
+            IndexError::Refused { .. } => {
+                "check address, key and collections of the server (--vectors, DOCENT_BACKENDS_VECTORS, \
+                 DOCENT_BACKENDS_VECTORS_KEY)"
+            }
+            IndexError::Unavailable { .. } => {
+                "check that the server of backends.vectors runs and can be reached; nothing is lost meanwhile"
+            }
+            IndexError::Unfit { .. } | IndexError::Dimensions { .. } => {
+                "`docent vectors list` shows what index and ledger hold of each model"
+            }
+        }
     } else if let Some(error) = cause.downcast_ref::<StoreError>() {
         match error {
             StoreError::NewerSchema { .. } => "update docent, or choose another folder with --data-dir",
@@ -59,6 +75,7 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     } else if let Some(error) = cause.downcast_ref::<SearchError>() {
         match error {
             SearchError::NotAnalyzed { .. } => "`docent retry --missing` computes what is missing",
+            SearchError::Lost { .. } => "`docent vectors rebuild` fills it from the ledger",
             SearchError::NoModel(_) => "`docent models list` shows the models there are",
             SearchError::Picture(_) => {
                 "give a picture in JPEG, PNG, WebP, GIF, TIFF or BMP, or the id of an asset"

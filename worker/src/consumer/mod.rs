@@ -7,6 +7,7 @@ mod captions;
 mod gathering;
 mod look;
 mod recorder;
+mod refusals;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub(crate) use look::{Captioning, Seen, look_at};
 use look::{fetch, fetch_within};
 use recorder::LONGEST_WAIT;
 pub use recorder::{Gather, Recorder, RecorderOptions, Scribe};
+use refusals::Gate;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -121,6 +123,7 @@ struct Desks {
     recorder: Recorder,
     captions: Option<Captions>,
     turns: Turns,
+    gate: Arc<Gate>,
 }
 
 impl WalkOptions {
@@ -157,7 +160,10 @@ impl Walk {
             captions
         });
         let turns = Turns::new(self.options.in_flight, &self.progress);
-        let desks = Desks { recorder, captions, turns };
+        let gate = Gate::new(&self.progress);
+        gate.look(&*self.index, stop).await;
+        desks_at_work.spawn(Arc::clone(&gate).tend(self.clone()));
+        let desks = Desks { recorder, captions, turns, gate };
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -227,7 +233,10 @@ impl Walk {
             async move { room.acquire_many_owned(n).await.expect("the semaphore is never closed") }
         };
         let one = acquire(1).await;
+        self.progress.until_going().await;
         let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
+        // Long may have passed.
+        self.progress.until_going().await;
         let mut permits = vec![one];
         if delivery.job.alone() && places > 1 {
             permits.push(acquire(places - 1).await);
@@ -326,38 +335,21 @@ impl Walk {
         let timings = analysis.timings.clone();
         let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
         let finished = Finished { run, analysis, outcomes: outcomes.clone() };
+        let kept = finished.clone();
         let recorded = desks.recorder.take(finished, job.lane == Lane::Interactive).await;
         drop((place, room, expected));
         let recorded = match recorded.await.map_err(|_| WalkError::Ended)? {
             Err(WalkError::Store(error @ (StoreError::Unfit { .. } | StoreError::Bug { .. }))) => {
                 return self.fail(job, &begun, error, desks).await;
             }
+            Err(WalkError::Index(error)) if !error.may_pass() => {
+                return self.without_vectors(kept, &begun, error, desks).await;
+            }
             recorded => recorded?,
         };
+        desks.gate.passed(&kept);
         self.observe(&job.asset, &timings, &outcomes, started.elapsed());
         tracing::debug!(asset = %job.asset, ?recorded, "recorded");
-        Ok(())
-    }
-
-    /// Fails what cannot be recorded, with the reason: it would not fit the next time either.
-    async fn fail(
-        &self,
-        job: &AnalyzeAsset,
-        begun: &BTreeMap<AnalyzerId, u32>,
-        error: StoreError,
-        desks: &Desks,
-    ) -> Result<(), WalkError> {
-        tracing::error!(asset = %job.asset, error = &error as &dyn std::error::Error, "cannot be recorded");
-        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        let failure =
-            |&analyzer| Failure { analyzer, kind: FailureKind::Permanent, reason: format!("{error}{cause}") };
-        let analysis = Analysis { failures: begun.keys().map(failure).collect(), ..Analysis::default() };
-        let outcomes = self.outcomes(&analysis, begun);
-        let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture: None };
-        let finished = Finished { run, analysis, outcomes };
-        let recorded = desks.recorder.take(finished, true).await;
-        recorded.await.map_err(|_| WalkError::Ended)??;
-        self.progress.finish(true);
         Ok(())
     }
 

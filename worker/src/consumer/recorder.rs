@@ -4,11 +4,11 @@
 //! to end; else with what is finished within [`Gather::delay`]. Each walk waits for its own answer, and its delivery is
 //! settled after that: a crash loses at most what is gathered, and it comes back.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use docent_pipelines::{AssetId, VectorRecord};
+use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -213,11 +213,21 @@ impl Scribe {
             Ok(recorded) => recorded.into_iter().map(Ok).collect(),
             Err(error) if runs.len() == 1 => vec![Err(error)],
             Err(error) if is_away(&error) => runs.iter().map(|_| Err(again(&error))).collect(),
+            Err(error @ WalkError::Index(IndexError::Refused { .. })) => {
+                // A run without vectors does not need the index.
+                let mut answers = Vec::with_capacity(runs.len());
+                for run in runs.chunks(1) {
+                    answers.push(match run.iter().all(|run| run.analysis.vectors.is_empty()) {
+                        true => self.patiently(run).await.map(first),
+                        false => Err(again(&error)),
+                    });
+                }
+                answers
+            }
             Err(_) => {
                 let mut answers = Vec::with_capacity(runs.len());
                 for run in runs.chunks(1) {
-                    let answer = self.patiently(run).await;
-                    answers.push(answer.map(|recorded| recorded.into_iter().next().unwrap_or_default()));
+                    answers.push(self.patiently(run).await.map(first));
                 }
                 answers
             }
@@ -256,25 +266,41 @@ impl Scribe {
             vectors.sort_by(|a, b| a.space.cmp(&b.space));
             self.index.upsert(&vectors).await?;
         }
-        // A face that is not found any more. A picture as a whole is overwritten.
-        for Finished { run, analysis, .. } in runs {
-            let mut kept: HashMap<_, Vec<&str>> = HashMap::new();
-            for vector in &analysis.vectors {
-                kept.entry(&vector.space).or_default().push(&vector.id);
-            }
-            for space in analysis.spaces.iter().filter(|space| space.is_of_parts()) {
-                let keep = kept.remove(space).unwrap_or_default();
-                self.index.prune(space, &run.asset, &keep).await?;
-            }
-        }
+        self.prune(runs).await?;
         Ok(self.ledger.record(runs).await?)
     }
+
+    /// Removes from the index what an earlier run found and this one does not, such as a face: one call for each space
+    /// in which there may be something. A picture as a whole is overwritten.
+    async fn prune(&self, runs: &[Finished]) -> Result<(), WalkError> {
+        let mut of_parts: BTreeMap<&VectorSpace, Vec<&Finished>> = BTreeMap::new();
+        for finished in runs {
+            for space in finished.analysis.spaces.iter().filter(|space| space.is_of_parts()) {
+                of_parts.entry(space).or_default().push(finished);
+            }
+        }
+        for (space, runs) in of_parts {
+            let assets: Vec<AssetId> = runs.iter().map(|finished| finished.run.asset.clone()).collect();
+            let holders = self.ledger.holders(space, &assets).await?;
+            if holders.is_empty() {
+                continue;
+            }
+            let vectors = runs.iter().flat_map(|finished| &finished.analysis.vectors);
+            let keep: Vec<&str> = vectors.filter(|v| v.space == *space).map(|v| v.id.as_str()).collect();
+            self.index.prune(space, &holders, &keep).await?;
+        }
+        Ok(())
+    }
+}
+
+fn first(recorded: Vec<Recorded>) -> Recorded {
+    recorded.into_iter().next().unwrap_or_default()
 }
 
 fn is_away(error: &WalkError) -> bool {
     match error {
         WalkError::Store(error) => error.may_pass(),
-        WalkError::Index(error) => matches!(error, IndexError::Unavailable { .. }),
+        WalkError::Index(error) => error.may_pass(),
         _ => false,
     }
 }
@@ -284,6 +310,9 @@ fn again(error: &WalkError) -> WalkError {
     match error {
         WalkError::Index(IndexError::Unavailable { operation, source }) => {
             WalkError::Index(IndexError::Unavailable { operation, source: anyhow::anyhow!("{source:#}") })
+        }
+        WalkError::Index(IndexError::Refused { operation, source }) => {
+            WalkError::Index(IndexError::Refused { operation, source: anyhow::anyhow!("{source:#}") })
         }
         WalkError::Store(StoreError::Unavailable { operation, source }) => {
             WalkError::Store(StoreError::Unavailable { operation, source: anyhow::anyhow!("{source:#}") })

@@ -166,6 +166,14 @@ impl From<SearchError> for ApiError {
                 message: "the vector index cannot be reached now".to_owned(),
                 source: Some(error.into()),
             },
+            SearchError::Index(IndexError::Refused { .. }) => Self::Unavailable {
+                message: "the vector index refuses; the log of docent says why".to_owned(),
+                source: Some(error.into()),
+            },
+            SearchError::Lost { .. } => Self::Unavailable {
+                message: format!("{error}: `docent vectors rebuild` fills it"),
+                source: None,
+            },
             SearchError::Index(_) | SearchError::Model(_) => Self::Internal(error.into()),
         }
     }

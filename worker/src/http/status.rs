@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ErrorBody;
 use super::extract::Query;
 use super::{ApiError, AppState, wire};
+use crate::search::SearchError;
 use crate::store::{Counts, FailureRow, WorkCounts};
 
 /// Counts of everything.
@@ -170,7 +171,13 @@ pub async fn ready(State(state): State<AppState>) -> Result<&'static str, ApiErr
         source: None,
     })?;
     ledger?;
-    index?;
+    index.map_err(|error| match error {
+        // The caller has the token, and looks for the cause.
+        SearchError::Index(error) if !error.may_pass() => {
+            ApiError::Unavailable { message: error.sentence(), source: None }
+        }
+        error => error.into(),
+    })?;
     Ok("ok")
 }
 

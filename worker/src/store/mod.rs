@@ -202,6 +202,10 @@ pub trait Ledger: Send + Sync {
     /// Prolongs leases of `owner` whose run has not begun: their jobs wait in the queue now.
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError>;
 
+    /// Those of `assets` of which an index may hold vectors in `space`: they have some here, or a run of theirs was lost
+    /// and may have left some there.
+    async fn holders(&self, space: &VectorSpace, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError>;
+
     /// Removes every vector of a space, as many at a time as others can wait for. Answers how many there were.
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError>;
 

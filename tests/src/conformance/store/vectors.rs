@@ -6,7 +6,7 @@ use docent::store::{Finished, Store};
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, Region, VectorRecord, VectorSpace};
 
-use super::{analysis, content, file, register, run, wanted};
+use super::{LONG, analysis, content, file, lease, register, run, wanted};
 
 /// Vectors are overwritten, get a new sequence number, and go when the analyzer no longer finds them.
 pub async fn vectors_are_kept_with_their_run(store: &dyn Store) {
@@ -75,4 +75,23 @@ pub async fn spaces_stay_until_they_are_dropped(store: &dyn Store) {
     assert!(store.vectors_after(&spaces[0], 0, 10).await.expect("reads").is_empty());
     store.upkeep().await.expect("tidies");
     assert_eq!(counts().await, BTreeMap::from([(spaces[1].to_string(), 2)]));
+}
+
+/// Whose vectors an index may hold: those that have some, and those whose run was lost after it may have written some.
+pub async fn holders_of_vectors_are_known(store: &dyn Store) {
+    register(store, 0..4).await;
+    let assets: Vec<_> = (0..5).map(|number| content(number).asset_id()).collect();
+    let (face, other) = (VectorSpace::from_name("face/f@1"), VectorSpace::from_name("face/g@1"));
+    assert_eq!(store.holders(&face, &assets).await.expect("looks"), []);
+    let (mut analysis, outcomes) = analysis(&assets[0], &[]);
+    analysis.spaces.insert(face.clone());
+    analysis.vectors = vec![VectorRecord::new(assets[0].clone(), face.clone(), None, vec![0.5])];
+    store.record(&[Finished { run: run(&assets[0]), analysis, outcomes }]).await.expect("records");
+    assert_eq!(store.holders(&face, &assets).await.expect("looks"), assets[..1]);
+    assert_eq!(store.holders(&face, &assets[1..]).await.expect("looks"), []);
+    assert_eq!(store.holders(&other, &assets).await.expect("looks"), []);
+    let jobs = lease(store, "a", 1, LONG).await;
+    store.begin_run(&jobs[0], "a").await.expect("begins");
+    store.recover(9).await.expect("recovers");
+    assert_eq!(store.holders(&other, &assets).await.expect("looks"), [jobs[0].asset.clone()]);
 }

@@ -334,6 +334,20 @@ impl Ledger for PostgresStore {
         .map_err(fault("prolong leases"))
     }
 
+    async fn holders(&self, space: &VectorSpace, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        let ids: Vec<&str> = assets.iter().map(AssetId::as_str).collect();
+        let rows = sqlx::query(
+            "select id from asset a where id = any($1::text[]) and (suspect > 0
+             or exists (select 1 from vector v where v.asset_id = a.id and v.space = $2))",
+        )
+        .bind(&ids)
+        .bind(space.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(fault("look for vectors"))?;
+        rows.iter().map(|row| parsed(row, "id")).collect()
+    }
+
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
         let mut all = 0;
         loop {

@@ -229,6 +229,19 @@ impl Ledger for SqliteStore {
         .map_err(fault("prolong leases"))
     }
 
+    async fn holders(&self, space: &VectorSpace, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        let rows = sqlx::query(
+            "select id from asset where id in (select value from json_each($1)) and (suspect > 0
+             or exists (select 1 from vector v where v.asset_id = asset.id and v.space = $2))",
+        )
+        .bind(json_array(assets))
+        .bind(space.as_str())
+        .fetch_all(&self.read)
+        .await
+        .map_err(fault("look for vectors"))?;
+        rows.iter().map(|row| parsed(row, "id")).collect()
+    }
+
     async fn drop_space(&self, space: &VectorSpace) -> Result<u64, StoreError> {
         let mut all = 0;
         loop {

@@ -180,12 +180,12 @@ impl VectorIndex for EmbeddedIndex {
         }
     }
 
-    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
+    async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError> {
         if let Some(space) = self.opened().remove(space) {
             let keep: Ids = keep.iter().filter_map(|id| number(id)).collect();
-            let asset = number(asset.as_str());
+            let assets: Ids = assets.iter().filter_map(|asset| number(asset.as_str())).collect();
             let mut space = space.lock().await;
-            space.remove(|row| Some(row.asset) == asset && !keep.contains(&row.record));
+            space.remove(|row| assets.contains(&row.asset) && !keep.contains(&row.record));
         }
         Ok(())
     }

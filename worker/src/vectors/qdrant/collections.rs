@@ -1,16 +1,17 @@
 //! One collection per vector space, made when the first vector comes.
 
-use std::sync::PoisonError;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use docent_pipelines::VectorSpace;
+use qdrant_client::Qdrant;
 use qdrant_client::qdrant::vectors_config::Config;
 use qdrant_client::qdrant::{
-    CollectionInfo, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder, Distance, FieldType,
-    VectorParamsBuilder,
+    CollectionInfo, CreateCollectionBuilder, CreateFieldIndexCollectionBuilder, Datatype, Distance,
+    FieldType, VectorParams, VectorParamsBuilder,
 };
 
-use super::connection::Failure;
+use super::fault::Failure;
 use super::points::ASSET;
 use super::{QdrantIndex, names};
 
@@ -21,10 +22,15 @@ pub(super) struct Known {
     dimensions: usize,
     /// Whether the payload index on the asset is there.
     indexed: bool,
+    /// When it was looked at.
+    seen: Instant,
 }
 
 /// How long to wait, again and again, for a collection that exists and cannot be read yet, in milliseconds.
 const UNREADABLE: [u64; 5] = [50, 100, 200, 400, 800];
+
+/// The longest name that Qdrant takes.
+const MAX_NAME: usize = 255;
 
 impl QdrantIndex {
     pub(super) fn collection(&self, space: &VectorSpace) -> String {
@@ -58,7 +64,11 @@ impl QdrantIndex {
                 CreateFieldIndexCollectionBuilder::new(self.collection(space), ASSET, FieldType::Keyword)
                     .wait(true)
                     .build();
-            self.connection.call(async |client| client.create_field_index(index).await).await?;
+            let ask = |client: Arc<Qdrant>| {
+                let index = index.clone();
+                async move { client.create_field_index(index).await }
+            };
+            self.connection.call(ask).await?;
             known.indexed = true;
         }
         self.remember(space, known);
@@ -66,10 +76,13 @@ impl QdrantIndex {
     }
 
     async fn create(&self, space: &VectorSpace, dimensions: usize) -> Result<Known, Failure> {
-        let params = VectorParamsBuilder::new(dimensions as u64, Distance::Dot);
+        let params = VectorParamsBuilder::new(dimensions as u64, Distance::Dot).datatype(Datatype::Float32);
         let create = CreateCollectionBuilder::new(self.collection(space)).vectors_config(params).build();
-        let created = self.connection.call(async |client| client.create_collection(create).await).await;
-        if let Err(failure) = created
+        let ask = |client: Arc<Qdrant>| {
+            let create = create.clone();
+            async move { client.create_collection(create).await }
+        };
+        if let Err(failure) = self.connection.call(ask).await
             && !failure.is_there_already()
         {
             // Older servers have no code for what exists already.
@@ -81,11 +94,13 @@ impl QdrantIndex {
             let looked = self.look(space).await;
             let unreadable = match &looked {
                 Ok(known) => known.is_none(),
-                Err(failure) => failure.is_internal(),
+                Err(failure) => failure.is_stumble(),
             };
             match waits.next() {
                 Some(wait) if unreadable => tokio::time::sleep(Duration::from_millis(*wait)).await,
-                _ => return looked?.ok_or_else(|| Failure::new("the new collection cannot be read")),
+                _ => {
+                    return looked?.ok_or_else(|| Failure::unavailable("the new collection cannot be read"));
+                }
             }
         }
     }
@@ -93,15 +108,28 @@ impl QdrantIndex {
     /// What the server says about the collection of `space`.
     async fn look(&self, space: &VectorSpace) -> Result<Option<Known>, Failure> {
         let name = self.collection(space);
-        let answer = self.connection.call(async |client| client.collection_info(name).await).await;
+        if name.len() > MAX_NAME {
+            return Err(Failure::refused(format!(
+                "the collection of space {space} would have a name of {} characters, and Qdrant takes {MAX_NAME}: shorten \
+                 the id of its model in the manifest",
+                name.len()
+            )));
+        }
+        let name = &name;
+        let seen = Instant::now();
+        let answer = self.connection.call(|client| async move { client.collection_info(name).await }).await;
         match answer {
-            Ok(answer) => match answer.result.as_ref().and_then(known) {
-                Some(known) => Ok(Some(known)),
-                None => Err(Failure::new(format!(
-                    "the collection {} has not one vector per point compared by dot product; remove it",
-                    self.collection(space)
-                ))),
-            },
+            Ok(answer) => {
+                let info = answer.result.unwrap_or_default();
+                let params = usable(&info).map_err(|reason| {
+                    Failure::refused(format!(
+                        "the collection {name} {reason}. docent needs one vector for each point, of 32-bit floats, compared by \
+                         dot product: remove the collection, and `docent vectors rebuild` makes a new one"
+                    ))
+                })?;
+                let dimensions = usize::try_from(params.size).unwrap_or(usize::MAX);
+                Ok(Some(Known { dimensions, indexed: info.payload_schema.contains_key(ASSET), seen }))
+            }
             Err(failure) if failure.is_missing() => Ok(None),
             Err(failure) => Err(failure),
         }
@@ -109,7 +137,7 @@ impl QdrantIndex {
 
     /// Spaces that have a collection, by name.
     pub(super) async fn list(&self) -> Result<Vec<VectorSpace>, Failure> {
-        let answer = self.connection.call(async |client| client.list_collections().await).await?;
+        let answer = self.connection.call(|client| async move { client.list_collections().await }).await?;
         let collections = answer.collections.iter();
         let mut spaces: Vec<_> =
             collections.filter_map(|collection| names::space(&self.prefix, &collection.name)).collect();
@@ -118,7 +146,8 @@ impl QdrantIndex {
     }
 
     fn known(&self, space: &VectorSpace) -> Option<Known> {
-        self.spaces.lock().unwrap_or_else(PoisonError::into_inner).get(space).copied()
+        let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).get(space).copied();
+        known.filter(|known| known.seen.elapsed() < self.trust)
     }
 
     fn remember(&self, space: &VectorSpace, known: Known) {
@@ -131,13 +160,21 @@ impl QdrantIndex {
     }
 }
 
-/// Nothing, if docent cannot use the collection.
-fn known(info: &CollectionInfo) -> Option<Known> {
-    let config = info.config.as_ref()?.params.as_ref()?.vectors_config.as_ref()?.config.as_ref()?;
-    let Config::Params(params) = config else { return None };
+/// What the vectors of a collection are, or why docent cannot use it: it gives scores of its own to other kinds.
+fn usable(info: &CollectionInfo) -> Result<&VectorParams, String> {
+    let params = info.config.as_ref().and_then(|config| config.params.as_ref());
+    let config = params.and_then(|params| params.vectors_config.as_ref()?.config.as_ref());
+    let Some(Config::Params(params)) = config else {
+        return Err("has no vectors, or named ones".to_owned());
+    };
     if params.distance() != Distance::Dot {
-        return None;
+        return Err(format!("compares by {}", params.distance().as_str_name()));
     }
-    let dimensions = usize::try_from(params.size).ok()?;
-    Some(Known { dimensions, indexed: info.payload_schema.contains_key(ASSET) })
+    if !matches!(params.datatype(), Datatype::Default | Datatype::Float32) {
+        return Err(format!("keeps vectors as {}", params.datatype().as_str_name()));
+    }
+    if params.multivector_config.is_some() {
+        return Err("has several vectors for each point".to_owned());
+    }
+    Ok(params)
 }

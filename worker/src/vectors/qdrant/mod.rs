@@ -10,6 +10,8 @@
 
 mod collections;
 mod connection;
+mod diagnosis;
+mod fault;
 mod names;
 mod options;
 mod points;
@@ -17,28 +19,36 @@ mod ranking;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+pub use connection::CLIENT_VERSION;
 use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 pub use options::QdrantOptions;
+use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{DeletePointsBuilder, PointStruct, UpdateStatus, UpsertPointsBuilder};
 
 use self::collections::Known;
-use self::connection::{Connection, Failure};
+use self::connection::Connection;
+use self::fault::Failure;
 use self::ranking::Wanted;
 use super::{IndexError, Neighbor, VectorIndex};
 
 /// Most points written by one call.
 const BATCH: usize = 256;
+/// Most assets whose points are removed by one call.
+const PRUNED: usize = 1024;
 
 /// The index in a Qdrant server. It may be away for any time: calls fail until it is back.
 ///
-/// Without a filter the server may search by its graph, which is nearly exact; with a filter it compares what passes.
+/// Without a filter the server may search by its graph, which is nearly exact; with a filter it compares what passes,
+/// however much that is: see `ranking.rs`.
 /// A vector can be found when [`VectorIndex::upsert`] has returned.
 pub struct QdrantIndex {
     connection: Connection,
     prefix: String,
+    trust: Duration,
     spaces: Mutex<HashMap<VectorSpace, Known>>,
 }
 
@@ -46,13 +56,32 @@ impl QdrantIndex {
     /// The index that `options` describe. Connects when it is first used; fails only if they cannot be right.
     pub fn connect(options: QdrantOptions) -> Result<Self, IndexError> {
         let connection = Connection::new(&options)
-            .map_err(|source| IndexError::Unavailable { operation: "set up Qdrant", source })?;
-        Ok(Self { connection, prefix: options.prefix, spaces: Mutex::default() })
+            .map_err(|source| IndexError::Refused { operation: "set up Qdrant", source })?;
+        Ok(Self { connection, prefix: options.prefix, trust: options.trust, spaces: Mutex::default() })
     }
 
     /// Spaces that have a collection, by name.
     pub async fn spaces(&self) -> Result<Vec<VectorSpace>, IndexError> {
         self.list().await.map_err(|failure| failure.during("list vector spaces"))
+    }
+
+    /// Makes sure that `space` takes `records`, which are not empty.
+    async fn expect(&self, space: &VectorSpace, records: &[&VectorRecord]) -> Result<(), IndexError> {
+        const OPERATION: &str = "upsert vectors";
+        let first = records.first().map_or(0, |record| record.values.len());
+        let expected = self.prepare(space, first).await.map_err(|failure| failure.during(OPERATION))?;
+        let mut wrong = records.iter().filter(|record| record.values.len() != expected);
+        let Some(one) = wrong.next() else { return Ok(()) };
+        let got = one.values.len();
+        if wrong.count() + 1 < records.len() {
+            return Err(IndexError::Dimensions { space: space.clone(), expected, got });
+        }
+        let failure = Failure::refused(format!(
+            "the collection {} takes vectors of {expected} values, and the model of {space} gives {got}: give the model \
+             another version, or remove the collection, and `docent vectors rebuild` makes a new one",
+            self.collection(space)
+        ));
+        Err(failure.during(OPERATION))
     }
 
     /// Writes to a collection that exists.
@@ -61,20 +90,50 @@ impl QdrantIndex {
             let points: Vec<PointStruct> =
                 batch.iter().map(|record| points::point(record)).collect::<Result<_, _>>()?;
             let upsert = UpsertPointsBuilder::new(self.collection(space), points).wait(true).build();
-            let answer =
-                self.connection.call(|client| async move { client.upsert_points(upsert).await }).await?;
+            let ask = |client: Arc<Qdrant>| {
+                let upsert = upsert.clone();
+                async move { client.upsert_points(upsert).await }
+            };
+            let answer = self.connection.call(ask).await?;
             finished(answer.result.map(|result| result.status()))?;
         }
         Ok(())
     }
 
-    /// Removes an asset's points from one space, except some.
-    async fn clear(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), Failure> {
+    /// The nearest, if `space` exists and `query` fits it as far as is known.
+    async fn found(
+        &self,
+        space: &VectorSpace,
+        query: &[f32],
+        k: usize,
+        only: Option<&HashSet<AssetId>>,
+    ) -> Result<Result<Vec<Neighbor>, Failure>, IndexError> {
+        let expected = match self.dimensions(space).await {
+            Ok(Some(expected)) => expected,
+            Ok(None) => return Ok(Ok(Vec::new())),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if query.len() != expected {
+            return Err(IndexError::Dimensions { space: space.clone(), expected, got: query.len() });
+        }
+        if k == 0 {
+            return Ok(Ok(Vec::new()));
+        }
+        let collection = self.collection(space);
+        Ok(self.nearest(&Wanted { collection: &collection, query, k }, only).await)
+    }
+
+    /// Removes points of some assets from one space, except some.
+    async fn clear(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), Failure> {
         let delete = DeletePointsBuilder::new(self.collection(space))
-            .points(points::of_asset_except(asset, keep))
+            .points(points::of_assets_except(assets, keep))
             .wait(true)
             .build();
-        match self.connection.call(|client| async move { client.delete_points(delete).await }).await {
+        let ask = |client: Arc<Qdrant>| {
+            let delete = delete.clone();
+            async move { client.delete_points(delete).await }
+        };
+        match self.connection.call(ask).await {
             Ok(answer) => finished(answer.result.map(|result| result.status())),
             Err(failure) if failure.is_missing() => Ok(()),
             Err(failure) => Err(failure),
@@ -86,7 +145,7 @@ impl QdrantIndex {
 fn finished(status: Option<UpdateStatus>) -> Result<(), Failure> {
     match status {
         Some(UpdateStatus::Completed | UpdateStatus::Acknowledged) => Ok(()),
-        status => Err(Failure::new(format!("the write is not finished: {status:?}"))),
+        status => Err(Failure::unavailable(format!("the write is not finished: {status:?}"))),
     }
 }
 
@@ -106,31 +165,23 @@ impl VectorIndex for QdrantIndex {
         for record in records {
             spaces.entry(&record.space).or_default().push(record);
         }
-        let failed = |space: &VectorSpace, failure: Failure| {
-            self.forget(space);
-            failure.during("upsert vectors")
-        };
-        // All are looked at before any is written.
-        for (&space, records) in &spaces {
-            let first = records.first().map_or(0, |record| record.values.len());
-            let expected = self.prepare(space, first).await.map_err(|failure| failed(space, failure))?;
-            if let Some(wrong) = records.iter().find(|record| record.values.len() != expected) {
-                let (space, got) = (space.clone(), wrong.values.len());
-                return Err(IndexError::Dimensions { space, expected, got });
-            }
+        // All are looked at before any is written. After any failure nothing is taken for granted: the server may have
+        // come back with other collections.
+        for (space, records) in &spaces {
+            self.expect(space, records).await.inspect_err(|_| self.forget(space))?;
         }
         for (space, records) in spaces {
             let mut written = self.write(space, &records).await;
-            if written.as_ref().is_err_and(Failure::is_missing) {
-                // Dropped since it was last seen.
+            if written.as_ref().is_err_and(|failure| failure.is_missing() || failure.is_unfit()) {
+                // Dropped, or another of its name, since it was last seen.
                 self.forget(space);
-                let first = records.first().map_or(0, |record| record.values.len());
-                written = match self.prepare(space, first).await {
-                    Ok(_) => self.write(space, &records).await,
-                    Err(failure) => Err(failure),
-                };
+                self.expect(space, &records).await.inspect_err(|_| self.forget(space))?;
+                written = self.write(space, &records).await;
             }
-            written.map_err(|failure| failed(space, failure))?;
+            written.map_err(|failure| {
+                self.forget(space);
+                failure.during("upsert vectors")
+            })?;
         }
         Ok(())
     }
@@ -142,34 +193,36 @@ impl VectorIndex for QdrantIndex {
         k: usize,
         only: Option<&HashSet<AssetId>>,
     ) -> Result<Vec<Neighbor>, IndexError> {
-        let failed = |failure: Failure| {
-            self.forget(space);
-            failure.during("search vectors")
+        let mut found = self.found(space, query, k, only).await;
+        let outdated = match &found {
+            Ok(found) => found.as_ref().is_err_and(|failure| failure.is_missing() || failure.is_unfit()),
+            Err(_) => true,
         };
-        let Some(expected) = self.dimensions(space).await.map_err(failed)? else { return Ok(Vec::new()) };
-        if query.len() != expected {
-            return Err(IndexError::Dimensions { space: space.clone(), expected, got: query.len() });
+        if outdated {
+            // Dropped, or another of its name, since it was last seen.
+            self.forget(space);
+            found = self.found(space, query, k, only).await;
         }
-        if k == 0 {
-            return Ok(Vec::new());
-        }
-        let collection = self.collection(space);
-        match self.nearest(&Wanted { collection: &collection, query, k }, only).await {
-            Err(failure) if failure.is_missing() => {
+        match found? {
+            Ok(found) => Ok(found),
+            Err(failure) if failure.is_missing() => Ok(Vec::new()),
+            Err(failure) => {
                 self.forget(space);
-                Ok(Vec::new())
+                Err(failure.during("search vectors"))
             }
-            found => found.map_err(failed),
         }
     }
 
-    async fn prune(&self, space: &VectorSpace, asset: &AssetId, keep: &[&str]) -> Result<(), IndexError> {
-        self.clear(space, asset, keep).await.map_err(|failure| failure.during("delete vectors"))
+    async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError> {
+        for assets in assets.chunks(PRUNED) {
+            self.clear(space, assets, keep).await.map_err(|failure| failure.during("delete vectors"))?;
+        }
+        Ok(())
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
         self.forget(space);
-        let name = self.collection(space);
+        let name = &self.collection(space);
         match self.connection.call(|client| async move { client.delete_collection(name).await }).await {
             Err(failure) if !failure.is_missing() => Err(failure.during("remove a vector space")),
             _ => Ok(()),
@@ -178,19 +231,22 @@ impl VectorIndex for QdrantIndex {
 
     async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
         for space in self.spaces().await? {
-            self.clear(&space, asset, &[]).await.map_err(|failure| failure.during("delete vectors"))?;
+            let assets = std::slice::from_ref(asset);
+            self.clear(&space, assets, &[]).await.map_err(|failure| failure.during("delete vectors"))?;
         }
         Ok(())
     }
 
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
-        match self.size(&self.collection(space)).await {
+        match self.points(&self.collection(space)).await {
             Err(failure) if failure.is_missing() => Ok(0),
             count => count.map_err(|failure| failure.during("count vectors")),
         }
     }
 
     async fn ping(&self) -> Result<(), IndexError> {
-        self.connection.ping().await.map_err(|failure| failure.during("reach Qdrant"))
+        // Any name does: whether it exists is not what is asked.
+        let name = names::collection(&self.prefix, &VectorSpace::from_name(""));
+        self.connection.ping(&name).await.map_err(|failure| failure.during("reach Qdrant"))
     }
 }

@@ -24,6 +24,8 @@ pub struct QdrantOptions {
     pub connect_timeout: Duration,
     /// Longest time for one call, connecting included.
     pub timeout: Duration,
+    /// A collection is taken to be what it was this long ago: somebody else may drop it and make another of its name.
+    pub trust: Duration,
 }
 
 impl QdrantOptions {
@@ -35,6 +37,7 @@ impl QdrantOptions {
             prefix: "docent".to_owned(),
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
+            trust: Duration::from_secs(5),
         }
     }
 
@@ -65,6 +68,7 @@ impl fmt::Debug for QdrantOptions {
             .field("prefix", &self.prefix)
             .field("connect_timeout", &self.connect_timeout)
             .field("timeout", &self.timeout)
+            .field("trust", &self.trust)
             .finish()
     }
 }

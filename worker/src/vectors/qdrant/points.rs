@@ -6,7 +6,7 @@ use qdrant_client::qdrant::{Condition, Filter, PointId, PointStruct, ScoredPoint
 use qdrant_client::{Payload, QdrantError};
 use serde::{Deserialize, Serialize};
 
-use super::connection::Failure;
+use super::fault::Failure;
 use crate::vectors::Neighbor;
 
 /// The payload's field with the asset.
@@ -20,15 +20,18 @@ struct Described {
     region: Option<Region>,
 }
 
-/// The point of a record, whose id must be 32 hexadecimal digits.
+/// The point of a record, whose id must be 32 hexadecimal digits, and its values numbers.
 pub(super) fn point(record: &VectorRecord) -> Result<PointStruct, Failure> {
     let id = uuid(&record.id)
-        .ok_or_else(|| Failure::new(format!("'{}' is not 32 lower-case hexadecimal digits", record.id)))?;
+        .ok_or_else(|| Failure::unfit(format!("'{}' is not 32 lower-case hexadecimal digits", record.id)))?;
+    if let Some(odd) = record.values.iter().find(|value| !value.is_finite()) {
+        return Err(Failure::unfit(format!("the vector of asset {} holds {odd}", record.asset)));
+    }
     let described = Described { asset: record.asset.clone(), region: record.region };
     let payload = serde_json::to_value(described)
         .map_err(|error| error.to_string())
         .and_then(|json| Payload::try_from(json).map_err(|error: QdrantError| error.to_string()))
-        .map_err(Failure::new)?;
+        .map_err(Failure::unfit)?;
     Ok(PointStruct::new(id, record.values.clone(), payload))
 }
 
@@ -36,11 +39,11 @@ pub(super) fn point(record: &VectorRecord) -> Result<PointStruct, Failure> {
 pub(super) fn neighbor(point: ScoredPoint) -> Result<Neighbor, Failure> {
     let id = point.id.and_then(|id| id.point_id_options);
     let Some(PointIdOptions::Uuid(uuid)) = id else {
-        return Err(Failure::new("a point that docent did not write is in its collection"));
+        return Err(Failure::refused("a point that docent did not write is in its collection"));
     };
     let Described { asset, region } = Payload::from(point.payload)
         .deserialize()
-        .map_err(|error| Failure::new(format!("the payload of point {uuid}: {error}")))?;
+        .map_err(|error| Failure::refused(format!("the payload of point {uuid}: {error}")))?;
     Ok(Neighbor { record: uuid.replace('-', ""), asset, region, score: point.score })
 }
 
@@ -50,10 +53,10 @@ pub(super) fn of_assets<'a>(assets: impl IntoIterator<Item = &'a AssetId>) -> Fi
     Filter::must([Condition::matches(ASSET, assets)])
 }
 
-/// Points of an asset whose record is not in `keep`. An id that is none cannot be a point's.
-pub(super) fn of_asset_except(asset: &AssetId, keep: &[&str]) -> Filter {
+/// Points of `assets` whose record is not in `keep`. An id that is none cannot be a point's.
+pub(super) fn of_assets_except(assets: &[AssetId], keep: &[&str]) -> Filter {
     let keep: Vec<PointId> = keep.iter().filter_map(|id| uuid(id)).map(PointId::from).collect();
-    let mut filter = of_assets([asset]);
+    let mut filter = of_assets(assets);
     if !keep.is_empty() {
         filter.must_not.push(Condition::has_id(keep));
     }

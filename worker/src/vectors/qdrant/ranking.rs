@@ -1,13 +1,15 @@
 //! The best of what the server answers, in the order that the index promises.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use docent_pipelines::AssetId;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use qdrant_client::Qdrant;
 use qdrant_client::qdrant::{CountPointsBuilder, Filter, QueryPointsBuilder, SearchParamsBuilder};
 
 use super::QdrantIndex;
-use super::connection::Failure;
+use super::fault::Failure;
 use super::points::{neighbor, of_assets};
 use crate::vectors::Neighbor;
 
@@ -15,8 +17,13 @@ use crate::vectors::Neighbor;
 const ASSETS_PER_FILTER: usize = 4096;
 /// Filters of one search in work at once.
 const FILTERS_AT_ONCE: usize = 4;
-/// Answers asked for, per neighbor wanted, before a set of assets that needs several filters is sent to the server.
-const UNFILTERED: usize = 4;
+/// A collection of at most so many points is compared as a whole, without a filter, before a set of assets that needs
+/// several filters is sent to the server: a second or so. In larger ones only the set is compared.
+const COMPARED: u64 = 2_000_000;
+/// Answers asked for then, per neighbor that is wanted, of those that would be needed if the set were spread evenly.
+const SPARE: usize = 2;
+/// … and at most.
+const UNFILTERED: usize = 64;
 /// From this limit on, a limit is cut to what there is: the server may set room aside for all of it.
 const MANY: usize = 4096;
 
@@ -27,8 +34,17 @@ pub(super) struct Wanted<'a> {
     pub k: usize,
 }
 
+/// How the server searches.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// It compares one by one.
+    Compare,
+    /// It may go by its graph, which is much faster and nearly exact.
+    Graph,
+}
+
 impl QdrantIndex {
-    /// The best `k`, among the assets in `only` where given.
+    /// The best `k`, among the assets in `only` where given: then exactly.
     pub(super) async fn nearest(
         &self,
         wanted: &Wanted<'_>,
@@ -37,11 +53,15 @@ impl QdrantIndex {
         let Some(only) = only else { return self.best(wanted, None).await };
         let assets: Vec<&AssetId> = only.iter().collect();
         if assets.len() > ASSETS_PER_FILTER {
-            // Most of the archive passes a set as large as this, as a rule; then it need not be sent.
-            let limit = wanted.k.saturating_mul(UNFILTERED);
-            let found = self.ask(wanted, limit, None).await?;
-            if let Some(best) = settled(found, limit, wanted.k, Some(only)) {
-                return Ok(best);
+            let size = self.size(wanted.collection, Way::Graph).await?;
+            if size <= COMPARED {
+                // Most of the archive passes a set as large as this, as a rule; then it need not be sent.
+                let share = usize::try_from(size).unwrap_or(usize::MAX).div_ceil(assets.len());
+                let limit = wanted.k.saturating_mul((SPARE * share.max(1)).min(UNFILTERED));
+                let found = self.ask(wanted, limit, None, Way::Compare).await?;
+                if let Some(best) = settled(found, limit, wanted.k, Some(only)) {
+                    return Ok(best);
+                }
             }
         }
         let filters = assets.chunks(ASSETS_PER_FILTER).map(|assets| of_assets(assets.iter().copied()));
@@ -60,7 +80,8 @@ impl QdrantIndex {
     async fn best(&self, wanted: &Wanted<'_>, filter: Option<Filter>) -> Result<Vec<Neighbor>, Failure> {
         let mut limit = wanted.k.saturating_add(1);
         loop {
-            let found = self.ask(wanted, limit, filter.clone()).await?;
+            let way = if filter.is_some() { Way::Compare } else { Way::Graph };
+            let found = self.ask(wanted, limit, filter.clone(), way).await?;
             if let Some(best) = settled(found, limit, wanted.k, None) {
                 return Ok(best);
             }
@@ -73,17 +94,19 @@ impl QdrantIndex {
         wanted: &Wanted<'_>,
         limit: usize,
         filter: Option<Filter>,
+        way: Way,
     ) -> Result<Vec<Neighbor>, Failure> {
         let limit = match limit {
             few @ ..=MANY => few,
-            many => many.min(usize::try_from(self.size(wanted.collection).await?).unwrap_or(many)).max(1),
+            many => {
+                let size = self.size(wanted.collection, Way::Compare).await?;
+                many.min(usize::try_from(size).unwrap_or(many)).max(1)
+            }
         };
-        // What passes a filter is compared one by one. The graph over everything is much faster and nearly exact, but
-        // only a comparison shows that there are fewer than it was asked for.
-        let exact = filter.is_some();
-        let found = self.query(wanted, limit, exact, filter).await?;
-        match !exact && found.len() < limit {
-            true => self.query(wanted, limit, true, None).await,
+        let found = self.query(wanted, limit, way, filter.clone()).await?;
+        // Only a comparison shows that there are fewer than it was asked for.
+        match way == Way::Graph && found.len() < limit {
+            true => self.query(wanted, limit, Way::Compare, filter).await,
             false => Ok(found),
         }
     }
@@ -92,25 +115,37 @@ impl QdrantIndex {
         &self,
         wanted: &Wanted<'_>,
         limit: usize,
-        exact: bool,
+        way: Way,
         filter: Option<Filter>,
     ) -> Result<Vec<Neighbor>, Failure> {
         let mut query = QueryPointsBuilder::new(wanted.collection)
             .query(wanted.query.to_vec())
             .limit(limit as u64)
-            .params(SearchParamsBuilder::default().exact(exact))
+            .params(SearchParamsBuilder::default().exact(way == Way::Compare))
             .with_payload(true)
             .build();
         query.filter = filter;
-        let answer = self.connection.call(async |client| client.query(query).await).await?;
-        answer.result.into_iter().map(neighbor).collect()
+        let ask = |client: Arc<Qdrant>| {
+            let query = query.clone();
+            async move { client.query(query).await }
+        };
+        self.connection.call(ask).await?.result.into_iter().map(neighbor).collect()
     }
 
-    /// Points in a collection, exactly.
-    pub(super) async fn size(&self, collection: &str) -> Result<u64, Failure> {
-        let count = CountPointsBuilder::new(collection).exact(true).build();
-        let answer = self.connection.call(async |client| client.count(count).await).await?;
-        answer.result.map(|result| result.count).ok_or_else(|| Failure::new("no count in the answer"))
+    /// Points in a collection, exactly or about.
+    async fn size(&self, collection: &str, way: Way) -> Result<u64, Failure> {
+        let count = CountPointsBuilder::new(collection).exact(way == Way::Compare).build();
+        let ask = |client: Arc<Qdrant>| {
+            let count = count.clone();
+            async move { client.count(count).await }
+        };
+        let answer = self.connection.call(ask).await?;
+        answer.result.map(|result| result.count).ok_or_else(|| Failure::unavailable("no count in the answer"))
+    }
+
+    /// Points in a collection.
+    pub(super) async fn points(&self, collection: &str) -> Result<u64, Failure> {
+        self.size(collection, Way::Compare).await
     }
 }
 

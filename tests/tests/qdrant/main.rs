@@ -1,6 +1,8 @@
 //! What the Qdrant index does beyond the cases that all indexes share: what it asks of the server, and what it does
 //! when the server is slow, away, or somebody else's.
 
+mod refusals;
+
 use std::collections::HashSet;
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -9,7 +11,6 @@ use docent::vectors::{IndexError, QdrantIndex, QdrantOptions, VectorIndex};
 use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use docent_tests::conformance::vectors::asset;
 use docent_tests::qdrant::{Event, QdrantServer};
-use qdrant_client::qdrant::{CreateCollectionBuilder, Distance, VectorParamsBuilder};
 
 const COLLECTION: &str = "docent_picture_2ftest_401";
 
@@ -85,7 +86,10 @@ async fn points_are_written_in_batches_that_are_waited_for() {
     assert_eq!(written.collect::<Vec<_>>(), [(256, true), (256, true), (88, true)]);
     assert_eq!(index.count(&space()).await.expect("counts"), 600);
     index.delete(&asset(1)).await.expect("deletes");
-    assert_eq!(server.journal(), [Event::Deleted { collection: COLLECTION.to_owned(), wait: true }]);
+    assert_eq!(
+        server.journal(),
+        [Event::Deleted { collection: COLLECTION.to_owned(), named: 1, wait: true }]
+    );
 }
 
 #[tokio::test]
@@ -254,16 +258,16 @@ async fn filters_are_pushed_down_in_parts_of_bounded_size() {
     let only = [70, 80, 90].map(asset).into();
     assert_eq!(nearest(&index, 2, Some(&only)).await, [70, 80].map(asset));
     assert_eq!(searched(), [(true, 3)]);
-    // A large one that holds the neighborhood is not needed there.
+    // A large one that holds the neighborhood is not needed there: everything is compared.
     let only = (1..6000).map(asset).collect();
     assert_eq!(nearest(&index, 3, Some(&only)).await, [1, 2, 3].map(asset));
-    assert_eq!(searched(), [(false, 0)]);
+    assert_eq!(searched(), [(true, 0)]);
     // A large one that does not is sent in parts.
     let only = (1000..6000).map(asset).collect();
     assert_eq!(nearest(&index, 3, Some(&only)).await, [1000, 1001, 1002].map(asset));
     let mut parts = searched();
     parts.sort_unstable();
-    assert_eq!(parts, [(false, 0), (true, 904), (true, 4096)]);
+    assert_eq!(parts, [(true, 0), (true, 904), (true, 4096)]);
     // Without a filter the server may use its graph.
     assert_eq!(nearest(&index, 2, None).await, [0, 1].map(asset));
     assert_eq!(searched(), [(false, 0)]);
@@ -315,7 +319,7 @@ async fn spaces_are_listed_and_dropped_and_others_left_alone() {
     assert_eq!(index.spaces().await.expect("lists"), [new]);
     assert!(nearest(&index, 5, None).await.is_empty());
     assert_eq!(server.collections(), ["docent-two_picture_2ftest_401", "docent_picture_2ftest_402"]);
-    // Another process that still knew it makes it anew.
+    // Another process that still knew it makes a new one.
     neighbor.drop_space(&old).await.expect("drops");
     let other = QdrantOptions { prefix: "docent-two".to_owned(), ..QdrantOptions::new(server.url()) };
     let other = QdrantIndex::connect(other).expect("the options are right");
@@ -324,14 +328,22 @@ async fn spaces_are_listed_and_dropped_and_others_left_alone() {
 }
 
 #[tokio::test]
-async fn a_collection_that_docent_cannot_use_is_named() {
+async fn a_filtered_set_is_exact_however_large_where_the_graph_misses_some() {
     let server = QdrantServer::start();
-    let client =
-        qdrant_client::Qdrant::from_url(&server.url()).skip_compatibility_check().build().expect("a URL");
-    let params = VectorParamsBuilder::new(3, Distance::Cosine);
-    let create = CreateCollectionBuilder::new(COLLECTION).vectors_config(params);
-    client.create_collection(create).await.expect("creates");
-    let error = connect(&server).upsert(&records(1)).await.expect_err("is refused");
-    assert!(shown(&error).contains(COLLECTION), "{error:?}");
-    assert_unavailable(connect(&server).search(&space(), &[1.0, 0.0, 0.0], 1, None).await);
+    let index = connect(&server);
+    index.upsert(&records(6000)).await.expect("upserts");
+    server.graph_beyond(0);
+    assert_ne!(
+        nearest(&index, 108, None).await,
+        (0..108).map(asset).collect::<Vec<_>>(),
+        "the graph misses some"
+    );
+    let most = (0..6000).filter(|n| n % 10 != 0);
+    let few = (0..6000).filter(|n| n % 2 == 0);
+    let far = (1000..6000).filter(|n| n % 10 != 0);
+    for set in [most.collect::<Vec<_>>(), few.collect(), far.collect()] {
+        let only: HashSet<AssetId> = set.iter().copied().map(asset).collect();
+        let expected: Vec<AssetId> = set.iter().take(108).copied().map(asset).collect();
+        assert_eq!(nearest(&index, 108, Some(&only)).await, expected, "of {}", set.len());
+    }
 }
