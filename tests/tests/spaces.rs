@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use docent::queue::Lane;
 use docent::search::{Search, SearchOptions};
@@ -15,9 +16,11 @@ use docent_models::session::SessionOptions;
 use docent_models::{ModelRef, Pack};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, DecodeLimits, VectorRecord, VectorSpace};
+use docent_tests::cluster::Worker;
 use docent_tests::corpus;
 use docent_tests::program::Docent;
-use docent_tests::qdrant::QdrantServer;
+use docent_tests::qdrant::{QdrantServer, tls_fixture};
+use qdrant_client::qdrant::{CreateCollectionBuilder, Distance, VectorParamsBuilder};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
@@ -125,6 +128,9 @@ fn a_lost_index_is_made_anew_from_the_ledger() {
         }
     });
     assert_eq!(find(listed())["index"], 0);
+    let lost = docent.run(["search", "a cat"]).expect(2);
+    assert!(lost.stderr.contains("has lost the vectors of picture/joint-vision@1"), "{}", lost.stderr);
+    assert!(lost.stderr.contains("docent vectors rebuild"), "{}", lost.stderr);
     let rebuilt = docent.run(["vectors", "rebuild"]).expect(0);
     assert!(rebuilt.stderr.contains(&format!("{count} vectors written")), "{}", rebuilt.stderr);
     assert_eq!(find(listed())["index"], count);
@@ -134,4 +140,93 @@ fn a_lost_index_is_made_anew_from_the_ledger() {
     assert!(used.stderr.contains("is in use") && used.stderr.contains("hint:"), "{}", used.stderr);
     let unknown = docent.run(["vectors", "drop", "picture/none@1"]).expect(2);
     assert!(unknown.stderr.contains("picture/joint-vision@1"), "{}", unknown.stderr);
+}
+
+/// Nothing that is waited for takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "{what}: not so after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_index_that_refuses_stops_the_work_says_why_and_is_mended_without_a_restart() {
+    const COLLECTION: &str = "docent_picture_2fjoint-vision_401";
+    const PICTURES: usize = 40;
+    let server = QdrantServer::start();
+    server.require_key("the-right-one");
+    let docent = Docent::new(PROGRAM);
+    docent.configure(&format!(
+        "[analyzers]\nenabled = ['tags', 'embedding']\n[backends]\nvectors = '{}'\nvectors_key = 'another'\n\
+         [worker]\nlisten = '127.0.0.1:0'\n[work]\nin_flight = 2\ngathered = 1\nretry_delay_ms = 200\n",
+        server.url()
+    ));
+    let pictures = docent.folder().join("pictures");
+    corpus::write(&pictures, PICTURES, 5);
+    // Nothing is tried with a wrong key, and nothing fails.
+    let refused = docent.run(["ingest".as_ref(), pictures.as_os_str()]).expect(2);
+    assert!(refused.stderr.contains("Invalid API key"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint:"), "{}", refused.stderr);
+    assert!(docent.failures().is_empty(), "{:?}", docent.failures());
+    let worker = Worker::of(docent.start(["worker"]));
+    let told = |text: &str| until(text, || worker.get("/readyz").contains(text).then_some(()));
+    told("Invalid API key");
+    assert!(worker.get("/readyz").starts_with("HTTP/1.1 503"));
+    assert!(worker.get("/metrics").contains("docent_backend_up{backend=\"vectors\"} 0"));
+    assert_eq!(server.collections(), [""; 0]);
+
+    // With the right key there is a collection that does not fit.
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let client = qdrant_client::Qdrant::from_url(&server.url()).api_key("the-right-one");
+        let client = client.skip_compatibility_check().build().expect("a URL");
+        let params = VectorParamsBuilder::new(5, Distance::Dot);
+        let create = CreateCollectionBuilder::new(COLLECTION).vectors_config(params);
+        client.create_collection(create).await.expect("creates");
+    });
+    server.require_key("another");
+    told("takes vectors of 5 values");
+    let failures =
+        until("a failure is listed", || Some(docent.failures()).filter(|listed| !listed.is_empty()));
+    // Those that were in work, and not the archive.
+    assert!(failures.len() < PICTURES / 2, "{} failures", failures.len());
+    for failure in &failures {
+        assert_eq!(failure["analyzer"], "embedding");
+        let reason = failure["reason"].as_str().expect("a text");
+        assert!(reason.contains(COLLECTION) && reason.contains("takes vectors of 5 values"), "{reason}");
+    }
+
+    server.remove(COLLECTION);
+    let vectors = || docent.status()["vectors"]["picture/joint-vision@1"].as_u64();
+    until("everything is done", || (vectors() == Some(PICTURES as u64)).then_some(()));
+    until("what failed is done again", || docent.failures().is_empty().then_some(()));
+    worker.until(true);
+    assert!(!worker.get("/readyz").contains("reasons"));
+    worker.end();
+    let options = QdrantOptions { api_key: Some("another".to_owned()), ..QdrantOptions::new(server.url()) };
+    let index = QdrantIndex::connect(options).expect("is set up");
+    let space = VectorSpace::from_name("picture/joint-vision@1");
+    assert_eq!(runtime.block_on(index.count(&space)).expect("counts"), PICTURES as u64);
+}
+
+#[test]
+fn a_certificate_is_trusted_where_a_file_names_it() {
+    let server = QdrantServer::start_with_tls();
+    let configuration = format!("[backends]\nvectors = '{}'\n", server.url());
+    let docent =
+        Docent::new(PROGRAM).with_variable("SSL_CERT_FILE", tls_fixture("certificate.pem").into_os_string());
+    docent.configure(&configuration);
+    let listed = docent.run(["vectors", "list", "--format=json"]).expect(0).json();
+    assert!(listed.iter().all(|row| row["index"] == 0), "{listed:?}");
+    let stranger = Docent::new(PROGRAM);
+    stranger.configure(&configuration);
+    let refused = stranger.run(["vectors", "list"]).expect(2);
+    assert!(refused.stderr.contains("SSL_CERT_FILE"), "{}", refused.stderr);
 }

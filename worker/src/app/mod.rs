@@ -17,7 +17,7 @@ use docent_models::session::init_runtime;
 use docent_pipelines::pipeline::{PipelineOptions, TuningOptions, models_of};
 use docent_pipelines::{AnalyzerId, Pipeline};
 pub use ingest::{IngestRequest, IngestSummary, NetworkUsage};
-pub use spaces::SpaceRow;
+pub use spaces::{Rebuilt, SpaceRow};
 use tokio::sync::Notify;
 use tuning::{Machine, TuningFolder};
 

@@ -7,6 +7,7 @@ use docent_pipelines::AnalyzerId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::spaces::Losses;
 use super::{Access, App, backends};
 use crate::config::Config;
 use crate::health::Health;
@@ -14,6 +15,7 @@ use crate::progress::Progress;
 use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
 use crate::store::{EventSink, Wanted};
+use crate::vectors::IndexError;
 
 /// Servers that are away at the start are asked again after this time, spread by half of it.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -112,18 +114,25 @@ async fn watch(
     done: &CancellationToken,
 ) {
     let mut tidied = Instant::now();
+    let mut losses = Losses::default();
     loop {
         if tidied.elapsed() >= UPKEEP {
             tidied = Instant::now();
             if let Err(error) = app.store.upkeep().await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
             }
+            app.look_for_lost_vectors(&mut losses).await;
         }
-        let (ledger, broker, index) =
-            tokio::join!(answers(app.store.ping()), answers(queue.ping()), answers(app.index.ping()));
+        let (ledger, broker, index) = tokio::join!(
+            answers(app.store.ping()),
+            answers(queue.ping()),
+            tokio::time::timeout(ANSWER, app.index.ping())
+        );
         health.set("store", ledger);
         health.set("queue", broker);
-        health.set("vectors", index);
+        let refusal = refusal(&index, progress);
+        health.set("vectors", refusal.is_none() && matches!(index, Ok(Ok(()))));
+        health.set_reason("vectors", refusal);
         for (lane, name) in [(Lane::Interactive, "interactive"), (Lane::Backfill, "backfill")] {
             if let Ok(Ok(depth)) = tokio::time::timeout(ANSWER, queue.depth(lane)).await {
                 metrics::gauge!("docent_queue_depth", "lane" => name).set(depth as f64);
@@ -156,6 +165,14 @@ async fn tell(app: &App, events: Option<&dyn EventSink>, done: &CancellationToke
             () = done.cancelled() => return,
             () = tokio::time::sleep(TELL) => {}
         }
+    }
+}
+
+/// Why the index refuses: this process when it asks for nothing, or the vectors that it was given.
+fn refusal<T>(asked: &Result<Result<(), IndexError>, T>, progress: &Progress) -> Option<String> {
+    match asked {
+        Ok(Err(error)) if !error.may_pass() => Some(error.sentence()),
+        _ => progress.stalled(),
     }
 }
 

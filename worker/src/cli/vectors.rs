@@ -26,9 +26,11 @@ const REBUILD_HELP: &str = "\
 Examples:
   docent vectors rebuild                         every space, after the index was lost
   docent vectors rebuild picture/joint-vision@1
+  docent vectors rebuild picture/joint-vision@1 --after 120344   go on where it was stopped
 
 Writes what the ledger holds to the index, 256 vectors at a time. Nothing is computed anew, and what is there already is
-overwritten by the same. Vectors that workers write meanwhile are theirs.
+overwritten by the same: it may be stopped, even killed, at any moment, and begun once more. How far it is, it says every
+five seconds. Vectors that workers write meanwhile are theirs.
 
 Exit codes: 0 done, 1 there was nothing to write, 2 an error, 130 stopped before the end.";
 
@@ -36,7 +38,8 @@ const DROP_HELP: &str = "\
 Example:
   docent vectors drop picture/joint-vision@1     the vectors of a model that is no longer used
 
-Removes them from the index and from the ledger. They come back only if that model looks at every picture again.
+Removes them from the index and from the ledger. If it is stopped, the same command goes on. They come back only if that
+model looks at every picture again.
 
 Exit codes: 0 done, 1 there was no such space, 2 an error.";
 
@@ -61,6 +64,9 @@ pub enum VectorsCommand {
 pub struct RebuildArgs {
     /// The space; all of them if none is named
     space: Option<String>,
+    /// Only vectors after this number, which an earlier rebuild of that space named
+    #[arg(long, value_name = "NUMBER", requires = "space", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    after: i64,
 }
 
 /// Arguments of `docent vectors drop`.
@@ -77,7 +83,7 @@ pub async fn run(config: Config, command: VectorsCommand, out: &mut Out) -> anyh
     let app = App::open(config, Access::Shared).await?;
     let outcome = match command {
         VectorsCommand::List(args) => list(&app, args.format, out).await,
-        VectorsCommand::Rebuild(args) => rebuild(&app, args.space).await,
+        VectorsCommand::Rebuild(args) => rebuild(&app, args).await,
         VectorsCommand::Drop(args) => drop_space(&app, &args.space).await,
     };
     app.close().await;
@@ -119,9 +125,9 @@ fn usage(row: &SpaceRow, all: &[SpaceRow]) -> &'static str {
     }
 }
 
-async fn rebuild(app: &App, space: Option<String>) -> anyhow::Result<Outcome> {
+async fn rebuild(app: &App, args: RebuildArgs) -> anyhow::Result<Outcome> {
     let rows = app.spaces().await?;
-    let wanted: Vec<SpaceRow> = match &space {
+    let wanted: Vec<SpaceRow> = match &args.space {
         None => rows,
         Some(name) => vec![find(rows, name)?],
     };
@@ -134,21 +140,21 @@ async fn rebuild(app: &App, space: Option<String>) -> anyhow::Result<Outcome> {
     let mut all = 0;
     for row in wanted {
         let mut last = Instant::now();
-        let written = app
-            .rebuild(&row.space, shutdown.token(), |written| {
+        let rebuilt = app
+            .rebuild(&row.space, args.after, shutdown.token(), |done| {
                 if last.elapsed() >= TELL {
                     last = Instant::now();
-                    say(format!(
-                        "{}: {} of {}",
-                        row.space,
-                        words::number(written),
-                        words::number(row.ledger)
-                    ));
+                    let (written, ledger) = (words::number(done.written), words::number(row.ledger));
+                    say(format!("{}: {written} of {ledger}, up to number {}", row.space, done.last));
                 }
             })
             .await?;
-        say(format!("{}: {} written", row.space, words::count(written, "vector", "vectors")));
-        all += written;
+        say(format!("{}: {} written", row.space, words::count(rebuilt.written, "vector", "vectors")));
+        all += rebuilt.written;
+        if shutdown.token().is_cancelled() {
+            say(format!("go on with: docent vectors rebuild {} --after {}", row.space, rebuilt.last));
+            break;
+        }
     }
     Ok(match all {
         _ if shutdown.token().is_cancelled() => Outcome::Interrupted,

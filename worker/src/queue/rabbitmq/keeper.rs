@@ -223,7 +223,7 @@ impl Shared {
         let message = match came {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(session.lost(&error)),
-            // The queue was deleted: a new connection makes it anew.
+            // The queue was deleted: a new connection makes a new one.
             None => return Err(Fault::Lost(anyhow!("the broker ended the subscription to a lane"))),
         };
         match read(&message, lane) {
@@ -264,7 +264,7 @@ impl Shared {
             }
             Published::Full => Err(Fault::Lost(anyhow!("the broker takes no dead letters"))),
             Published::Nowhere => {
-                // A new connection makes it anew.
+                // A new connection makes a new one.
                 session.give_up();
                 Err(Fault::Lost(anyhow!("the queue of dead letters is gone")))
             }

@@ -291,7 +291,7 @@ impl Session {
         let words = self.address.scrub(&error.to_string());
         Fault::Misfit(format!(
             "the {kind} '{name}' exists and differs from what docent needs ({words}). Give docent the setting it was \
-             made with, or let it run empty, delete it, and docent makes it anew; another prefix for the names leaves \
+             made with, or let it run empty, delete it, and docent makes a new one; another prefix for the names leaves \
              it alone"
         ))
     }
