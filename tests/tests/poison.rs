@@ -166,7 +166,7 @@ async fn dead_letter(broker: &str) -> lapin::Result<(String, String)> {
     Ok((String::from_utf8_lossy(&letter.data).into_owned(), reason))
 }
 
-/// What is named by others is refused before anybody waits for it, and pictures that take too long are told to whoever asks.
+/// What is named by others is refused before anybody waits for it, and probes tell of pictures that take too long.
 #[test]
 fn what_others_name_stops_no_worker_and_what_is_stuck_is_told() {
     let cluster = Cluster::start();

@@ -51,7 +51,7 @@ impl Beginning {
 
     /// The call begins; what is answered is to be kept until it has ended.
     pub fn begin(self) -> Option<Arc<Hold>> {
-        // Whoever gave up waiting need not know.
+        // The asker may have given up waiting.
         let _ = self.begun.send(Instant::now());
         self.hold.upgrade()
     }

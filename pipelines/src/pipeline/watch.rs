@@ -1,4 +1,4 @@
-//! What goes on with one picture, for whoever waits for it on another thread.
+//! What goes on with one picture, for those who wait for it on another thread.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ impl Watch {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // It is whole between statements, whoever panicked.
+        // It is whole between statements, also after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ pub enum PlaceError {
     /// A file of another machine.
     #[error("names the machine '{0}'; a file that all machines see under one path is file:///...")]
     Host(String),
-    /// The working folder of whoever wrote it is unknown.
+    /// It is relative to a folder that nobody names.
     #[error("does not begin with a / after file:")]
     Relative,
     /// A broken escape.

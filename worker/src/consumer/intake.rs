@@ -111,7 +111,7 @@ impl Walk {
         }
     }
 
-    /// Notes places without anything. That is told again by whoever looks there next.
+    /// Notes places without anything. A note that is lost is made again by the next look at the place.
     async fn note_gone(&self, gone: &[String]) {
         if gone.is_empty() {
             return;
