@@ -139,8 +139,23 @@ impl PostgresServer {
         ready.is_ok_and(|status| status.success())
     }
 
+    /// Stops all of its processes where they are, or lets them go on: it takes connections, and answers nothing.
+    pub fn pause(&self, pausing: bool) {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(child) = process.as_ref() else { return };
+        let signal = if pausing { "STOP" } else { "CONT" };
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
+        let children = children.unwrap_or_default();
+        let own = child.id().to_string();
+        for process in std::iter::once(own.as_str()).chain(children.split_whitespace()) {
+            let _ = Command::new("kill").arg(format!("-{signal}")).arg(process).status();
+        }
+    }
+
     /// Ends it at once, as a crash would, with all its connections.
     pub fn kill(&self) {
+        // What is stopped hears of nothing.
+        self.pause(false);
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut child) = process {
             // An immediate shutdown: no checkpoint, recovery at the next start. The server takes its own children along,

@@ -46,7 +46,8 @@ impl RabbitQueue {
             let interactive = count(&connection, &names.lane(Lane::Interactive)).await?;
             let backfill = count(&connection, &names.lane(Lane::Backfill)).await?;
             let dead = count(&connection, &names.dead()).await?;
-            connection.close(200, "OK".into()).await?;
+            // The channels are closing, too, and what is known is known.
+            drop(connection.close(200, "OK".into()).await);
             Ok(Lanes { waiting: [interactive, backfill], dead })
         };
         match tokio::time::timeout(CONNECT, looking).await {
