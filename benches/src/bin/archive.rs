@@ -50,12 +50,17 @@ struct Archive {
 }
 
 impl Archive {
-    fn new(runtime: &tokio::runtime::Runtime, shared: bool, pictures: &Path) -> anyhow::Result<Self> {
+    fn new(
+        runtime: &tokio::runtime::Runtime,
+        shared: bool,
+        pictures: &Path,
+        options: &str,
+    ) -> anyhow::Result<Self> {
         let docent = Docent::new(&program());
         let database = if shared { Some(runtime.block_on(Database::new())?) } else { None };
         if let Some(database) = &database {
             docent.configure(&format!(
-                "[backends]\nstore = '{}'\n[worker]\nlisten = '127.0.0.1:0'\n",
+                "[backends]\nstore = '{}'\n[worker]\nlisten = '127.0.0.1:0'\n{options}",
                 database.url()
             ));
         }
@@ -183,7 +188,7 @@ fn compare(
     let kinds = ["nothing else", "pending", "done"];
     let mut archives = Vec::new();
     for kind in kinds {
-        let archive = Archive::new(runtime, shared, folder.path())?;
+        let archive = Archive::new(runtime, shared, folder.path(), "")?;
         if kind != "nothing else" {
             let start = Instant::now();
             archive.fill(runtime, assets, kind)?;
@@ -214,14 +219,14 @@ fn idle(runtime: &tokio::runtime::Runtime, assets: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     corpus::write(folder.path(), 3, 5);
     for (state, what) in [("done", "all done"), ("pending", "all pending for analyzers that nobody wants")] {
-        let archive = Archive::new(runtime, true, folder.path())?;
+        let archive = Archive::new(runtime, true, folder.path(), "[analyzers]\nenabled = ['tags']\n")?;
         archive.fill(runtime, assets, state)?;
         if state == "pending" {
             archive.execute(
                 runtime,
-                "update asset set pending = 'emotion', due = 'emotion' where pending is not null;
+                "update asset set pending = 'objects', due = 'objects' where pending is not null;
                  delete from work where state = 'pending' and analyzer <> 'decode';
-                 update work set analyzer = 'emotion' where state = 'pending'; vacuum analyze;"
+                 update work set analyzer = 'objects' where state = 'pending'; vacuum analyze;"
                     .to_owned(),
             )?;
         }

@@ -89,9 +89,9 @@ mod tests {
         let text = wanted(&[AnalyzerId::Text]);
         let wait = Some(Duration::from_millis(500));
         assert_eq!(look.waiting(&text, &[]), Waiting { left: true, ready: false, next_ready_in: wait });
-        let emotion = wanted(&[AnalyzerId::Emotion]);
-        assert_eq!(look.waiting(&emotion, &["tags".to_owned()]), Waiting::default());
-        assert!(look.waiting(&emotion, &["emotion,tags".to_owned()]).left);
+        let objects = wanted(&[AnalyzerId::Objects]);
+        assert_eq!(look.waiting(&objects, &["tags".to_owned()]), Waiting::default());
+        assert!(look.waiting(&objects, &["objects,tags".to_owned()]).left);
         // A name is no other name's beginning.
         assert!(!concerns("tags2", &all));
     }

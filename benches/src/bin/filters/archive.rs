@@ -214,7 +214,7 @@ impl VectorIndex for Spread {
         Ok(())
     }
 
-    async fn prune(&self, _: &VectorSpace, _: &AssetId, _: &[&str]) -> Result<(), IndexError> {
+    async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
         Ok(())
     }
 
