@@ -12,7 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use docent::http::{AppState, document, router, serve};
 use docent::search::{Search, SearchOptions};
-use docent::store::{Catalog, Reviewer, Reviews};
+use docent::store::{Catalog, Reviews};
 use docent::vectors::{QdrantIndex, QdrantOptions};
 use docent_models::Pack;
 use docent_models::session::SessionOptions;

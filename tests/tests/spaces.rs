@@ -260,7 +260,7 @@ impl VectorIndex for Ranked {
         Ok(passing.take(k).map(neighbor).collect())
     }
 
-    async fn prune(&self, _: &VectorSpace, _: &AssetId, _: &[&str]) -> Result<(), IndexError> {
+    async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
         Ok(())
     }
 
