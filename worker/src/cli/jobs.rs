@@ -35,10 +35,21 @@ pub struct JobsArgs {
 pub async fn run(config: Config, args: JobsArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let app = App::open(config, Access::Shared).await?;
     let store = app.store();
-    while args.go_on
-        && let Some(job) = store.advance_job(None).await?
-    {
-        finish(&*store, job).await?;
+    if args.go_on {
+        // Also those that another process is at, or that the database still believes to be in the hands of one that died.
+        let mut open = Vec::new();
+        pages(
+            None,
+            async |page| store.jobs(page).await,
+            |rows| {
+                open.extend(rows.into_iter().filter(|job| job.state.is_open()));
+                Ok(())
+            },
+        )
+        .await?;
+        for job in open.into_iter().rev() {
+            finish(&*store, job).await?;
+        }
     }
     let mut table = Table::new([
         Column::right("JOB"),
