@@ -245,16 +245,28 @@ fn limits_are_the_users() {
         error.to_string(),
         "too many pixels: 40 x 30 is more than the limit of 1199 (decode.max_pixels)"
     );
-    let limits = DecodeLimits { max_memory_bytes: 3599, ..DecodeLimits::default() };
-    let error = Image::decode(&bytes, &limits).expect_err("is one byte too much");
-    assert!(error.to_string().contains("(decode.max_memory_bytes)"), "{error}");
-    // Coefficients of several scans are held until the last; those of a single scan are not.
-    let limits = DecodeLimits { max_memory_bytes: 3600, ..DecodeLimits::default() };
+    // What it takes is told where it is too much, and is enough.
+    let taken = |bytes: &[u8]| {
+        let limits = DecodeLimits { max_memory_bytes: 1, ..DecodeLimits::default() };
+        let error = Image::decode(bytes, &limits).expect_err("is too much");
+        assert!(error.to_string().contains("(decode.max_memory_bytes)"), "{error}");
+        let DecodeError::TooMuchMemory { bytes: taken, .. } = error else { panic!("{error}") };
+        let limits = DecodeLimits { max_memory_bytes: taken, ..DecodeLimits::default() };
+        assert!(Image::decode(bytes, &limits).is_ok());
+        let limits = DecodeLimits { max_memory_bytes: taken - 1, ..DecodeLimits::default() };
+        assert!(Image::decode(bytes, &limits).is_err());
+        taken
+    };
     let picture = quarters(40, 30);
+    assert!(taken(&bytes) >= 3600);
+    // Coefficients of several scans are held until the last; those of a single scan are not.
     let set: fn(&mut turbojpeg::Compressor) -> turbojpeg::Result<()> = |c| c.set_progressive(true);
     let progressive = jpeg((40, 30), PixelFormat::RGB, picture.as_raw(), set);
-    assert!(Image::decode(&progressive, &limits).is_err());
-    assert!(Image::decode(&plain_jpeg(&picture), &limits).is_ok());
+    assert!(taken(&progressive) > taken(&plain_jpeg(&picture)) + 3600);
+    // A scan of 250 megapixels is not refused: it takes three bytes a pixel.
+    let tif = encoded(quarters(40, 30), ImageFormat::Tiff);
+    let png = encoded(quarters(40, 30), ImageFormat::Png);
+    assert_eq!(taken(&tif), taken(&png));
 }
 
 #[test]

@@ -33,6 +33,14 @@ impl Samples {
         }
     }
 
+    /// Bytes of a pixel at the moment when it becomes sRGB: its samples, and what is made of them.
+    pub(super) fn converted(self) -> u64 {
+        match self {
+            Self::Rgb => 3,
+            other => other.per_pixel() as u64 + 3,
+        }
+    }
+
     /// Samples of a pixel without its opacity.
     fn colors(self) -> usize {
         match self {

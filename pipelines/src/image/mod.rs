@@ -8,6 +8,7 @@ mod error;
 mod format;
 mod ifd;
 mod jpeg;
+mod memory;
 mod orientation;
 mod raster;
 mod sniff;

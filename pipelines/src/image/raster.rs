@@ -7,19 +7,18 @@ use docent_models::Picture;
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::color::{self, Samples};
+use super::memory::Peak;
 use super::{DecodeError, DecodeLimits, Decoded, Format, Need, orientation};
 
 /// Decodes the first picture of a file.
 pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    let (kind, held) = match format {
-        Format::Jpeg => (ImageFormat::Jpeg, 0),
-        Format::Tiff => (ImageFormat::Tiff, 0),
-        Format::Png => (ImageFormat::Png, 0),
-        // Beside the result: the canvas and the frame of an animation, or the planes of a picture.
-        Format::WebP => (ImageFormat::WebP, 8),
-        // A frame smaller than the canvas is decoded on its own.
-        Format::Gif => (ImageFormat::Gif, 4),
-        Format::Bmp => (ImageFormat::Bmp, 0),
+    let kind = match format {
+        Format::Jpeg => ImageFormat::Jpeg,
+        Format::Tiff => ImageFormat::Tiff,
+        Format::Png => ImageFormat::Png,
+        Format::WebP => ImageFormat::WebP,
+        Format::Gif => ImageFormat::Gif,
+        Format::Bmp => ImageFormat::Bmp,
     };
     check_whole(bytes, format)?;
     let failed = |error: ImageError| failure(format, &error);
@@ -44,18 +43,25 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Res
         }
     };
     let pixels = u64::from(width).saturating_mul(u64::from(height));
-    let rgb = if samples == Samples::Rgb { 0 } else { 3 };
-    let bytes_per_pixel = u64::from(color.bytes_per_pixel()) + rgb + held;
-    let need =
-        Need { width: width.into(), height: height.into(), bytes: pixels.saturating_mul(bytes_per_pixel) };
-    need.check(format, limits)?;
-    decoder_limits.max_alloc = Some(limits.max_memory_bytes.saturating_sub(decoder.total_bytes()));
-    decoder.set_limits(decoder_limits).map_err(failed)?;
-
     let profile = decoder.icc_profile().ok().flatten();
     let exif =
         decoder.exif_metadata().ok().flatten().or_else(|| late_exif(bytes, format).map(<[u8]>::to_vec));
     let orientation = exif.map_or(1, |exif| orientation::of_exif(&exif));
+
+    let own = match format {
+        Format::WebP => held_by_webp(bytes, color.has_alpha(), pixels),
+        // A frame smaller than the canvas is decoded on its own.
+        Format::Gif => pixels.saturating_mul(4),
+        _ => 0,
+    };
+    let decoding = pixels.saturating_mul(color.bytes_per_pixel().into()).saturating_add(own);
+    let peak = Peak::of(decoding).or(pixels.saturating_mul(samples.converted()));
+    let (width64, height64) = (u64::from(width), u64::from(height));
+    let peak = peak.finished((width64, height64), limits.working_side, orientation);
+    Need { width: width64, height: height64, bytes: peak }.check(format, limits)?;
+    decoder_limits.max_alloc = Some(limits.max_memory_bytes.saturating_sub(decoder.total_bytes()));
+    decoder.set_limits(decoder_limits).map_err(failed)?;
+
     let mut buffer = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
     decoder.read_image(&mut buffer).map_err(failed)?;
     let buffer = if deep { color::narrow(buffer) } else { buffer };
@@ -63,6 +69,32 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Res
     let picture = Picture::new(width, height, rgb)
         .map_err(|error| DecodeError::Corrupt { format, reason: error.to_string() })?;
     Ok(Decoded { picture, full: (width, height), orientation })
+}
+
+/// What the decoder of WebP holds beside its result: planes, which are half as many bytes again as pixels, four bytes for each
+/// pixel without losses, as much for the opacity of a picture with losses, canvas and frame of an animation.
+fn held_by_webp(bytes: &[u8], has_alpha: bool, pixels: u64) -> u64 {
+    const ANIMATION: u8 = 0x02;
+    let halves = match (bytes.get(12..16), bytes.get(20)) {
+        (Some(b"VP8 "), _) => 4,
+        (Some(b"VP8L"), _) => {
+            if has_alpha {
+                0
+            } else {
+                8
+            }
+        }
+        (_, Some(flags)) if flags & ANIMATION != 0 => 21,
+        _ => {
+            if has_alpha {
+                13
+            } else {
+                8
+            }
+        }
+    };
+    // The compressed picture is read as a whole.
+    pixels.saturating_mul(halves).div_ceil(2).saturating_add(bytes.len() as u64)
 }
 
 /// Refuses files that are shorter than they say themselves, before a large picture is made of nothing.

@@ -8,6 +8,7 @@ use tiff::decoder::{Decoder, Limits};
 use tiff::tags::{SampleFormat, Tag};
 
 use super::color::{self, Samples};
+use super::memory::Peak;
 use super::{DecodeError, DecodeLimits, Decoded, Format, Need, ifd, raster};
 
 const FORMAT: Format = Format::Tiff;
@@ -39,7 +40,7 @@ fn corrupt(reason: &str) -> DecodeError {
 }
 
 fn pixels(bytes: &[u8], palette: Option<&[u16]>, limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
+    let mut decoder: Decoder<Cursor<&[u8]>> = Decoder::new(Cursor::new(bytes)).map_err(failed)?;
     let (width, height) = decoder.dimensions().map_err(failed)?;
     let page = page(decoder.colortype().map_err(failed)?)?;
     let format = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(failed)?.unwrap_or_default();
@@ -50,10 +51,9 @@ fn pixels(bytes: &[u8], palette: Option<&[u16]>, limits: &DecodeLimits) -> Resul
         });
     }
     let pixels = u64::from(width).saturating_mul(u64::from(height));
-    let stored = pixels.saturating_mul(page.stored as u64 * u64::from(page.bits)).div_ceil(8);
-    // One more for a strip or tile on its own, and for putting planes or bits in order.
-    let bytes_needed = stored.saturating_mul(2).saturating_add(pixels.saturating_mul(3));
-    Need { width: width.into(), height: height.into(), bytes: bytes_needed }.check(FORMAT, limits)?;
+    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten().unwrap_or(1);
+    let need = need(&mut decoder, &page, palette.map(|_| bytes.len()), (limits, orientation));
+    need.check(FORMAT, limits)?;
 
     let mut allowed = Limits::default();
     allowed.decoding_buffer_size = usize::try_from(limits.max_memory_bytes).unwrap_or(usize::MAX);
@@ -62,7 +62,6 @@ fn pixels(bytes: &[u8], palette: Option<&[u16]>, limits: &DecodeLimits) -> Resul
     allowed.ifd_value_size = 16 << 20;
     decoder = decoder.with_limits(allowed);
     let profile = decoder.get_tag_u8_vec(Tag::IccProfile).ok();
-    let orientation = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten().unwrap_or(1);
     let layout = decoder.image_buffer_layout().map_err(failed)?;
     let mut buffer = vec![0; layout.complete_len];
     decoder.read_image_bytes(&mut buffer).map_err(failed)?;
@@ -90,6 +89,44 @@ fn pixels(bytes: &[u8], palette: Option<&[u16]>, limits: &DecodeLimits) -> Resul
     let rgb = color::to_srgb(buffer, samples, profile.as_deref());
     let picture = Picture::new(width, height, rgb).map_err(|error| corrupt(&error.to_string()))?;
     Ok(Decoded { picture, full: (width, height), orientation })
+}
+
+/// What decoding takes. `copied` is the length of a file that had to be copied for its palette.
+fn need(
+    decoder: &mut Decoder<Cursor<&[u8]>>,
+    page: &Page,
+    copied: Option<usize>,
+    (limits, orientation): (&DecodeLimits, u8),
+) -> Need {
+    const JPEG: u16 = 7;
+    const PLANES: u16 = 2;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    let (width, height) = (u64::from(width), u64::from(height));
+    let pixels = width.saturating_mul(height);
+    let bits = page.stored as u64 * u64::from(page.bits);
+    let stored = width.saturating_mul(bits).div_ceil(8).saturating_mul(height);
+    // Strips and tiles are read into their place, but those that are JPEGs: these are decoded on their own, and progressive
+    // ones hold two bytes more for each sample.
+    let mut decoding = stored;
+    if decoder.find_tag_unsigned::<u16>(Tag::Compression).ok().flatten() == Some(JPEG) {
+        let (across, down) = decoder.chunk_dimensions();
+        let chunk = u64::from(across).saturating_mul(down.into()).saturating_mul(page.stored as u64);
+        decoding = decoding.saturating_add(chunk.saturating_mul(3));
+    }
+    let mut peak = Peak::of(decoding);
+    if decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).ok().flatten() == Some(PLANES) {
+        peak = peak.or(stored.saturating_mul(2));
+    }
+    // As bytes: fewer bits are unpacked beside the packed ones, 16 become eight in place.
+    let samples = if page.bits == 16 { stored / 2 } else { pixels.saturating_mul(page.stored as u64) };
+    if page.bits < 8 {
+        peak = peak.or(stored.saturating_add(samples));
+    }
+    if copied.is_some() || page.samples != Samples::Rgb {
+        peak = peak.or(samples.saturating_add(pixels.saturating_mul(3)));
+    }
+    let bytes = peak.finished((width, height), limits.working_side, orientation);
+    Need { width, height, bytes: bytes.saturating_add(copied.unwrap_or_default() as u64) }
 }
 
 fn page(color: ColorType) -> Result<Page, DecodeError> {
@@ -142,10 +179,12 @@ fn unpack(bytes: &[u8], row: usize, width: usize, bits: u8, gray: bool) -> Vec<u
         let shift = 8 - usize::from(bits) * (x % per_byte + 1);
         ((row[x / per_byte] >> shift) & most as u8) * factor
     };
-    bytes
-        .chunks_exact(row.max(1))
-        .flat_map(|row| (0..width.min(row.len() * per_byte)).map(move |x| sample(row, x)))
-        .collect()
+    let rows = bytes.chunks_exact(row.max(1));
+    let mut samples = Vec::with_capacity(rows.len() * width.min(row * per_byte));
+    for row in rows {
+        samples.extend((0..width.min(row.len() * per_byte)).map(|x| sample(row, x)));
+    }
+    samples
 }
 
 /// The first `kept` of every `stored` samples.

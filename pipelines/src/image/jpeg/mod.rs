@@ -7,6 +7,7 @@ use docent_models::Picture;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
 
 use super::color::{self, Samples};
+use super::memory::Peak;
 use super::{DecodeError, DecodeLimits, Decoded, Format, Need};
 use markers::{Frame, Stream};
 use reduced::Reduced;
@@ -26,10 +27,15 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     let lossless = frame.process == 3;
     let factor = if lossless { ScalingFactor::ONE } else { scale(width.max(height), limits.working_side) };
     let (scaled_width, scaled_height) = (factor.scale(width), factor.scale(height));
-    let bytes_per_pixel = if frame.sampling.len() == 4 { 4 + 3 } else { 3 };
-    let pixels = scaled_width as u64 * scaled_height as u64 * bytes_per_pixel;
-    let need = Need { width: width as u64, height: height as u64, bytes: pixels + coefficients(&stream) };
-    need.check(Format::Jpeg, limits)?;
+    let scaled = (scaled_width as u64, scaled_height as u64);
+    let pixels = scaled.0 * scaled.1;
+    let stored = frame.sampling.len() as u64;
+    // libjpeg-turbo gets a copy of the file.
+    let decoding = pixels * stored + coefficients(&stream) + bytes.len() as u64;
+    let converting = if stored == 3 { 3 } else { stored + 3 };
+    let peak = Peak::of(decoding).or(pixels * converting);
+    let peak = peak.finished(scaled, limits.working_side, stream.orientation);
+    Need { width: width as u64, height: height as u64, bytes: peak }.check(Format::Jpeg, limits)?;
 
     let mut decompressor = Decompressor::new().map_err(|error| failure(&error))?;
     let header = decompressor.read_header(&stream.head).map_err(|error| failure(&error))?;
