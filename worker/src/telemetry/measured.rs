@@ -32,6 +32,18 @@ const MEASURED: &[(&str, Kind, &str)] = &[
         "1 if a server or another part that work needs was there when last asked.",
     ),
     ("docent_queue_depth", Kind::Gauge, "Messages that wait in a lane of the queue."),
+    ("docent_intake_depth", Kind::Gauge, "Messages of other programs that wait in the intake of a lane."),
+    (
+        "docent_leases_taken_back_total",
+        Kind::Counter,
+        "Leases that this process took back because their jobs had vanished from the queue.",
+    ),
+    (
+        "docent_stuck",
+        Kind::Gauge,
+        "Pictures that took too long and still keep their places in this worker.",
+    ),
+    ("docent_vectors_lost", Kind::Gauge, "Vectors of a space that the ledger has and the index has not."),
     ("docent_outstanding_assets", Kind::Gauge, "Assets in the ledger with work that is not done."),
     ("docent_in_flight", Kind::Gauge, "Assets that this worker has in work."),
     ("docent_session_provider", Kind::Gauge, "1 for what a network of this process runs on."),
@@ -90,6 +102,7 @@ pub fn begin_to_work() {
         }
     }
     metrics::counter!("docent_dead_letters_total").absolute(0);
+    metrics::counter!("docent_leases_taken_back_total").absolute(0);
     metrics::counter!("docent_reconnects_total", "backend" => "queue").absolute(0);
     metrics::gauge!("docent_in_flight").set(0.0);
     // A histogram is there once it is named.
