@@ -144,8 +144,8 @@ async fn counts_end_when_enough_was_looked_at() {
         assert!(archive.looked_at <= LOOKED_AT, "{} were looked at", archive.looked_at);
         (counted.count, counted.more)
     };
-    assert_eq!(value(Memory::new(9000, |_| true)).await, (9000, false));
-    assert_eq!(value(Memory::new(9000, |_| false)).await, (0, false));
+    assert_eq!(value(Memory::new(4000, |_| true)).await, (4000, false));
+    assert_eq!(value(Memory::new(4000, |_| false)).await, (0, false));
     assert_eq!(value(Memory::new(30_000, |_| true)).await, (LOOKED_AT as u64, true));
     let few = LOOKED_AT.div_ceil(1000) as u64;
     assert_eq!(value(Memory::new(30_000, |n| n % 1000 == 0)).await, (few, true));
