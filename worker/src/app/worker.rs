@@ -130,14 +130,14 @@ async fn watch_places(app: &App, progress: &Progress, health: &Health, done: &Ca
 async fn tidy(app: &App, done: &CancellationToken) {
     let mut losses = Losses::default();
     loop {
-        tokio::select! {
-            () = done.cancelled() => return,
-            () = tokio::time::sleep(UPKEEP) => {}
-        }
         if let Err(error) = app.store.upkeep().await {
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot tidy the ledger");
         }
         app.look_for_lost_vectors(&mut losses).await;
+        tokio::select! {
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(UPKEEP) => {}
+        }
     }
 }
 

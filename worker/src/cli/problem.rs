@@ -24,9 +24,22 @@ pub fn chain(error: &anyhow::Error) -> String {
 
 /// What to do about an error; it names the server that is concerned.
 pub fn hint(error: &anyhow::Error, servers: &Servers) -> String {
-    error.chain().find_map(|cause| of_server(cause, servers).or_else(|| known(cause))).unwrap_or_else(|| {
+    let what = |cause| {
+        let cause = inside(cause);
+        of_server(cause, servers).or_else(|| known(cause))
+    };
+    error.chain().find_map(what).unwrap_or_else(|| {
         "`docent doctor` checks whether everything is in place; -v tells more of what happens".to_owned()
     })
+}
+
+/// The error that stands behind one that passes it on as its own: it is in no chain.
+fn inside<'a>(cause: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    match cause.downcast_ref::<SearchError>() {
+        Some(SearchError::Index(error)) => error,
+        Some(SearchError::Store(error)) => error,
+        _ => cause,
+    }
 }
 
 /// Whether the reader of stdout has gone away.
@@ -78,9 +91,13 @@ fn of_server(cause: &(dyn std::error::Error + 'static), servers: &Servers) -> Op
             QueueError::NotInFlight(_) => return None,
         });
     }
-    if let (Some(IndexError::Unavailable { .. }), Some(server)) = (cause.downcast_ref(), &servers.vectors) {
-        let option = "(--vectors, DOCENT_BACKENDS_VECTORS; its key is DOCENT_BACKENDS_VECTORS_KEY)";
-        return Some(away("Qdrant", server, option));
+    if let (Some(error), Some(server)) = (cause.downcast_ref::<IndexError>(), &servers.vectors) {
+        const OPTION: &str = "(--vectors, DOCENT_BACKENDS_VECTORS; its key is DOCENT_BACKENDS_VECTORS_KEY)";
+        return match error {
+            IndexError::Unavailable { .. } => Some(away("Qdrant", server, OPTION)),
+            IndexError::Refused { .. } => Some(format!("check key and collections of {server} {OPTION}")),
+            _ => None,
+        };
     }
     None
 }
@@ -215,6 +232,8 @@ mod tests {
         assert!(hint(&queue.into(), &servers).contains("amqp://mq/%2f"));
         let index = IndexError::Unavailable { operation: "search", source: cause() };
         assert!(hint(&SearchError::Index(index).into(), &servers).contains("http://qdrant:6334"));
+        let index = IndexError::Refused { operation: "search", source: cause() };
+        assert!(hint(&index.into(), &servers).contains("key and collections of http://qdrant:6334"));
         let store = StoreError::Unavailable { operation: "connect", source: cause() };
         assert!(hint(&store.into(), &Servers::default()).contains("data directory"));
     }

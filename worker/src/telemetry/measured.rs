@@ -38,11 +38,7 @@ const MEASURED: &[(&str, Kind, &str)] = &[
         Kind::Counter,
         "Leases that this process took back because their jobs had vanished from the queue.",
     ),
-    (
-        "docent_stuck",
-        Kind::Gauge,
-        "Pictures that took too long and still keep their places in this worker.",
-    ),
+    ("docent_stuck", Kind::Gauge, "Pictures that took too long and still keep their places in this worker."),
     ("docent_vectors_lost", Kind::Gauge, "Vectors of a space that the ledger has and the index has not."),
     ("docent_outstanding_assets", Kind::Gauge, "Assets in the ledger with work that is not done."),
     ("docent_in_flight", Kind::Gauge, "Assets that this worker has in work."),
