@@ -247,7 +247,7 @@ fn limits_are_the_users() {
     );
     // What it takes is told where it is too much, and is enough.
     let taken = |bytes: &[u8]| {
-        let limits = DecodeLimits { max_memory_bytes: 1, ..DecodeLimits::default() };
+        let limits = DecodeLimits { max_memory_bytes: 1 << 20, ..DecodeLimits::default() };
         let error = Image::decode(bytes, &limits).expect_err("is too much");
         assert!(error.to_string().contains("(decode.max_memory_bytes)"), "{error}");
         let DecodeError::TooMuchMemory { bytes: taken, .. } = error else { panic!("{error}") };

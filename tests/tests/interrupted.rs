@@ -150,16 +150,22 @@ async fn a_lost_connection_amid_a_retry_leaves_nothing_behind() {
         execute(&mut ledger, &statement).await;
     }
     let wanted = wanted();
+    // Somebody else has the last asset: the retry has to wait amid its work.
+    let mut other = PgConnection::connect(database.url()).await.expect("connects");
+    execute(&mut other, "begin; select 1 from asset where id = (select max(id) from asset) for update").await;
     let retry = store.requeue(Requeue::All, &wanted, None);
     let cut = async {
-        while number(&mut ledger, "select count(*) from asset where due is not null").await == 0 {
+        let waits = "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'";
+        while number(&mut ledger, waits).await == 0 {
             tokio::task::yield_now().await;
         }
-        let others = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid()";
-        number(&mut ledger, others).await
+        let docent = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where datname = current_database() and application_name = 'docent'";
+        number(&mut ledger, docent).await;
+        execute(&mut other, "rollback").await;
     };
-    let (answer, _) = tokio::join!(retry, cut);
+    let (answer, ()) = tokio::join!(retry, cut);
     assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
     assert_eq!(number(&mut ledger, STRANDED).await, 0);
     let due = number(&mut ledger, "select count(*) from asset where due is not null").await;

@@ -203,7 +203,7 @@ fn questions() -> Vec<Question> {
     all.push(get("assets?limit=1000"));
     all.push(get("assets?kind=face&min_confidence=0.9&limit=1000"));
     for filter in assets {
-        all.push(get(&format!("search?q=x&{filter}").replace("&&", "&").trim_end_matches('&').to_owned()));
+        all.push(get(format!("search?q=x&{filter}").replace("&&", "&").trim_end_matches('&')));
     }
     all.push(get("search?q=x&status=pending&k=1000"));
     all.push(get("assets/{asset}/similar?status=pending"));

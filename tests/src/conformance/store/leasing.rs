@@ -101,7 +101,7 @@ pub async fn retries_become_due(store: &dyn Store) {
         assert!(waiting.next_ready_in.is_none_or(|wait| wait <= Duration::from_millis(30)), "{waiting:?}");
         tokio::time::sleep(waiting.next_ready_in.unwrap_or_default()).await;
     };
-    assert_eq!(ids(&leased), [soon.clone()]);
+    assert_eq!(ids(&leased), std::slice::from_ref(soon));
     assert_eq!(leased[0].analyzers, [AnalyzerId::Tags]);
     let waiting = store.waiting(&tags).await.expect("looks");
     assert!(waiting.next_ready_in.is_some_and(|wait| wait > LONG / 2), "{waiting:?}");
@@ -178,7 +178,10 @@ pub async fn places_may_be_long(store: &dyn Store) {
     assert_eq!(known[&twin].asset, content(2).asset_id());
     assert_eq!(store.asset_at(&long).await.expect("looks up"), Some(content(1).asset_id()));
     assert_eq!(store.asset_at(&folder).await.expect("looks up"), None);
-    assert_eq!(store.asset(&content(1).asset_id()).await.expect("is there").uris, [long.clone()]);
+    assert_eq!(
+        store.asset(&content(1).asset_id()).await.expect("is there").uris,
+        std::slice::from_ref(&long)
+    );
     for (prefix, expected) in
         [(folder.as_str(), 2), (long.as_str(), 1), ("file:///", 3), (&folder[..1000], 0)]
     {
@@ -189,7 +192,7 @@ pub async fn places_may_be_long(store: &dyn Store) {
     }
     let jobs = lease(store, "test", 9, LONG).await;
     let job = jobs.iter().find(|job| job.asset == content(1).asset_id()).expect("is pending");
-    assert_eq!(job.uris, [long.clone()]);
+    assert_eq!(job.uris, std::slice::from_ref(&long));
     let (analysis, outcomes) = analysis(&job.asset, &[claim(Kind::Tag, "cat", 0.9, None)]);
     store.begin_run(job, "test").await.expect("begins");
     store.record(&[Finished { run: run(&job.asset), analysis, outcomes }]).await.expect("records");

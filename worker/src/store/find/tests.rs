@@ -91,7 +91,8 @@ async fn pages(archive: &mut Memory, asked: &Asked, limit: usize) -> (Vec<String
 #[tokio::test]
 async fn pages_join_to_the_whole_and_each_is_bounded() {
     let folder = PlaceFilter { uri_prefix: Some("file:///a".to_owned()), owner: None };
-    let cases: [(&str, usize, fn(usize) -> bool); 5] = [
+    type Passes = fn(usize) -> bool;
+    let cases: [(&str, usize, Passes); 5] = [
         ("all", 30_000, |_| true),
         ("none", 30_000, |_| false),
         ("every seventh", 30_000, |n| n % 7 == 0),
