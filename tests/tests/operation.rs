@@ -225,7 +225,7 @@ fn a_full_disk_is_told(cluster: &Cluster, docent: &Docent, worker: &Worker) {
         &[
             "create function no_room() returns trigger language plpgsql as $$ begin raise exception \
              'could not extend file: No space left on device' using errcode = '53100'; end $$",
-            "create trigger no_room before update on asset for each row execute function no_room()",
+            "create trigger no_room before update of lease_until on asset for each row execute function no_room()",
         ],
     );
     let pictures = docent.folder().join("more");
