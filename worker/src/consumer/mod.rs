@@ -222,9 +222,12 @@ impl Walk {
 
     /// The next delivery with a place to work on it, with nothing beside it for a job that must be alone.
     async fn next(&self, places: &Arc<Places>) -> Result<Option<(Delivery, Place)>, QueueError> {
-        let place = places.one().await;
-        self.progress.until_going().await;
-        let Some(delivery) = self.queue.receive().await? else { return Ok(None) };
+        let receive = || async {
+            self.progress.until_going().await;
+            self.queue.receive().await
+        };
+        let (place, received) = places.one_with(receive).await;
+        let Some(delivery) = received? else { return Ok(None) };
         // Long may have passed.
         self.progress.until_going().await;
         if !delivery.job.alone() {

@@ -73,6 +73,24 @@ impl Places {
         self.take(|taken| !taken.alone && taken.waiting == 0 && taken.places < self.count, false).await
     }
 
+    /// Waits for a place and then, with it, for something that may never come. Gives the place up as long as somebody waits to
+    /// be alone. `wait` can be dropped and begun again.
+    pub async fn one_with<F: Future>(self: &Arc<Self>, wait: impl Fn() -> F) -> (Place, F::Output) {
+        loop {
+            let place = self.one().await;
+            tokio::select! {
+                biased;
+                came = wait() => return (place, came),
+                () = self.until(|taken| taken.waiting > 0) => {}
+            }
+        }
+    }
+
+    async fn until(&self, enough: impl Fn(&Taken) -> bool) {
+        // An error would say that no sender is left; this is one.
+        drop(self.taken.subscribe().wait_for(|taken| enough(taken)).await);
+    }
+
     /// Waits until nobody has a place, but for those whose end nobody knows, and keeps others from taking one. The caller
     /// has none itself.
     pub async fn alone(self: &Arc<Self>) -> Place {
@@ -211,6 +229,23 @@ mod tests {
         assert!(first.is_some() && second.is_some() && places.one().now_or_never().is_none());
         drop(thread);
         assert!(places.one().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_work_keeps_nobody_from_being_alone() {
+        let (places, _progress) = places(2);
+        let idle = async { places.one_with(std::future::pending::<()>).await };
+        let other = async {
+            // The first one has its place by now, and nothing comes.
+            tokio::task::yield_now().await;
+            drop(places.alone().await);
+            drop(places.alone().await);
+        };
+        tokio::select! {
+            _ = idle => unreachable!("nothing comes"),
+            () = other => {}
+            () = tokio::time::sleep(std::time::Duration::from_secs(9)) => panic!("it waits for ever"),
+        }
     }
 
     #[test]
