@@ -28,7 +28,7 @@ fn gpu(docent: &Docent) -> bool {
     skipped
 }
 
-/// Starting anew to set variables never ends where the C library takes them away again.
+/// A restart to set variables never ends where the C library takes them away again.
 #[test]
 fn docent_is_what_was_started_and_keeps_its_surroundings() {
     let docent = Docent::new(PROGRAM);

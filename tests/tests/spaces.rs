@@ -1,4 +1,4 @@
-//! Vectors of two models side by side, and an index that is made anew from the ledger.
+//! Vectors of two models side by side, and an index that is filled again from the ledger.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;

@@ -25,7 +25,7 @@ impl Plans {
         plans
     }
 
-    /// Begins anew.
+    /// Begins again.
     pub fn forget(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
