@@ -48,7 +48,8 @@ impl PostgresStore {
              update asset a set lease_owner = $4, lease_until = $5, run_began = false, run_alone = false
              from chosen where a.id = chosen.id
              returning a.id, a.lane, a.suspect, a.lost_alone, a.created_at,
-                 array(select coalesce(p.whole, p.uri) from asset_path p where p.asset_id = a.id order by p.uri) as uris,
+                 array(select coalesce(p.whole, p.uri) from asset_path p where p.asset_id = a.id
+                       order by p.gone_at is not null, p.uri) as uris,
                  array(select w.analyzer from work w where w.asset_id = a.id and w.state = 'pending'
                        and w.not_before <= $6 and w.analyzer = any($7::text[])) as analyzers",
         )

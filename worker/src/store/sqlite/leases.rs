@@ -39,7 +39,7 @@ pub(super) async fn first_due(
     query.push(
         ") select id, lane, suspect,
              (select json_group_array(uri) from
-                 (select uri from asset_path where asset_id = a.id order by uri)) as uris,
+                 (select uri from asset_path where asset_id = a.id order by gone_at is not null, uri)) as uris,
              (select json_group_array(analyzer) from work where asset_id = a.id and state = 'pending'
                  and not_before <= ",
     );
