@@ -25,7 +25,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 const PICTURES: usize = 300;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 /// A worker without work is watched this long.
 const IDLE: Duration = Duration::from_secs(60);
 

@@ -5,22 +5,23 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
 
 use super::{SqliteStore, fault, now};
+use crate::queue::Lane;
 use crate::store::StoreError;
-use crate::store::codec::json_array;
+use crate::store::codec::{json_array, lane_number};
 use crate::store::due::{Look, PORTION};
 use crate::store::fault::again;
 
 /// Looks into the indexes, at the time `now`. It is one statement that only reads.
 pub(super) async fn look(executor: impl SqliteExecutor<'_>, now: i64) -> Result<Look, sqlx::Error> {
     let rows: Vec<(i64, i64, String, Option<i64>)> = sqlx::query_as(
+        // For each lane by itself: of a comparison of rows SQLite seeks the first column only.
         "with recursive due (at, v) as (
-             select * from (select lane, due from asset indexed by asset_due
-                            where due is not null and lease_until is null order by lane, due limit 1)
+             select l.value, (select due from asset indexed by asset_due where lane = l.value
+                              and due is not null and lease_until is null order by due limit 1)
+             from json_each($1) l
              union all
-             select (select lane from asset indexed by asset_due where (lane, due) > (d.at, d.v)
-                         and due is not null and lease_until is null order by lane, due limit 1),
-                    (select due from asset indexed by asset_due where (lane, due) > (d.at, d.v)
-                         and due is not null and lease_until is null order by lane, due limit 1)
+             select d.at, (select due from asset indexed by asset_due where lane = d.at and due > d.v
+                           and due is not null and lease_until is null order by due limit 1)
              from due d where d.v is not null
          ), later (v) as (
              select * from (select pending from asset indexed by asset_later
@@ -39,6 +40,7 @@ pub(super) async fn look(executor: impl SqliteExecutor<'_>, now: i64) -> Result<
          select 2, 0, '', (select lease_until from asset indexed by asset_leased where lease_until is not null
                            order by lease_until limit 1)",
     )
+    .bind(json_array([Lane::Interactive, Lane::Backfill].map(lane_number)))
     .fetch_all(executor)
     .await?;
     let mut look = Look { now, ..Look::default() };
@@ -187,5 +189,66 @@ impl SqliteStore {
         let mut swept = self.swept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *swept = ids.last().filter(|_| ids.len() == PORTION).cloned().unwrap_or_default();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
+    use docent_models::ModelRef;
+    use docent_pipelines::AnalyzerId;
+
+    use super::super::leases::first_due;
+    use super::*;
+    use crate::store::{LeaseRequest, Ledger, Wanted};
+
+    /// Steps of SQLite's machine, in thousands, for a look and a lease.
+    async fn thousand_steps(assets: u32) -> u64 {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("ledger")).await.expect("opens");
+        let fill = format!(
+            "with recursive n (i) as (select 1 union all select i + 1 from n where i < {assets})
+             insert into asset (id, content_hash, bytes, lane, created_at, pending, due, due_next)
+             select printf('%032x', i), printf('%064x', i), 1, 1, i,
+                 case i % 3 when 0 then 'tags' when 1 then 'faces,tags' else 'text' end,
+                 case i % 3 when 0 then 'tags' when 1 then 'tags' end,
+                 case i % 3 when 0 then null else 9000000000000 end
+             from n"
+        );
+        sqlx::raw_sql(AssertSqlSafe(fill)).execute(&store.write).await.expect("fills");
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&steps);
+        let mut connection = store.write.acquire().await.expect("a connection");
+        connection.lock_handle().await.expect("is free").set_progress_handler(1000, move || {
+            counted.fetch_add(1, Relaxed);
+            true
+        });
+        drop(connection);
+        let mut tx = store.begin("look").await.expect("begins");
+        let seen = look(&mut *tx, 1).await.expect("looks");
+        assert_eq!(seen.due, [(1, "tags".to_owned())]);
+        assert_eq!(seen.later.len(), 2);
+        let wanted: Wanted = [(AnalyzerId::Tags, ModelRef::new("tags", "1"))].into();
+        let request = LeaseRequest {
+            owner: "me".to_owned(),
+            limit: 10,
+            duration: Duration::from_secs(9),
+            lane: None,
+            wanted,
+        };
+        assert_eq!(first_due(&mut tx, &seen, &request).await.expect("leases").len(), 10);
+        tx.commit().await.expect("ends");
+        store.close().await;
+        steps.load(Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_look_and_a_lease_take_as_long_in_a_large_archive() {
+        let (small, large) = (thousand_steps(60).await, thousand_steps(60_000).await);
+        assert!(large <= small + 2, "{small} thousand steps with 60 assets, {large} with 60,000");
     }
 }
