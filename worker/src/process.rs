@@ -31,7 +31,7 @@ fn is_told(variable: &str, tunable: &str) -> bool {
 }
 
 /// The C library keeps up to eight heaps for each core, and what large pictures left in one is of no use to the others: two
-/// take a quarter less memory in the same time. What is large it gives back to the kernel at once and takes anew for the next
+/// take a quarter less memory in the same time. What is large it gives back to the kernel at once and takes again for the next
 /// picture, page by page, until it has learned better. It is told: what has up to 32 MiB, the most that older versions take,
 /// stays in the heaps, and the end of a heap goes back when 64 MiB of it are free.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

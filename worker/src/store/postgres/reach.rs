@@ -1,7 +1,7 @@
 //! Reaching the server: once by itself, so that the true cause is told where it cannot be.
 //!
 //! The pool takes a refused connection for a server that starts, tries on until its own limit, and then says only that it has
-//! waited. And whoever asks whether the ledger is there must not wait until the pool has a connection to spare.
+//! waited. A question whether the ledger is there must not wait until the pool has a connection to spare.
 
 use std::time::Duration;
 
