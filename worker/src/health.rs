@@ -1,6 +1,6 @@
 //! Whether this process can do its work now, and if not why, for operators and the metrics.
 //!
-//! A part is what work needs: a server by its role (`queue`, `store`, `vectors`), or something of this process (`places`).
+//! A part is what work needs: a server by its role (`queue`, `store`, `vectors`).
 //! Reasons are for everybody who can reach the probes: no addresses, no credentials, no places of pictures.
 
 use std::collections::BTreeMap;
