@@ -74,8 +74,10 @@ pub enum Task {
     FaceEmbedding,
     /// The expression of a face.
     Emotion,
-    /// Text from pixels.
-    Ocr,
+    /// Boxes of lines of text.
+    TextDetection,
+    /// What a line of text says.
+    TextRecognition,
     /// A vector for a picture, and visual tokens for the captioner.
     ImageEmbedding,
     /// A vector for words, in the same space.
@@ -258,7 +260,8 @@ impl fmt::Display for Task {
             Self::FaceLandmarks => "face landmarks",
             Self::FaceEmbedding => "face embedding",
             Self::Emotion => "emotion",
-            Self::Ocr => "text recognition",
+            Self::TextDetection => "text detection",
+            Self::TextRecognition => "text recognition",
             Self::ImageEmbedding => "image embedding",
             Self::TextEmbedding => "text embedding",
             Self::Captioning => "captioning",

@@ -1,5 +1,6 @@
 //! Inputs to measure networks with.
 
+use docent_models::ocr::{Strip, prepare_strip};
 use docent_models::pixels::Prepared;
 use docent_models::{Error, InputSpec, Picture, Tensor};
 
@@ -20,6 +21,15 @@ impl Sample<Tensor> {
 impl Sample<Prepared> {
     pub(crate) fn prepared() -> Self {
         Self::Picture(InputSpec::prepare)
+    }
+}
+
+impl Sample<Strip> {
+    pub(crate) fn strip() -> Self {
+        Self::Picture(|spec, picture| {
+            let (right, bottom) = (picture.width() as f32, picture.height() as f32);
+            prepare_strip(spec, picture, &[[0.0, 0.0], [right, 0.0], [right, bottom], [0.0, bottom]])
+        })
     }
 }
 

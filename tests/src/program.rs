@@ -19,7 +19,6 @@ const WATCH: Duration = Duration::from_millis(20);
 pub struct Docent {
     program: PathBuf,
     root: TempDir,
-    libraries: Option<PathBuf>,
     variables: Vec<(&'static str, OsString)>,
 }
 
@@ -59,18 +58,13 @@ impl Docent {
     /// `program` is the binary: `env!("CARGO_BIN_EXE_docent-under-test")`.
     pub fn new(program: &str) -> Self {
         let root = tempfile::tempdir().expect("a temporary folder");
-        Self { program: program.into(), root, libraries: None, variables: Vec::new() }
+        Self { program: program.into(), root, variables: Vec::new() }
     }
 
     /// Sets a variable for every command.
     pub fn with_variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.push((name, value.into()));
         self
-    }
-
-    /// Libraries in `folder` go before the system's.
-    pub fn with_libraries(self, folder: &Path) -> Self {
-        Self { libraries: Some(folder.to_path_buf()), ..self }
     }
 
     /// Writes the configuration file.
@@ -112,15 +106,11 @@ impl Docent {
     fn start_by<A: AsRef<OsStr>>(&self, mut command: Command, args: impl IntoIterator<Item = A>) -> Running {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
         command.args(args).arg("--data-dir").arg(self.data()).env_clear();
-        for name in ["PATH", "ORT_DYLIB_PATH", "TESSDATA_PREFIX"] {
+        for name in ["PATH", "LD_LIBRARY_PATH", "ORT_DYLIB_PATH", "TESSDATA_PREFIX"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
         }
-        let before = self.libraries.clone().into_iter();
-        let usual = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let libraries = std::env::join_paths(before.chain(std::env::split_paths(&usual)));
-        command.env("LD_LIBRARY_PATH", libraries.expect("no folder's name has a colon"));
         // The home is empty, but ONNX Runtime may lie in the real one's cache.
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));

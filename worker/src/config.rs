@@ -12,10 +12,10 @@ use std::time::Duration;
 pub use backends::{Backends, IndexBackend, QueueBackend, Servers, StoreBackend};
 pub use device::Device;
 use docent_models::captioning::Strategy;
-use docent_models::ocr::OcrOptions;
+use docent_models::ocr::{self, OcrOptions};
 use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
-use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextRule};
+use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextEngine, TextRule};
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::PipelineOptions;
 use docent_pipelines::vocabulary::TagRule;
@@ -174,6 +174,8 @@ pub struct Faces {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
+    /// What reads text.
+    pub engine: TextEngine,
     /// Tesseract's names of the languages.
     pub languages: Vec<String>,
     /// Folder of the language data.
@@ -342,7 +344,11 @@ impl Config {
             faces: FaceRule { min_identity_pixels: self.faces.min_identity_pixels, ..FaceRule::default() },
             emotion: self.faces.emotion,
             ocr: self.ocr_options(),
-            text: TextRule { always: self.text.always },
+            text: TextRule {
+                engine: self.text.engine,
+                always: self.text.always,
+                other_scripts: self.text.languages.iter().any(|language| ocr::is_other_script(language)),
+            },
             caption: CaptionRule { strategy, min_probability: self.caption.min_probability },
         }
     }

@@ -20,7 +20,7 @@ use docent::store::{
 };
 use docent::vectors::{QdrantIndex, QdrantOptions, VectorIndex};
 use docent_models::captioning::{self, CaptionRequest, Strategy};
-use docent_models::ocr::{self, OcrInput, OcrOptions, text_check};
+use docent_models::ocr::{self, OcrOptions, Page, look_for_text};
 use docent_models::session::{SessionOptions, init_runtime};
 use docent_models::{
     BoundingBox, Error, InputSpec, ModelRef, Network, Pack, Picture, Task, embedding, emotion, faces,
@@ -92,7 +92,7 @@ fn decoding(folder: &Path) -> anyhow::Result<Vec<Picture>> {
                 times.push(ms(start.elapsed()));
             }
             let start = ThreadTime::now();
-            text_check(image.picture());
+            look_for_text(image.picture());
             prepare[prepared.len()].push(ms(start.elapsed()));
             pictures.push(Picture::clone(image.picture()));
         }
@@ -165,10 +165,10 @@ fn networks(pictures: &[Picture]) -> anyhow::Result<()> {
     settings(&|options| captioning::load(&pack, options), &requests)?;
 
     let mut reader =
-        ocr::load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })?;
+        ocr::load_tesseract(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })?;
     let mut times = Vec::new();
     for picture in &some {
-        let input = OcrInput::from_picture(picture);
+        let input = Page::from_picture(picture);
         let start = ThreadTime::now();
         reader.run(&[input])?;
         times.push(ms(start.elapsed()));

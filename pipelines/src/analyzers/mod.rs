@@ -20,7 +20,7 @@ pub use objects::ObjectsAnalyzer;
 use serde::{Deserialize, Serialize};
 pub use shared::{Limits, SharedNetworks, Subject};
 pub use tags::TagsAnalyzer;
-pub use text::{TextAnalyzer, TextRule};
+pub use text::{TextAnalyzer, TextEngine, TextNetworks, TextRule};
 
 use crate::executor::ExecutorError;
 use crate::suggestion::{Claim, Region};

@@ -14,7 +14,7 @@ use docent_models::{
 use super::{Pipeline, PipelineOptions, UsageProbe, models_of, tasks};
 use crate::analyzers::{
     Analyzer, AnalyzerId, CaptionAnalyzer, EmbeddingAnalyzer, FacesAnalyzer, ObjectsAnalyzer, SharedNetworks,
-    TagsAnalyzer, TextAnalyzer,
+    TagsAnalyzer, TextAnalyzer, TextNetworks,
 };
 use crate::executor::batching::{Batching, Tuning};
 use crate::executor::{DynNetwork, ExecutorOptions, ModelHandle, panic_message};
@@ -40,7 +40,7 @@ impl Pipeline {
         let models = models_of(pack, analyzers, options)?;
         let wanted: BTreeSet<AnalyzerId> = analyzers.iter().copied().collect();
         let needed: BTreeSet<Task> =
-            wanted.iter().flat_map(|&analyzer| tasks(analyzer, options.emotion)).copied().collect();
+            wanted.iter().flat_map(|&analyzer| tasks(analyzer, options)).copied().collect();
         let mut running = Networks::default();
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
         let mut captions = None;
@@ -56,7 +56,10 @@ impl Pipeline {
             let expressions = start.network(Task::Emotion, emotion::load, Sample::tensor());
             let image = start.network(Task::ImageEmbedding, embedding::load_image, Sample::tensor());
             let captioner = start.network(Task::Captioning, captioning::load, Sample::Own(captioned));
-            let reader = needed.contains(&Task::Ocr).then(|| scope.spawn(|| load_reader(options)));
+            let lines = start.network(Task::TextDetection, ocr::load_detector, Sample::prepared());
+            let letters = start.network(Task::TextRecognition, ocr::load_recognizer, Sample::strip());
+            let tesseract = (wanted.contains(&AnalyzerId::Text) && options.text.engine.has_tesseract())
+                .then(|| scope.spawn(|| load_tesseract(options)));
 
             let shared = SharedNetworks {
                 objects: finish(detector, &mut running)?,
@@ -86,10 +89,15 @@ impl Pipeline {
                 let rule = options.faces;
                 loaded.push(Box::new(FacesAnalyzer { detector, landmarks, embedder, emotion, rule }));
             }
-            if let Some(reader) = reader {
-                let reader = join(reader)?;
-                probe(&reader, &mut running);
-                loaded.push(Box::new(TextAnalyzer { reader, rule: options.text }));
+            let networks = finish(lines, &mut running)?
+                .zip(finish(letters, &mut running)?)
+                .map(|(detector, recognizer)| TextNetworks { detector, recognizer });
+            let tesseract = tesseract.map(join).transpose()?;
+            if let Some(reader) = &tesseract {
+                probe(reader, &mut running);
+            }
+            if networks.is_some() || tesseract.is_some() {
+                loaded.push(Box::new(TextAnalyzer { networks, tesseract, rule: options.text }));
             }
             captions = finish(captioner, &mut running)?
                 .map(|(_, captioner)| CaptionAnalyzer { captioner, rule: options.caption.clone() });
@@ -145,12 +153,12 @@ fn no_pixels() -> InputSpec {
     }
 }
 
-fn load_reader(
+fn load_tesseract(
     options: &PipelineOptions,
-) -> Result<ModelHandle<ocr::OcrInput, Vec<ocr::TextLine>>, docent_models::Error> {
+) -> Result<ModelHandle<ocr::Page, Vec<ocr::TextLine>>, docent_models::Error> {
     let executor = ExecutorOptions { sessions: options.sessions, max_batch: 1, inbox: options.inbox };
     let ocr_options = options.ocr.clone();
-    ModelHandle::spawn("tesseract", executor, move || ocr::load(&ocr_options))
+    ModelHandle::spawn("tesseract", executor, move || ocr::load_tesseract(&ocr_options))
 }
 
 impl PipelineOptions {

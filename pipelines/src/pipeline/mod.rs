@@ -49,7 +49,7 @@ pub struct PipelineOptions {
     pub faces: FaceRule,
     /// Whether faces' expressions are read.
     pub emotion: bool,
-    /// Languages of the text reader.
+    /// Languages of Tesseract.
     pub ocr: OcrOptions,
     /// When text is read.
     pub text: TextRule,
@@ -103,16 +103,19 @@ pub fn decoder() -> ModelRef {
 }
 
 /// The tasks whose networks an analyzer needs.
-fn tasks(analyzer: AnalyzerId, emotion: bool) -> &'static [Task] {
+fn tasks(analyzer: AnalyzerId, options: &PipelineOptions) -> &'static [Task] {
     match analyzer {
         AnalyzerId::Decode => &[],
         AnalyzerId::Tags => &[Task::Tagging],
         AnalyzerId::Objects => &[Task::ObjectDetection],
-        AnalyzerId::Faces if emotion => {
+        AnalyzerId::Faces if options.emotion => {
             &[Task::FaceDetection, Task::FaceLandmarks, Task::FaceEmbedding, Task::Emotion]
         }
         AnalyzerId::Faces => &[Task::FaceDetection, Task::FaceLandmarks, Task::FaceEmbedding],
-        AnalyzerId::Text => &[Task::Ocr],
+        AnalyzerId::Text if options.text.engine.has_networks() => {
+            &[Task::TextDetection, Task::TextRecognition]
+        }
+        AnalyzerId::Text => &[],
         AnalyzerId::Caption => &[Task::ImageEmbedding, Task::Captioning],
         AnalyzerId::Embedding => &[Task::ImageEmbedding],
     }
@@ -127,13 +130,13 @@ pub fn models_of(
 ) -> Result<BTreeMap<AnalyzerId, ModelRef>, docent_models::Error> {
     let mut models = BTreeMap::from([(AnalyzerId::Decode, decoder())]);
     for &analyzer in analyzers {
-        let parts = tasks(analyzer, options.emotion)
+        let mut parts = tasks(analyzer, options)
             .iter()
-            .map(|&task| match task {
-                Task::Ocr => Ok(ocr::model_ref(&options.ocr)),
-                task => Ok(pack.model(task)?.model_ref()),
-            })
+            .map(|&task| Ok(pack.model(task)?.model_ref()))
             .collect::<Result<Vec<_>, docent_models::Error>>()?;
+        if analyzer == AnalyzerId::Text && options.text.engine.has_tesseract() {
+            parts.push(ocr::model_ref(&options.ocr));
+        }
         models.entry(analyzer).or_insert_with(|| compose(&parts));
     }
     Ok(models)

@@ -227,10 +227,7 @@ fn tesseract(config: &Config) -> Finding {
         [] => "no languages".to_owned(),
         languages => format!("languages {}", languages.join(", ")),
     };
-    let speed =
-        if ocr::is_helped() { "" } else { ", slower than it could be (docent's linker hid what it calls)" };
-    let library = ocr::library().map(|file| format!(" ({})", file.display())).unwrap_or_default();
-    let found = format!("version {version}{speed}{library}, {languages}");
+    let found = format!("version {version}, {languages}");
     let missing: Vec<String> =
         options.languages.iter().filter(|name| !installed.contains(name)).cloned().collect();
     if missing.is_empty() {

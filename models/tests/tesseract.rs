@@ -1,11 +1,11 @@
-//! The reader on a real page, as it is and with light print on a dark ground.
+//! Tesseract on a real page, as it is and with light print on a dark ground.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use docent_models::Picture;
-use docent_models::ocr::{OcrInput, OcrOptions, load};
+use docent_models::ocr::{OcrOptions, Page, load_tesseract};
 
 /// The page in two levels, as a program would draw it; right of `from` it is dark.
 fn page(from: f32) -> Picture {
@@ -33,11 +33,12 @@ fn page(from: f32) -> Picture {
 
 #[test]
 fn light_print_on_dark_ground_is_read_like_any_other() {
-    let mut reader = load(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })
-        .expect("Tesseract");
+    let mut reader =
+        load_tesseract(&OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time: None })
+            .expect("Tesseract");
     let mut words = |from: f32| -> BTreeSet<String> {
-        let lines = reader.run(&[OcrInput::from_picture(&page(from))]).expect("reads").remove(0);
-        lines.into_iter().flat_map(|line| line.words).map(|word| word.text).collect()
+        let lines = reader.run(&[Page::from_picture(&page(from))]).expect("reads").remove(0);
+        lines.iter().flat_map(|line| line.text.split(' ')).map(str::to_owned).collect()
     };
     let (light, dark, half) = (words(1.0), words(0.0), words(0.5));
     assert!(light.len() > 20, "{light:?}");
@@ -50,18 +51,19 @@ fn light_print_on_dark_ground_is_read_like_any_other() {
 #[test]
 fn a_reader_stops_when_its_time_is_over() {
     let options = |time| OcrOptions { languages: vec!["eng".to_owned()], tessdata: None, time };
-    let input = OcrInput::from_picture(&page(1.0));
+    let input = Page::from_picture(&page(1.0));
     let start = Instant::now();
-    let lines = load(&options(None)).expect("Tesseract").run(std::slice::from_ref(&input)).expect("reads");
+    let lines =
+        load_tesseract(&options(None)).expect("Tesseract").run(std::slice::from_ref(&input)).expect("reads");
     let whole = start.elapsed();
     assert!(!lines[0].is_empty());
-    let mut hasty = load(&options(Some(Duration::from_millis(1)))).expect("Tesseract");
+    let mut hasty = load_tesseract(&options(Some(Duration::from_millis(1)))).expect("Tesseract");
     for _ in 0..2 {
         let start = Instant::now();
         let error = hasty.run(std::slice::from_ref(&input)).expect_err("there is no time").to_string();
         assert!(error.contains("not finished after 0.001 s (work.text_timeout_seconds)"), "{error}");
         assert!(start.elapsed() < whole, "{:?} of {whole:?}", start.elapsed());
     }
-    let mut patient = load(&options(Some(Duration::from_secs(3600)))).expect("Tesseract");
+    let mut patient = load_tesseract(&options(Some(Duration::from_secs(3600)))).expect("Tesseract");
     assert_eq!(patient.run(&[input]).expect("reads"), lines);
 }

@@ -4,17 +4,16 @@
 //! them (the paper) in the majority, many changes along each row, and the same for several rows on end. Foliage and
 //! gravel alternate as well, but through all shades.
 
-use crate::{BoundingBox, Picture};
+use super::tesseract::luma;
+use crate::Picture;
 
 /// What a cheap look at a picture says.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TextCheck {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextLook {
     /// Reading it may be worth while.
     pub likely: bool,
     /// Cells that look like text and stand side by side.
     pub cells: u32,
-    /// Where they are, with some room around them, in pixels of the picture; none overlaps another.
-    pub places: Vec<BoundingBox>,
 }
 
 /// The look is taken at this long side: letters of 8 pixels in a picture of 2,000 are still told from noise.
@@ -38,11 +37,8 @@ const MIN_RUN: u32 = 3;
 /// So many cells in such runs are worth a closer look.
 const MIN_CELLS: u32 = 6;
 
-/// Room around cells, in pixels of the look: lines above and below may be too faint or too large for it.
-const MARGIN: f32 = 32.0;
-
 /// Whether a picture may contain text worth reading. Takes a few milliseconds.
-pub fn text_check(picture: &Picture) -> TextCheck {
+pub fn look_for_text(picture: &Picture) -> TextLook {
     let side = picture.width().max(picture.height());
     let reduced = (side > SIDE)
         .then(|| {
@@ -52,11 +48,10 @@ pub fn text_check(picture: &Picture) -> TextCheck {
         })
         .flatten();
     let seen = reduced.as_ref().unwrap_or(picture);
-    let gray = super::gray(seen);
+    let gray = luma(seen);
     let width = seen.width() as usize;
     let mut cells = 0;
-    let mut places = Vec::new();
-    for (band, pixels) in gray.chunks_exact(width * CELL_HEIGHT).enumerate() {
+    for pixels in gray.chunks_exact(width * CELL_HEIGHT) {
         // Cells overlap by half, so that a short word is not cut in two.
         let starts = (0..width.saturating_sub(CELL_WIDTH - 1)).step_by(CELL_WIDTH / 2);
         let texty = |x: usize| {
@@ -71,46 +66,11 @@ pub fn text_check(picture: &Picture) -> TextCheck {
             }
             if run >= MIN_RUN {
                 cells += run;
-                let end = x.unwrap_or(width) as f32;
-                let top = (band * CELL_HEIGHT) as f32;
-                join(
-                    &mut places,
-                    BoundingBox {
-                        x1: end - (run as usize * CELL_WIDTH / 2 + CELL_WIDTH) as f32 - MARGIN,
-                        y1: top - MARGIN,
-                        x2: end + CELL_WIDTH as f32 + MARGIN,
-                        y2: top + CELL_HEIGHT as f32 + MARGIN,
-                    },
-                );
             }
             run = 0;
         }
     }
-    let scale = picture.width() as f32 / seen.width() as f32;
-    let (right, bottom) = (picture.width() as f32, picture.height() as f32);
-    for place in &mut places {
-        place.x1 = (place.x1 * scale).clamp(0.0, right);
-        place.x2 = (place.x2 * scale).clamp(0.0, right);
-        place.y1 = (place.y1 * scale).clamp(0.0, bottom);
-        place.y2 = (place.y2 * scale).clamp(0.0, bottom);
-    }
-    TextCheck { likely: cells >= MIN_CELLS, cells, places }
-}
-
-/// Adds a place to others that do not overlap; those that it overlaps become one with it.
-fn join(places: &mut Vec<BoundingBox>, mut place: BoundingBox) {
-    while let Some(at) = places.iter().position(|other| {
-        other.x1 < place.x2 && place.x1 < other.x2 && other.y1 < place.y2 && place.y1 < other.y2
-    }) {
-        let other = places.swap_remove(at);
-        place = BoundingBox {
-            x1: place.x1.min(other.x1),
-            y1: place.y1.min(other.y1),
-            x2: place.x2.max(other.x2),
-            y2: place.y2.max(other.y2),
-        };
-    }
-    places.push(place);
+    TextLook { likely: cells >= MIN_CELLS, cells }
 }
 
 fn looks_like_text(row: &[u8]) -> bool {
@@ -149,7 +109,7 @@ mod tests {
         for (width, height) in [(1, 1), (40, 40), (640, 480), (3000, 2)] {
             let picture =
                 Picture::new(width, height, vec![90; (width * height * 3) as usize]).expect("is a picture");
-            assert!(!text_check(&picture).likely);
+            assert!(!look_for_text(&picture).likely);
         }
     }
 
@@ -160,25 +120,8 @@ mod tests {
             Picture::new(400, 200, rgb).expect("is a picture")
         };
         let strokes = draw(&|x, y| if y % 24 < 14 && x % 7 < 2 && x % 41 > 6 { 20 } else { 235 });
-        assert!(text_check(&strokes).likely);
-        // On a page eight times as large they are in the one place where they were put.
-        let large = {
-            let mut rgb = vec![235; 1600 * 1000 * 3];
-            for (y, row) in strokes.rgb().chunks_exact(400 * 3).enumerate() {
-                let at = ((600 + y) * 1600 + 1000) * 3;
-                rgb[at..at + row.len()].copy_from_slice(row);
-            }
-            Picture::new(1600, 1000, rgb).expect("is a picture")
-        };
-        let check = text_check(&large);
-        assert!(check.likely);
-        let [place] = check.places[..] else { panic!("{:?}", check.places) };
-        assert!(
-            place.x1 > 850.0 && place.x1 < 1000.0 && place.x2 > 1390.0 && place.x2 <= 1600.0,
-            "{place:?}"
-        );
-        assert!(place.y1 > 500.0 && place.y1 < 620.0 && place.y2 > 780.0 && place.y2 < 900.0, "{place:?}");
+        assert!(look_for_text(&strokes).likely);
         let waves = draw(&|x, y| (127.0 + 80.0 * (x as f32 / 5.0).sin() * (y as f32 / 7.0).cos()) as u8);
-        assert!(!text_check(&waves).likely);
+        assert!(!look_for_text(&waves).likely);
     }
 }

@@ -1,6 +1,10 @@
-//! Tesseract. The only file that names it.
+//! Tesseract, as it is packaged: it reads pages of upright print. The only folder that names it.
 //!
-//! Threads of OpenMP spin and make everything slower on busy cores. None is started (see `threads` and `linked`).
+//! Threads of OpenMP spin and make everything slower on busy cores, so this thread stays alone (`libraries`).
+
+mod deadline;
+mod libraries;
+mod polarity;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,9 +12,18 @@ use std::time::Duration;
 use tesseract_rs::TessPageIteratorLevel::{RIL_TEXTLINE, RIL_WORD};
 use tesseract_rs::{TessPageSegMode, TesseractAPI, TesseractError};
 
-use super::{OcrInput, OcrOptions, TextLine, Word, deadline};
-use crate::{BoundingBox, Error, ModelRef, Network};
+use super::{OcrOptions, TextLine};
+use crate::{BoundingBox, Error, ModelRef, Network, Picture};
 
+/// A page at 300 dpi has 3508 pixels; more only costs time.
+const MAX_SIDE: u32 = 4000;
+/// Text in smaller pictures is enlarged: Tesseract wants letters of some 20 pixels.
+const MIN_SIDE: u32 = 1000;
+/// A line of fewer letters and digits than these is doubtful; what stands for a syllable or a word counts twice …
+const SHORT: usize = 5;
+/// … unless it is as sure as this. Of lines that were read into foliage, hair and grain most have three letters and 0.6 to 0.8;
+/// of signs nearly all 0.9 and more.
+const SURE_SHORT: f32 = 0.85;
 /// Words below this are noise: foliage, bricks and hair read as letters.
 const MIN_WORD_CONFIDENCE: f32 = 0.6;
 /// Lines whose longest word has two letters need this.
@@ -19,6 +32,59 @@ const MIN_SHORT_CONFIDENCE: f32 = 0.9;
 const EQUALLY_WIDE: [&str; 6] = ["chi", "jpn", "kor", "Han", "Japanese", "Hangul"];
 /// Told to Tesseract, which otherwise guesses, and guesses badly on small pictures.
 const RESOLUTION: i32 = 300;
+
+/// A picture to read.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// `width * height` gray values.
+    gray: Vec<u8>,
+    width: u32,
+    height: u32,
+    /// Pixels here per pixel of the picture.
+    scale: f32,
+    /// No ink is lighter than its paper.
+    dark_on_light: bool,
+}
+
+impl Page {
+    /// Gray, at a size that Tesseract reads well, and with light paper where the paper can be told.
+    pub fn from_picture(picture: &Picture) -> Self {
+        let side = picture.width().max(picture.height());
+        let scale = match side {
+            0..MIN_SIDE => (MIN_SIDE as f32 / side.max(1) as f32).min(2.0),
+            MIN_SIDE..=MAX_SIDE => 1.0,
+            _ => MAX_SIDE as f32 / side as f32,
+        };
+        let scaled = |length: u32| ((length as f32 * scale).round() as u32).max(1);
+        let resized = (scale != 1.0)
+            .then(|| picture.resize(scaled(picture.width()), scaled(picture.height())).ok())
+            .flatten();
+        let scale = if resized.is_some() { scale } else { 1.0 };
+        let picture = resized.as_ref().unwrap_or(picture);
+        let mut gray = luma(picture);
+        let (width, height) = (picture.width(), picture.height());
+        let dark_on_light = polarity::lighten(&mut gray, width as usize, height as usize);
+        Self { gray, width, height, scale, dark_on_light }
+    }
+}
+
+/// Rec. 601 luma.
+pub(super) fn luma(picture: &Picture) -> Vec<u8> {
+    let luma = |p: &[u8]| ((u32::from(p[0]) * 77 + u32::from(p[1]) * 150 + u32::from(p[2]) * 29) >> 8) as u8;
+    picture.rgb().chunks_exact(3).map(luma).collect()
+}
+
+/// Whether what was read is more likely no text: most of its letters and digits stand in lines that are short and not sure. On a
+/// page such lines are between others that are.
+pub fn is_noise(lines: &[TextLine]) -> bool {
+    // Radicals, kana, ideographs and Hangul are all that Unicode has from there on.
+    let weight = |letter: char| if letter < '\u{2e80}' { 1 } else { 2 };
+    let length =
+        |line: &TextLine| line.text.chars().filter(|c| c.is_alphanumeric()).map(weight).sum::<usize>();
+    let is_doubtful = |line: &&TextLine| length(line) < SHORT && line.confidence < SURE_SHORT;
+    let doubtful: usize = lines.iter().filter(is_doubtful).map(length).sum();
+    2 * doubtful > lines.iter().map(length).sum::<usize>()
+}
 
 pub(super) struct Tesseract {
     api: TesseractAPI,
@@ -42,6 +108,79 @@ pub fn installed_languages(options: &OcrOptions) -> Vec<String> {
         .collect();
     languages.sort();
     languages
+}
+
+/// Tesseract's names of languages and scripts whose letters the networks do not have, by their beginnings.
+const OTHER_SCRIPTS: [&str; 62] = [
+    "amh",
+    "ara",
+    "asm",
+    "aze_cyrl",
+    "bel",
+    "ben",
+    "bod",
+    "bul",
+    "chr",
+    "dzo",
+    "div",
+    "ell",
+    "fas",
+    "grc",
+    "guj",
+    "heb",
+    "hin",
+    "hye",
+    "iku",
+    "kan",
+    "kat",
+    "kaz",
+    "khm",
+    "kir",
+    "kor",
+    "lao",
+    "mal",
+    "mar",
+    "mkd",
+    "mon",
+    "mya",
+    "nep",
+    "ori",
+    "pan",
+    "pus",
+    "rus",
+    "san",
+    "sin",
+    "snd",
+    "srp",
+    "syr",
+    "tam",
+    "tat",
+    "tel",
+    "tgk",
+    "tha",
+    "tir",
+    "uig",
+    "ukr",
+    "urd",
+    "uzb_cyrl",
+    "vie",
+    "yid",
+    "Arabic",
+    "Cyrillic",
+    "Devanagari",
+    "Greek",
+    "Hangul",
+    "Hebrew",
+    "Thai",
+    "Vietnamese",
+    "Georgian",
+];
+
+/// Whether a language, by Tesseract's name, is written with letters that the networks do not know: of Cyrillic, accented Greek,
+/// Hangul, Arabic, Hebrew, Thai, Indic scripts and Vietnamese they have none.
+pub fn is_other_script(language: &str) -> bool {
+    let name = language.rsplit('/').next().unwrap_or(language);
+    OTHER_SCRIPTS.iter().any(|script| name.starts_with(script)) && !name.starts_with("srp_latn")
 }
 
 fn data_folder(options: &OcrOptions) -> Option<PathBuf> {
@@ -75,8 +214,7 @@ impl Tesseract {
                 )));
             }
         }
-        #[cfg(target_os = "linux")]
-        super::linked::silence_leptonica();
+        libraries::silence_leptonica();
         let api = TesseractAPI::new();
         api.init(&folder, &options.languages.join("+")).map_err(|error| failed(error.to_string()))?;
         // It talks about every picture on stderr otherwise.
@@ -96,10 +234,8 @@ impl Tesseract {
         Ok(Self { api, time: options.time, model })
     }
 
-    fn read(&self, input: &OcrInput) -> Result<Vec<TextLine>, Error> {
-        super::threads::stay_alone();
-        #[cfg(target_os = "linux")]
-        let _reading = super::linked::Reading::begin();
+    fn read(&self, input: &Page) -> Result<Vec<TextLine>, Error> {
+        libraries::stay_alone();
         let failed = |error: TesseractError| Error::Inference {
             model: self.model.to_string(),
             reason: error.to_string(),
@@ -140,16 +276,26 @@ impl Tesseract {
 }
 
 impl Network for Tesseract {
-    type Input = OcrInput;
+    type Input = Page;
     type Output = Vec<TextLine>;
 
     fn model(&self) -> &ModelRef {
         &self.model
     }
 
-    fn run(&mut self, batch: &[OcrInput]) -> Result<Vec<Vec<TextLine>>, Error> {
+    fn run(&mut self, batch: &[Page]) -> Result<Vec<Vec<TextLine>>, Error> {
         batch.iter().map(|input| self.read(input)).collect()
     }
+}
+
+/// One word, and what is known of it.
+#[derive(Debug)]
+struct Word {
+    text: String,
+    /// In pixels of the picture.
+    bbox: BoundingBox,
+    /// 0..=1.
+    confidence: f32,
 }
 
 /// Left, top, right and bottom, in pixels of what was read.
@@ -204,13 +350,40 @@ fn line(words: Vec<Word>) -> Option<TextLine> {
         text: words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
         bbox,
         confidence,
-        words,
+        continues: false,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_lines_that_are_not_sure_are_noise_unless_they_are_between_others() {
+        let bbox = BoundingBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 };
+        let line =
+            |text: &str, confidence| TextLine { text: text.to_owned(), bbox, confidence, continues: false };
+        let noise = [line("ane", 0.74), line("eae”", 0.64), line("3344)", 0.61), line("at", 0.94)];
+        assert!(is_noise(&noise));
+        assert!(is_noise(&[line("ter", 0.8)]));
+        for (sign, confidence) in [("12", 0.9), ("BUS", 0.9), ("EXIT", 0.9), ("Hotel", 0.7), ("東京駅", 0.7)]
+        {
+            assert!(!is_noise(&[line(sign, confidence)]), "{sign}");
+        }
+        // A faded page, with the number of its page.
+        let page = [line("Lieber Karl, ich bin", 0.62), line("gut angekommen", 0.66), line("17", 0.7)];
+        assert!(!is_noise(&page) && !is_noise(&[]));
+    }
+
+    #[test]
+    fn scripts_that_the_networks_do_not_know_are_told_by_the_name() {
+        for name in ["rus", "srp", "kor_vert", "ell", "script/Cyrillic", "vie"] {
+            assert!(is_other_script(name), "{name}");
+        }
+        for name in ["eng", "deu", "srp_latn", "chi_sim", "jpn", "script/Latin"] {
+            assert!(!is_other_script(name), "{name}");
+        }
+    }
 
     #[test]
     fn equally_wide_letters_are_told_by_the_name() {

@@ -1,4 +1,4 @@
-//! OpenMP's threads, by its own interface. The only file that names it, besides what is linked.
+//! What the libraries below Tesseract are told, by their own interfaces: OpenMP to start no threads, Leptonica to say nothing.
 //!
 //! Tesseract splits a line's network over four threads, which spin while they wait: with many pictures on few cores that is
 //! many times slower than one thread. Its API has no option for that; OpenMP's has.
@@ -10,6 +10,18 @@ use std::sync::OnceLock;
 
 unsafe extern "C" {
     fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+}
+
+/// Leptonica has a few lines to say on stderr of many a screenshot, which are of no use to anybody. What fails, Tesseract
+/// tells.
+pub(super) fn silence_leptonica() {
+    /// Its number for no messages at all (`alltypes.h`).
+    const L_SEVERITY_NONE: c_int = 6;
+    type Set = unsafe extern "C" fn(c_int) -> c_int;
+    if let Some(set) = named(c"setMsgSeverity") {
+        // SAFETY: `l_int32 setMsgSeverity(l_int32)`, in `allheaders.h`.
+        unsafe { std::mem::transmute::<*mut c_void, Set>(set)(L_SEVERITY_NONE) };
+    }
 }
 
 type Set = unsafe extern "C" fn(c_int);

@@ -1,0 +1,205 @@
+//! Text in the picture.
+
+mod networks;
+mod print;
+
+use docent_models::ocr::{Page, TextLine, is_noise, look_for_text};
+use docent_models::{BoundingBox, ModelRef, Picture};
+use futures_util::future::{BoxFuture, FutureExt};
+use serde::{Deserialize, Serialize};
+
+pub use self::networks::TextNetworks;
+use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
+use crate::executor::{Limit, ModelHandle};
+use crate::suggestion::{Claim, Confidence, Kind, Region};
+
+/// Readers of text, behind a cheap look for anything that resembles it.
+pub struct TextAnalyzer {
+    /// They read signs, screens and receipts, at any angle. Absent where Tesseract alone is asked for.
+    pub networks: Option<TextNetworks>,
+    /// Tesseract reads dense upright print and the scripts that the networks do not know. Absent where it is not asked for.
+    pub tesseract: Option<ModelHandle<Page, Vec<TextLine>>>,
+    /// When and how text is read.
+    pub rule: TextRule,
+}
+
+/// When text is read and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TextRule {
+    /// What reads.
+    pub engine: TextEngine,
+    /// Read every picture, even one that shows no sign of text.
+    pub always: bool,
+    /// Tesseract was given a language whose letters the networks do not know.
+    pub other_scripts: bool,
+}
+
+/// What reads text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextEngine {
+    /// The networks, and Tesseract for dense upright print and for scripts that they do not know.
+    #[default]
+    Auto,
+    /// The networks alone.
+    Network,
+    /// Tesseract alone.
+    Tesseract,
+}
+
+impl TextEngine {
+    /// Whether the networks are needed.
+    pub fn has_networks(self) -> bool {
+        self != Self::Tesseract
+    }
+
+    /// Whether Tesseract is needed.
+    pub fn has_tesseract(self) -> bool {
+        self != Self::Network
+    }
+}
+
+/// Up to this many lines are offered one by one, each with its place, because a sign is accepted or rejected on its
+/// own. A page has more; its text is offered as a whole.
+const SINGLE_LINES: usize = 8;
+
+impl Analyzer for TextAnalyzer {
+    fn id(&self) -> AnalyzerId {
+        AnalyzerId::Text
+    }
+
+    fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
+        async move {
+            let picture = &**subject.picture;
+            let (step, reading) = (subject.limits.step.as_ref(), subject.limits.reading.as_ref());
+            let look = look_for_text(picture);
+            let read = match &self.networks {
+                Some(networks) => {
+                    let is_promising =
+                        self.rule.always || look.likely || networks.glance(step, picture).await?;
+                    if !is_promising {
+                        return Ok(Findings::default());
+                    }
+                    self.by_networks(networks, step, reading, picture).await?
+                }
+                None if self.rule.always || look.likely => self.by_tesseract(reading, picture).await?,
+                None => None,
+            };
+            let Some((lines, model)) = read else { return Ok(Findings::default()) };
+            let claims = claims(&lines, picture).into_iter().map(|claim| (claim, model.clone())).collect();
+            Ok(Findings { claims, ..Findings::default() })
+        }
+        .boxed()
+    }
+}
+
+/// Lines, and which model has read them.
+type Read = Option<(Vec<TextLine>, ModelRef)>;
+
+impl TextAnalyzer {
+    async fn by_networks(
+        &self,
+        networks: &TextNetworks,
+        step: Option<&Limit>,
+        reading: Option<&Limit>,
+        picture: &Picture,
+    ) -> Result<Read, AnalyzerError> {
+        let found = networks.find(step, picture).await?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let is_print = self.tesseract.is_some() && print::is_dense(picture, &found);
+        if is_print && let Some((lines, model)) = self.by_tesseract(reading, picture).await? {
+            return Ok(Some((lines, model)));
+        }
+        let read = networks.read(step, picture, &found).await?;
+        if read.is_unknown_script && self.rule.other_scripts && !is_print {
+            return self.by_tesseract(reading, picture).await;
+        }
+        Ok(Some((read.lines, networks.model().clone())))
+    }
+
+    /// Nothing if what it reads is noise, or it is not there.
+    async fn by_tesseract(&self, limit: Option<&Limit>, picture: &Picture) -> Result<Read, AnalyzerError> {
+        let Some(reader) = &self.tesseract else { return Ok(None) };
+        let lines = reader.run_within(limit, Page::from_picture(picture)).await?;
+        let is_text = !lines.is_empty() && !is_noise(&lines);
+        Ok(is_text.then(|| (lines, reader.model().clone())))
+    }
+}
+
+/// The lines one by one if they are few, and the full text if there is more than one line.
+fn claims(lines: &[TextLine], picture: &Picture) -> Vec<Claim> {
+    let claim = |value: String, confidence: f64, bbox: BoundingBox| Claim {
+        kind: Kind::Text,
+        value,
+        confidence: Confidence::new(confidence),
+        region: Region::from_box(bbox, picture.width(), picture.height()),
+    };
+    let mut claims = Vec::new();
+    if lines.len() <= SINGLE_LINES {
+        claims.extend(lines.iter().map(|l| claim(l.text.clone(), f64::from(l.confidence), l.bbox)));
+    }
+    if lines.len() > 1 {
+        let mut text = String::new();
+        for line in lines {
+            if !text.is_empty() {
+                text.push(if line.continues { ' ' } else { '\n' });
+            }
+            text.push_str(&line.text);
+        }
+        let letters: usize = lines.iter().map(|line| line.text.chars().count()).sum();
+        let weighted: f64 =
+            lines.iter().map(|line| f64::from(line.confidence) * line.text.chars().count() as f64).sum();
+        let around = lines.iter().map(|line| line.bbox).reduce(|a, b| BoundingBox {
+            x1: a.x1.min(b.x1),
+            y1: a.y1.min(b.y1),
+            x2: a.x2.max(b.x2),
+            y2: a.y2.max(b.y2),
+        });
+        claims.extend(around.map(|around| claim(text, weighted / letters.max(1) as f64, around)));
+    }
+    claims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str, y: f32) -> TextLine {
+        let bbox = BoundingBox { x1: 10.0, y1: y, x2: 60.0, y2: y + 5.0 };
+        TextLine { text: text.to_owned(), bbox, confidence: 0.9, continues: false }
+    }
+
+    fn values(lines: &[TextLine]) -> Vec<String> {
+        let picture = Picture::new(100, 100, vec![0; 30_000]).expect("is a picture");
+        claims(lines, &picture).into_iter().map(|claim| claim.value).collect()
+    }
+
+    #[test]
+    fn few_lines_stand_alone_and_together() {
+        assert_eq!(values(&[]), [""; 0]);
+        assert_eq!(values(&[line("HOTEL", 1.0)]), ["HOTEL"]);
+        assert_eq!(
+            values(&[line("HOTEL", 1.0), line("MINERVA", 10.0)]),
+            ["HOTEL", "MINERVA", "HOTEL\nMINERVA"]
+        );
+    }
+
+    #[test]
+    fn what_stands_in_one_row_is_one_line_of_the_text() {
+        let price = TextLine { continues: true, ..line("2.50", 1.0) };
+        assert_eq!(
+            values(&[line("Coffee", 1.0), price, line("Total", 10.0)]).pop(),
+            Some("Coffee 2.50\nTotal".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_page_is_offered_as_a_whole() {
+        let lines: Vec<_> = (0..9).map(|i| line("words", i as f32 * 10.0)).collect();
+        let values = values(&lines);
+        assert_eq!(values.len(), 1);
+        assert_eq!(values[0].lines().count(), 9);
+    }
+}

@@ -1,0 +1,173 @@
+//! Reading by networks: where lines are, what each says, and in which order they are read.
+
+use docent_models::ocr::{self, Corners, ReadLine, Strip, TextBox, TextLine};
+use docent_models::{BoundingBox, InputSpec, ModelRef, Picture, Prepared};
+
+use crate::analyzers::AnalyzerError;
+use crate::executor::{Limit, ModelHandle};
+
+/// Long side of the detector's input for a first look, which finds out whether there is text at all …
+const GLANCE: u32 = 320;
+/// … for finding the lines …
+const LOOK: u32 = 960;
+/// … and again, where lines are too low to be told apart.
+const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
+/// Lines of 12 pixel letters on a screen of 1920 by 1080, of which a look at 960 finds four fifths.
+const LOW: f32 = 13.5;
+/// Boxes below this score are not read.
+const LEAST_SCORE: f32 = 0.5;
+/// Lines that are prepared at once: 1.2 MB each where they are as long as a page is wide.
+const PORTION: usize = 16;
+
+/// The networks, and how pictures are prepared for them.
+pub struct TextNetworks {
+    /// Finds lines.
+    pub detector: (InputSpec, ModelHandle<Prepared, Vec<TextBox>>),
+    /// Reads one line.
+    pub recognizer: (InputSpec, ModelHandle<Strip, ReadLine>),
+}
+
+/// What the networks read.
+pub(super) struct Reading {
+    /// What is likely text, in reading order.
+    pub lines: Vec<TextLine>,
+    /// The script is one that the networks do not know.
+    pub is_unknown_script: bool,
+}
+
+impl TextNetworks {
+    pub(super) fn model(&self) -> &ModelRef {
+        self.recognizer.1.model()
+    }
+
+    /// Whether a small picture shows any sign of text.
+    pub(super) async fn glance(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+    ) -> Result<bool, AnalyzerError> {
+        Ok(!self.detect(limit, picture, GLANCE).await?.is_empty())
+    }
+
+    /// The lines of a picture, by no order.
+    pub(super) async fn find(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+    ) -> Result<Vec<TextBox>, AnalyzerError> {
+        let mut found = self.detect(limit, picture, LOOK).await?;
+        let side = picture.width().max(picture.height());
+        if let Some(median) = median_height(&found)
+            && median < LOW
+            && side > LOOK
+        {
+            let enough = (LOOK as f32 * LOW / median).ceil() as u32;
+            let closer = enough.clamp(*CLOSE_LOOK.start(), *CLOSE_LOOK.end()).min(side);
+            found = self.detect(limit, picture, closer).await?;
+        }
+        found.retain(|text| text.score >= LEAST_SCORE);
+        Ok(found)
+    }
+
+    /// Reads lines.
+    pub(super) async fn read(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        found: &[TextBox],
+    ) -> Result<Reading, AnalyzerError> {
+        let (spec, recognizer) = &self.recognizer;
+        // Those of equal length come together, so that they can be read together.
+        let mut places: Vec<usize> = (0..found.len()).collect();
+        places.sort_by_cached_key(|&place| length(&found[place].corners));
+        let mut read = vec![ReadLine::default(); found.len()];
+        for portion in places.chunks(PORTION) {
+            let strips = portion
+                .iter()
+                .map(|&place| ocr::prepare_strip(spec, picture, &found[place].corners))
+                .collect::<Result<Vec<_>, _>>()?;
+            for (&place, line) in portion.iter().zip(recognizer.run_together(limit, strips).await) {
+                read[place] = line?;
+            }
+        }
+        let is_unknown_script = ocr::are_letters_unknown(&read);
+        Ok(Reading { lines: in_order(found, read), is_unknown_script })
+    }
+
+    async fn detect(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        side: u32,
+    ) -> Result<Vec<TextBox>, AnalyzerError> {
+        let (spec, detector) = &self.detector;
+        Ok(detector.run_within(limit, ocr::prepare_detection(spec, picture, side)?).await?)
+    }
+}
+
+fn median_height(found: &[TextBox]) -> Option<f32> {
+    let mut heights: Vec<f32> = found.iter().map(|text| text.height_seen).collect();
+    heights.sort_by(f32::total_cmp);
+    heights.get(heights.len() / 2).copied()
+}
+
+/// Of a line in heights, in sixteenths: strips are as long as that.
+fn length(corners: &Corners) -> u32 {
+    let [tl, tr, _, bl] = corners;
+    let side = |a: &[f32; 2], b: &[f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]).max(1.0);
+    let (width, height) = (side(tl, tr), side(tl, bl));
+    (16.0 * width.max(height) / width.min(height)) as u32
+}
+
+/// What is likely text, as it is read.
+fn in_order(found: &[TextBox], mut read: Vec<ReadLine>) -> Vec<TextLine> {
+    let places: Vec<usize> = (0..found.len()).filter(|&place| ocr::is_likely(&read[place])).collect();
+    let corners: Vec<Corners> = places.iter().map(|&place| found[place].corners).collect();
+    let mut lines = Vec::with_capacity(places.len());
+    for row in ocr::reading_order(&corners) {
+        for (column, of_likely) in row.into_iter().enumerate() {
+            let line = std::mem::take(&mut read[places[of_likely]]);
+            let across = |axis: usize| corners[of_likely].iter().map(move |corner| corner[axis]);
+            let least = |axis| across(axis).fold(f32::MAX, f32::min);
+            let most = |axis| across(axis).fold(f32::MIN, f32::max);
+            lines.push(TextLine {
+                text: line.text,
+                bbox: BoundingBox { x1: least(0), y1: least(1), x2: most(0), y2: most(1) },
+                confidence: line.confidence,
+                continues: column > 0,
+            });
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_box(x: f32, y: f32, width: f32) -> TextBox {
+        let corners = [[x, y], [x + width, y], [x + width, y + 20.0], [x, y + 20.0]];
+        TextBox { corners, score: 0.9, height_seen: 20.0 }
+    }
+
+    fn line(text: &str, confidence: f32) -> ReadLine {
+        ReadLine { text: text.to_owned(), confidence, aspect: 3.0 }
+    }
+
+    #[test]
+    fn lines_come_in_their_order_without_what_is_no_text() {
+        let found = [text_box(0.0, 90.0, 80.0), text_box(100.0, 2.0, 80.0), text_box(0.0, 0.0, 80.0)];
+        let read = vec![line("|.", 0.9), line("2.50", 0.9), line("Coffee", 0.9)];
+        let lines = in_order(&found, read);
+        let told: Vec<_> = lines.iter().map(|line| (&*line.text, line.continues)).collect();
+        assert_eq!(told, [("Coffee", false), ("2.50", true)]);
+        assert_eq!(lines[1].bbox, BoundingBox { x1: 100.0, y1: 2.0, x2: 180.0, y2: 22.0 });
+    }
+
+    #[test]
+    fn upright_lines_are_as_long_as_level_ones() {
+        let upright: Corners = [[0.0, 0.0], [20.0, 0.0], [20.0, 80.0], [0.0, 80.0]];
+        assert_eq!(length(&upright), length(&text_box(5.0, 5.0, 80.0).corners));
+        assert_eq!(length(&[[0.0; 2]; 4]), 16);
+    }
+}
