@@ -104,6 +104,12 @@ impl TagVocabulary {
         self.classes.is_empty()
     }
 
+    /// The sum over the classes that carry a tag or have it as a broader one; 0 for a tag that is not known.
+    pub fn mass(&self, probabilities: &[f32], tag: &str) -> f64 {
+        let classes = self.tags.get(tag).map_or(&[][..], |sources| &sources.all);
+        classes.iter().filter_map(|&i| probabilities.get(i)).map(|&p| f64::from(p)).sum()
+    }
+
     /// The tags that `rule` offers for `probabilities` (one per class), surest first.
     /// With `people` in the picture, nothing to wear is offered at all.
     pub fn tags(&self, probabilities: &[f32], rule: &TagRule, people: bool) -> Vec<(&str, f64)> {

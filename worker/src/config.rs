@@ -12,10 +12,10 @@ use std::time::Duration;
 pub use backends::{Backends, IndexBackend, QueueBackend, Servers, StoreBackend};
 pub use device::Device;
 use docent_models::captioning::Strategy;
-use docent_models::ocr::{self, OcrOptions};
+use docent_models::ocr::OcrOptions;
 use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
-use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextEngine, TextRule};
+use docent_pipelines::analyzers::{CaptionRule, FaceRule, Languages, TextEngine, TextRule};
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::PipelineOptions;
 use docent_pipelines::vocabulary::TagRule;
@@ -347,7 +347,7 @@ impl Config {
             text: TextRule {
                 engine: self.text.engine,
                 always: self.text.always,
-                other_scripts: self.text.languages.iter().any(|language| ocr::is_other_script(language)),
+                languages: Languages::of(&self.text.languages),
             },
             caption: CaptionRule { strategy, min_probability: self.caption.min_probability },
         }

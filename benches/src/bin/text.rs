@@ -19,7 +19,7 @@ use docent_models::Pack;
 use docent_models::ocr::OcrOptions;
 use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
-use docent_pipelines::analyzers::{CaptionRule, FaceRule, TextEngine, TextRule};
+use docent_pipelines::analyzers::{CaptionRule, FaceRule, Languages, TextEngine, TextRule};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::{DecodeLimits, Image};
 use docent_pipelines::pipeline::{Pipeline, PipelineOptions};
@@ -115,7 +115,6 @@ fn load(engine: &str) -> anyhow::Result<Pipeline> {
     let engine: TextEngine = serde_json::from_value(json!(engine))?;
     let languages = std::env::var("DOCENT_TESTED_LANGUAGES").unwrap_or_else(|_| "eng".to_owned());
     let languages: Vec<String> = languages.split('+').map(str::to_owned).collect();
-    let other_scripts = languages.iter().any(|language| docent_models::ocr::is_other_script(language));
     let pack = Pack::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"))?;
     let options = PipelineOptions {
         session: SessionOptions::default(),
@@ -127,8 +126,8 @@ fn load(engine: &str) -> anyhow::Result<Pipeline> {
         min_object_score: 0.5,
         faces: FaceRule::default(),
         emotion: false,
+        text: TextRule { engine, always: false, languages: Languages::of(&languages) },
         ocr: OcrOptions { languages, tessdata: None, time: None },
-        text: TextRule { engine, always: false, other_scripts },
         caption: CaptionRule { strategy: docent_models::captioning::Strategy::Greedy, min_probability: 0.5 },
     };
     Ok(Pipeline::load(&pack, &[AnalyzerId::Text], &options)?)

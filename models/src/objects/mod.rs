@@ -15,7 +15,7 @@ pub type ObjectDetector = dyn Network<Input = Prepared, Output = Vec<Detection>>
 pub struct Detection {
     /// What it is.
     pub label: Arc<str>,
-    /// 0..=1; not a probability, 0.3 to 0.8 is usual.
+    /// 0..=1; not a probability, 0.25 to 0.8 is usual. What it is worth depends on the label.
     pub score: f32,
     /// Where, in pixels of the picture, inside it.
     pub bbox: BoundingBox,

@@ -21,7 +21,7 @@ pub use plausible::{are_letters_unknown, is_likely};
 pub use recognition::ReadLine;
 pub use rectangle::Corners;
 pub use strip::{Strip, prepare_strip};
-pub use tesseract::{Page, installed_languages, is_noise, is_other_script, model_ref};
+pub use tesseract::{Page, installed_languages, is_equally_wide, is_noise, is_other_script, model_ref};
 
 use crate::session::SessionOptions;
 use crate::{BoundingBox, Error, Network, Pack, Prepared, Task};

@@ -58,6 +58,7 @@ impl Analyzer for FacesAnalyzer {
             let picture = &**subject.picture;
             let limit = subject.limits.step.as_ref();
             let found = self.detect(limit, picture).await?;
+            let found = self.believed(subject, found).await;
             let each = try_join_all(found.iter().map(|face| self.describe(limit, picture, face))).await?;
             let mut findings =
                 Findings { spaces: vec![VectorSpace::face(self.embedder.1.model())], ..Findings::default() };
@@ -90,6 +91,21 @@ impl FacesAnalyzer {
             tiles.push((tile, found));
         }
         Ok(faces::merge_tiles(whole, tiles, width, height))
+    }
+
+    /// Those that are faces when the others have been asked, who are not for nothing. A network that fails is its own
+    /// analyzer's failure.
+    async fn believed(&self, subject: &Subject<'_>, mut found: Vec<FaceDetection>) -> Vec<FaceDetection> {
+        if found.is_empty() {
+            return found;
+        }
+        let (things, tags) = futures_util::join!(subject.objects(), subject.tags());
+        if let Ok(Some(things)) = things {
+            let tags = tags.ok().flatten();
+            let faces = found.len();
+            found.retain(|face| subject.thresholds().is_face(face, things, faces, tags));
+        }
+        found
     }
 
     async fn describe(

@@ -1,5 +1,6 @@
 //! The analyzers: each turns one upright picture into suggestions and vectors.
 
+mod agreement;
 mod caption;
 mod embedding;
 mod faces;
@@ -11,6 +12,7 @@ mod text;
 use std::fmt;
 use std::str::FromStr;
 
+pub use agreement::Thresholds;
 pub use caption::{CaptionAnalyzer, CaptionRule};
 use docent_models::ModelRef;
 pub use embedding::EmbeddingAnalyzer;
@@ -18,9 +20,9 @@ pub use faces::{FaceRule, FacesAnalyzer};
 use futures_util::future::BoxFuture;
 pub use objects::ObjectsAnalyzer;
 use serde::{Deserialize, Serialize};
-pub use shared::{Limits, SharedNetworks, Subject};
+pub use shared::{Limits, SharedNetworks, Subject, Tagger};
 pub use tags::TagsAnalyzer;
-pub use text::{TextAnalyzer, TextEngine, TextNetworks, TextRule};
+pub use text::{Languages, TextAnalyzer, TextEngine, TextNetworks, TextRule};
 
 use crate::executor::ExecutorError;
 use crate::suggestion::{Claim, Region};

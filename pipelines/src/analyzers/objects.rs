@@ -10,7 +10,7 @@ use crate::suggestion::{Claim, Confidence, Kind, Region};
 pub struct ObjectsAnalyzer {
     /// Who detects.
     pub model: ModelRef,
-    /// Least score offered, 0..=1. The detector's own floor is 0.30.
+    /// Least score offered, 0..=1, whatever the class. Its threshold may be higher.
     pub min_score: f64,
 }
 
@@ -23,8 +23,16 @@ impl Analyzer for ObjectsAnalyzer {
         async move {
             let (width, height) = (subject.picture.width(), subject.picture.height());
             let found = subject.objects().await?.unwrap_or_default();
+            let thresholds = subject.thresholds();
+            // A tagger that fails is the tags analyzer's failure; the detector is believed then.
+            let has_animals = found.iter().any(|thing| thresholds.is_animal(thing));
+            let tags = if has_animals { subject.tags().await.ok().flatten() } else { None };
             let claims = found
                 .iter()
+                .filter(|thing| match tags {
+                    Some(tags) => thresholds.passes_with(thing, tags),
+                    None => thresholds.passes(thing),
+                })
                 .filter(|detection| f64::from(detection.score) >= self.min_score)
                 .filter_map(|detection| {
                     let claim = Claim {

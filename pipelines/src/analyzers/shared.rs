@@ -4,19 +4,43 @@ use std::sync::Arc;
 
 use docent_models::embedding::ImageEmbedding;
 use docent_models::objects::Detection;
-use docent_models::{InputSpec, Picture, Prepared, Tensor};
+use docent_models::tagging::TagScores;
+use docent_models::{InputSpec, ModelRef, Picture, Prepared, Tensor};
 use tokio::sync::OnceCell;
 
 use super::AnalyzerError;
+use super::agreement::{Tags, Thresholds};
 use crate::executor::{Limit, ModelHandle};
+use crate::vocabulary::TagVocabulary;
 
-/// The networks behind [`Subject::objects`] and [`Subject::embedding`].
+/// The networks behind [`Subject::objects`], [`Subject::tags`] and [`Subject::embedding`].
 #[derive(Default)]
 pub struct SharedNetworks {
-    /// Finds things; the tags analyzer asks whether people are among them.
+    /// Finds things; the others ask whether there are people or animals.
     pub objects: Option<(InputSpec, ModelHandle<Prepared, Vec<Detection>>)>,
+    /// When things are offered.
+    pub thresholds: Thresholds,
+    /// Says what the whole picture shows; the others ask for animals.
+    pub tagger: Option<Tagger>,
     /// Embeds the picture; its tokens are what the captioner reads.
     pub image: Option<(InputSpec, ModelHandle<Tensor, ImageEmbedding>)>,
+}
+
+/// The tagger with its vocabulary.
+pub struct Tagger {
+    /// How a picture is prepared.
+    pub spec: InputSpec,
+    /// The network.
+    pub network: ModelHandle<Tensor, TagScores>,
+    /// Its classes.
+    pub vocabulary: TagVocabulary,
+}
+
+impl Tagger {
+    /// Which model answers.
+    pub fn model(&self) -> &ModelRef {
+        self.network.model()
+    }
 }
 
 /// How long single calls of networks may take; without limits as long as they do.
@@ -37,13 +61,21 @@ pub struct Subject<'a> {
     networks: &'a SharedNetworks,
     // A failure is kept, too: the same call would fail for the other analyzers as well.
     objects: OnceCell<Result<Option<Vec<Detection>>, AnalyzerError>>,
+    tags: OnceCell<Result<Option<TagScores>, AnalyzerError>>,
     embedding: OnceCell<Result<Option<ImageEmbedding>, AnalyzerError>>,
 }
 
 impl<'a> Subject<'a> {
     /// A picture nothing is known of yet.
     pub fn new(picture: &'a Arc<Picture>, networks: &'a SharedNetworks, limits: &'a Limits) -> Self {
-        Self { picture, limits, networks, objects: OnceCell::new(), embedding: OnceCell::new() }
+        Self {
+            picture,
+            limits,
+            networks,
+            objects: OnceCell::new(),
+            tags: OnceCell::new(),
+            embedding: OnceCell::new(),
+        }
     }
 
     /// The things in the picture; `None` if no detector is loaded.
@@ -52,6 +84,25 @@ impl<'a> Subject<'a> {
         let limit = self.limits.step.as_ref();
         let detect = async || Ok(Some(handle.run_within(limit, spec.prepare(self.picture)?).await?));
         self.objects.get_or_init(detect).await.as_ref().map(Option::as_deref).map_err(Clone::clone)
+    }
+
+    /// When things are offered.
+    pub fn thresholds(&self) -> &'a Thresholds {
+        &self.networks.thresholds
+    }
+
+    /// What the tagger says of the whole picture; `None` if no tagger is loaded.
+    pub(super) async fn tags(&self) -> Result<Option<Tags<'_>>, AnalyzerError> {
+        let Some(tagger) = &self.networks.tagger else { return Ok(None) };
+        let limit = self.limits.step.as_ref();
+        let tag = async || {
+            let input = tagger.spec.prepare(self.picture)?.tensor;
+            Ok(Some(tagger.network.run_within(limit, input).await?))
+        };
+        let scores = self.tags.get_or_init(tag).await.as_ref().map_err(Clone::clone)?;
+        Ok(scores
+            .as_ref()
+            .map(|scores| Tags { vocabulary: &tagger.vocabulary, probabilities: &scores.probabilities }))
     }
 
     /// The picture's vector and visual tokens; `None` if no encoder is loaded.

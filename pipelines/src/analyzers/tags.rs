@@ -1,22 +1,17 @@
 //! Words for the whole picture.
 
-use docent_models::tagging::TagScores;
-use docent_models::{InputSpec, Tensor};
+use docent_models::ModelRef;
+use docent_models::objects::Detection;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
-use crate::executor::ModelHandle;
 use crate::suggestion::{Claim, Confidence, Kind};
-use crate::vocabulary::{TagRule, TagVocabulary};
+use crate::vocabulary::TagRule;
 
-/// The tagger with its vocabulary.
+/// The tagger's view; the network is shared, see [`Subject::tags`].
 pub struct TagsAnalyzer {
-    /// How a picture is prepared.
-    pub spec: InputSpec,
-    /// The network.
-    pub tagger: ModelHandle<Tensor, TagScores>,
-    /// Its classes.
-    pub vocabulary: TagVocabulary,
+    /// Who tags.
+    pub model: ModelRef,
     /// When a tag is offered.
     pub rule: TagRule,
 }
@@ -28,22 +23,20 @@ impl Analyzer for TagsAnalyzer {
 
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
-            let input = self.spec.prepare(subject.picture)?.tensor;
             // A detector that fails is the objects analyzer's failure; tags then go by their thresholds alone.
-            let (scores, objects) = futures_util::join!(
-                self.tagger.run_within(subject.limits.step.as_ref(), input),
-                subject.objects()
-            );
-            let people = matches!(objects, Ok(Some(things)) if things.iter().any(|d| &*d.label == "person"));
-            let model = self.tagger.model();
-            let claims = self
+            let (tags, objects) = futures_util::join!(subject.tags(), subject.objects());
+            let is_person =
+                |thing: &Detection| &*thing.label == "person" && subject.thresholds().passes(thing);
+            let people = matches!(objects, Ok(Some(things)) if things.iter().any(is_person));
+            let Some(tags) = tags? else { return Ok(Findings::default()) };
+            let claims = tags
                 .vocabulary
-                .tags(&scores?.probabilities, &self.rule, people)
+                .tags(tags.probabilities, &self.rule, people)
                 .into_iter()
                 .map(|(tag, probability)| {
                     let confidence = Confidence::new(probability);
                     let claim = Claim { kind: Kind::Tag, value: tag.to_owned(), confidence, region: None };
-                    (claim, model.clone())
+                    (claim, self.model.clone())
                 })
                 .collect();
             Ok(Findings { claims, ..Findings::default() })

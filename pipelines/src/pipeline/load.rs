@@ -11,10 +11,10 @@ use docent_models::{
     InputSpec, ModelRef, Pack, Task, captioning, embedding, emotion, faces, objects, tagging,
 };
 
-use super::{Pipeline, PipelineOptions, UsageProbe, models_of, tasks};
+use super::{Pipeline, PipelineOptions, UsageProbe, advisers, models_of, tasks};
 use crate::analyzers::{
     Analyzer, AnalyzerId, CaptionAnalyzer, EmbeddingAnalyzer, FacesAnalyzer, ObjectsAnalyzer, SharedNetworks,
-    TagsAnalyzer, TextAnalyzer, TextNetworks,
+    Tagger, TagsAnalyzer, TextAnalyzer, TextNetworks, Thresholds,
 };
 use crate::executor::batching::{Batching, Tuning};
 use crate::executor::{DynNetwork, ExecutorOptions, ModelHandle, panic_message};
@@ -39,8 +39,11 @@ impl Pipeline {
     ) -> Result<Self, docent_models::Error> {
         let models = models_of(pack, analyzers, options)?;
         let wanted: BTreeSet<AnalyzerId> = analyzers.iter().copied().collect();
-        let needed: BTreeSet<Task> =
-            wanted.iter().flat_map(|&analyzer| tasks(analyzer, options)).copied().collect();
+        let asked = |&analyzer: &AnalyzerId| {
+            let advisers = advisers(analyzer).iter().filter(|&&task| pack.model(task).is_ok());
+            tasks(analyzer, options).iter().chain(advisers).copied().collect::<Vec<_>>()
+        };
+        let needed: BTreeSet<Task> = wanted.iter().flat_map(asked).collect();
         let mut running = Networks::default();
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
         let mut captions = None;
@@ -61,20 +64,22 @@ impl Pipeline {
             let tesseract = (wanted.contains(&AnalyzerId::Text) && options.text.engine.has_tesseract())
                 .then(|| scope.spawn(|| load_tesseract(options)));
 
-            let shared = SharedNetworks {
-                objects: finish(detector, &mut running)?,
-                image: finish(image, &mut running)?,
+            let objects = finish(detector, &mut running)?;
+            let thresholds = match &objects {
+                Some(_) => thresholds(pack, pack.model(Task::ObjectDetection)?)?,
+                None => Thresholds::default(),
             };
-            if let Some((spec, tagger)) = finish(tagger, &mut running)? {
-                let entry = pack.model(Task::Tagging)?;
-                let vocabulary =
-                    TagVocabulary::parse(&pack.read_text(entry, "vocabulary")?).map_err(|error| {
-                        docent_models::Error::Model {
-                            model: entry.model_ref().to_string(),
-                            reason: error.to_string(),
-                        }
-                    })?;
-                loaded.push(Box::new(TagsAnalyzer { spec, tagger, vocabulary, rule: options.tags }));
+            let tagger = match finish(tagger, &mut running)? {
+                Some((spec, network)) => {
+                    let vocabulary = vocabulary(pack, pack.model(Task::Tagging)?)?;
+                    Some(Tagger { spec, network, vocabulary })
+                }
+                None => None,
+            };
+            let shared = SharedNetworks { objects, thresholds, tagger, image: finish(image, &mut running)? };
+            if let (true, Some(tagger)) = (wanted.contains(&AnalyzerId::Tags), &shared.tagger) {
+                let model = tagger.model().clone();
+                loaded.push(Box::new(TagsAnalyzer { model, rule: options.tags }));
             }
             if let (true, Some((_, detector))) = (wanted.contains(&AnalyzerId::Objects), &shared.objects) {
                 let model = detector.model().clone();
@@ -109,6 +114,22 @@ impl Pipeline {
         let Networks { usage, providers, batching } = running;
         Ok(Self { analyzers: loaded, captions, shared, models, usage, providers, batching })
     }
+}
+
+/// A detector without a list offers all that it finds.
+fn thresholds(pack: &Pack, entry: &ModelEntry) -> Result<Thresholds, docent_models::Error> {
+    if !entry.files.contains_key("thresholds") {
+        return Ok(Thresholds::of_all(0.0));
+    }
+    Thresholds::parse(&pack.read_text(entry, "thresholds")?).map_err(|error| unreadable(entry, &error))
+}
+
+fn vocabulary(pack: &Pack, entry: &ModelEntry) -> Result<TagVocabulary, docent_models::Error> {
+    TagVocabulary::parse(&pack.read_text(entry, "vocabulary")?).map_err(|error| unreadable(entry, &error))
+}
+
+fn unreadable(entry: &ModelEntry, reason: &dyn std::fmt::Display) -> docent_models::Error {
+    docent_models::Error::Model { model: entry.model_ref().to_string(), reason: reason.to_string() }
 }
 
 struct Loader<'s, 'e, 'a> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use docent_models::captioning::CaptionRequest;
+use docent_models::manifest::ModelEntry;
 use docent_models::ocr::{self, OcrOptions};
 use docent_models::session::SessionOptions;
 use docent_models::{ModelRef, Pack, Task};
@@ -121,6 +122,15 @@ fn tasks(analyzer: AnalyzerId, options: &PipelineOptions) -> &'static [Task] {
     }
 }
 
+/// The tasks whose networks an analyzer asks as well, where the pack has them.
+fn advisers(analyzer: AnalyzerId) -> &'static [Task] {
+    match analyzer {
+        AnalyzerId::Objects => &[Task::Tagging],
+        AnalyzerId::Faces => &[Task::ObjectDetection, Task::Tagging],
+        _ => &[],
+    }
+}
+
 /// Which model each of `analyzers` would answer by, without loading any; always with the decoder.
 /// An analyzer of several networks is named after all of them: if one changes, the work is stale.
 pub fn models_of(
@@ -134,6 +144,8 @@ pub fn models_of(
             .iter()
             .map(|&task| Ok(pack.model(task)?.model_ref()))
             .collect::<Result<Vec<_>, docent_models::Error>>()?;
+        let advisers = advisers(analyzer).iter().filter_map(|&task| pack.model(task).ok());
+        parts.extend(advisers.map(ModelEntry::model_ref));
         if analyzer == AnalyzerId::Text && options.text.engine.has_tesseract() {
             parts.push(ocr::model_ref(&options.ocr));
         }

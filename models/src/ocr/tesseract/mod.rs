@@ -192,8 +192,9 @@ fn data_folder(options: &OcrOptions) -> Option<PathBuf> {
     named.into_iter().chain(usual.map(PathBuf::from)).find(|folder| folder.is_dir())
 }
 
-/// Scripts are named with their folder: `script/HanS`.
-fn is_equally_wide(language: &str) -> bool {
+/// Whether a language, by Tesseract's name, is written in letters that are all as wide as each other: Chinese, Japanese and
+/// Korean. Scripts are named with their folder: `script/HanS`.
+pub fn is_equally_wide(language: &str) -> bool {
     let name = language.rsplit('/').next().unwrap_or(language);
     EQUALLY_WIDE.iter().any(|script| name.starts_with(script))
 }

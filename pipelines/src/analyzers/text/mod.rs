@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
 pub use self::networks::TextNetworks;
+pub use self::print::Languages;
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::executor::{Limit, ModelHandle};
 use crate::suggestion::{Claim, Confidence, Kind, Region};
@@ -30,8 +31,8 @@ pub struct TextRule {
     pub engine: TextEngine,
     /// Read every picture, even one that shows no sign of text.
     pub always: bool,
-    /// Tesseract was given a language whose letters the networks do not know.
-    pub other_scripts: bool,
+    /// What Tesseract can write.
+    pub languages: Languages,
 }
 
 /// What reads text.
@@ -108,12 +109,20 @@ impl TextAnalyzer {
         if found.is_empty() {
             return Ok(None);
         }
-        let is_print = self.tesseract.is_some() && print::is_dense(picture, &found);
-        if is_print && let Some((lines, model)) = self.by_tesseract(reading, picture).await? {
-            return Ok(Some((lines, model)));
+        if self.tesseract.is_some() && print::is_dense(picture, &found) {
+            let some = networks.read(step, picture, &print::sample(&found)).await?;
+            let languages = self.rule.languages;
+            let by_tesseract = if some.is_unknown_script {
+                languages.others
+            } else {
+                some.lines.iter().all(|line| print::can_be_written(&line.text, languages))
+            };
+            if by_tesseract && let Some(read) = self.by_tesseract(reading, picture).await? {
+                return Ok(Some(read));
+            }
         }
         let read = networks.read(step, picture, &found).await?;
-        if read.is_unknown_script && self.rule.other_scripts && !is_print {
+        if read.is_unknown_script && self.rule.languages.others {
             return self.by_tesseract(reading, picture).await;
         }
         Ok(Some((read.lines, networks.model().clone())))

@@ -112,7 +112,7 @@ fn median_height(found: &[TextBox]) -> Option<f32> {
 }
 
 /// Of a line in heights, in sixteenths: strips are as long as that.
-fn length(corners: &Corners) -> u32 {
+pub(super) fn length(corners: &Corners) -> u32 {
     let [tl, tr, _, bl] = corners;
     let side = |a: &[f32; 2], b: &[f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]).max(1.0);
     let (width, height) = (side(tl, tr), side(tl, bl));
