@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use cpu_time::ProcessTime;
 use docent_models::Pack;
-use docent_models::ocr::OcrOptions;
+use docent_models::ocr::{OcrOptions, look_for_text};
 use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
 use docent_pipelines::analyzers::{CaptionRule, FaceRule, Languages, TextEngine, TextRule};
@@ -64,12 +64,14 @@ fn main() -> anyhow::Result<()> {
             .collect();
         let bytes = std::fs::read(folder.join(file)).with_context(|| file.to_owned())?;
         let image = Image::decode(&bytes, &DecodeLimits::default())?;
+        let cells = look_for_text(image.picture()).cells;
         let asset = ContentHash::of(&bytes).asset_id();
         for (place, pipeline) in pipelines.iter().enumerate() {
             let start = ProcessTime::now();
             let analysis = runtime.block_on(pipeline.analyze(&asset, &image, &[AnalyzerId::Text]));
             let cost = start.elapsed().as_secs_f64();
             let texts: Vec<&str> = analysis.suggestions.iter().map(|s| s.value.as_str()).collect();
+            let confidence = analysis.suggestions.last().map(|s| s.confidence.value());
             let model = analysis.suggestions.first().map(|s| s.model.to_string());
             // The last one is the whole text where there are several lines.
             let said: Vec<String> = texts.last().into_iter().flat_map(|text| words(text)).collect();
@@ -78,7 +80,7 @@ fn main() -> anyhow::Result<()> {
                 println!(
                     "{}",
                     json!({"file": file, "corpus": corpus, "engine": engines[place], "seconds": cost,
-                        "true": expected.len(), "said": said.len(), "found": found, "model": model, "text": texts.last()})
+                        "true": expected.len(), "said": said.len(), "found": found, "model": model, "cells": cells, "confidence": confidence, "text": texts.last()})
                 );
             }
             let sum = sums.entry((corpus.to_owned(), place)).or_default();

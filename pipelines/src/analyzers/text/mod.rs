@@ -60,6 +60,8 @@ impl TextEngine {
     }
 }
 
+/// A screen, a page or a receipt: of these all have more cells that look like text, of photographs without text none.
+const MANY_CELLS: u32 = 60;
 /// Up to this many lines are offered one by one, each with its place, because a sign is accepted or rejected on its
 /// own. A page has more; its text is offered as a whole.
 const SINGLE_LINES: usize = 8;
@@ -76,8 +78,9 @@ impl Analyzer for TextAnalyzer {
             let look = look_for_text(picture);
             let read = match &self.networks {
                 Some(networks) => {
-                    let is_promising =
-                        self.rule.always || look.likely || networks.glance(step, picture).await?;
+                    let is_promising = self.rule.always
+                        || look.cells >= MANY_CELLS
+                        || networks.glance(step, picture).await?;
                     if !is_promising {
                         return Ok(Findings::default());
                     }

@@ -14,6 +14,12 @@ const LOOK: u32 = 960;
 const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
 /// Lines of 12 pixel letters on a screen of 1920 by 1080, of which a look at 960 finds four fifths.
 const LOW: f32 = 13.5;
+/// Places of a first look that are looked at one by one …
+const MANY_PLACES: usize = 4;
+/// … where they cover no more of the picture than this.
+const LARGE_PLACES: f32 = 0.35;
+/// Least room around such a place, as a share of the long side.
+const ROOM: f32 = 0.04;
 /// Boxes below this score are not read.
 const LEAST_SCORE: f32 = 0.5;
 /// Lines that are prepared at once: 1.2 MB each where they are as long as a page is wide.
@@ -40,13 +46,27 @@ impl TextNetworks {
         self.recognizer.1.model()
     }
 
-    /// Whether a small picture shows any sign of text.
+    /// Whether a picture shows text, for little time where it shows none: a look at all of it from far away, and a closer one at
+    /// the few places that resemble text, where it has to say something.
     pub(super) async fn glance(
         &self,
         limit: Option<&Limit>,
         picture: &Picture,
     ) -> Result<bool, AnalyzerError> {
-        Ok(!self.detect(limit, picture, GLANCE).await?.is_empty())
+        let found = self.detect(limit, picture, GLANCE).await?;
+        let Some(places) = places(picture, &found) else { return Ok(true) };
+        let side = picture.width().max(picture.height());
+        for place in places {
+            let part = picture.crop(place)?;
+            // As large as it would be in a look at the whole picture.
+            let closer = (part.width().max(part.height()) * LOOK).div_ceil(side);
+            let mut lines = self.detect(limit, &part, closer).await?;
+            lines.retain(|text| text.score >= LEAST_SCORE);
+            if !self.read(limit, &part, &lines).await?.lines.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The lines of a picture, by no order.
@@ -103,6 +123,34 @@ impl TextNetworks {
         let (spec, detector) = &self.detector;
         Ok(detector.run_within(limit, ocr::prepare_detection(spec, picture, side)?).await?)
     }
+}
+
+/// The places around boxes, with room, that do not overlap; `None` if they are as much work as the whole picture.
+fn places(picture: &Picture, found: &[TextBox]) -> Option<Vec<BoundingBox>> {
+    let (width, height) = (picture.width() as f32, picture.height() as f32);
+    let least_room = width.max(height) * ROOM;
+    let mut places: Vec<BoundingBox> = Vec::new();
+    for text in found {
+        let across = |axis: usize| text.corners.iter().map(move |corner| corner[axis]);
+        let (x1, x2) = (across(0).fold(f32::MAX, f32::min), across(0).fold(f32::MIN, f32::max));
+        let (y1, y2) = (across(1).fold(f32::MAX, f32::min), across(1).fold(f32::MIN, f32::max));
+        let room = (x2 - x1).min(y2 - y1).max(least_room);
+        let mut place = BoundingBox { x1: x1 - room, y1: y1 - room, x2: x2 + room, y2: y2 + room };
+        place = place.clamp(width, height);
+        // Those that it overlaps become one with it.
+        while let Some(other) = places.iter().position(|other| other.iou(&place) > 0.0) {
+            let other = places.swap_remove(other);
+            place = BoundingBox {
+                x1: place.x1.min(other.x1),
+                y1: place.y1.min(other.y1),
+                x2: place.x2.max(other.x2),
+                y2: place.y2.max(other.y2),
+            };
+        }
+        places.push(place);
+    }
+    let area: f32 = places.iter().map(BoundingBox::area).sum();
+    (places.len() <= MANY_PLACES && area <= LARGE_PLACES * width * height).then_some(places)
 }
 
 fn median_height(found: &[TextBox]) -> Option<f32> {
@@ -162,6 +210,19 @@ mod tests {
         let told: Vec<_> = lines.iter().map(|line| (&*line.text, line.continues)).collect();
         assert_eq!(told, [("Coffee", false), ("2.50", true)]);
         assert_eq!(lines[1].bbox, BoundingBox { x1: 100.0, y1: 2.0, x2: 180.0, y2: 22.0 });
+    }
+
+    #[test]
+    fn places_have_room_and_do_not_overlap() {
+        let picture = Picture::new(1000, 800, vec![0; 2_400_000]).expect("is a picture");
+        let found = [text_box(5.0, 300.0, 60.0), text_box(600.0, 100.0, 80.0), text_box(700.0, 120.0, 80.0)];
+        let found = places(&picture, &found).expect("are few");
+        let sides: Vec<_> = found.iter().map(|place| [place.x1, place.y1, place.x2, place.y2]).collect();
+        assert_eq!(sides, [[0.0, 260.0, 105.0, 360.0], [560.0, 60.0, 820.0, 180.0]]);
+        assert_eq!(places(&picture, &[]), Some(Vec::new()));
+        let many: Vec<_> = (0..5).map(|row| text_box(100.0, row as f32 * 160.0, 60.0)).collect();
+        assert_eq!(places(&picture, &many), None);
+        assert_eq!(places(&picture, &[text_box(0.0, 0.0, 2000.0)]).map(|places| places.len()), Some(1));
     }
 
     #[test]
