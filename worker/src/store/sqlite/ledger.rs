@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
-use super::due::{leased, let_ripe_run, look, refresh_due};
+use super::due::{let_ripe_run, look, look_around, refresh_due};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
 use super::{SqliteStore, fault, get, now, parsed};
@@ -212,10 +212,8 @@ impl Ledger for SqliteStore {
     }
 
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
-        let failed = fault("look for work");
-        // Read first: what is leased and handed back in between is seen by one of the two.
-        let leased = leased(&self.read).await.map_err(failed)?;
-        Ok(look(&self.read, now()).await.map_err(failed)?.waiting(wanted, &leased))
+        let look = look_around(&self.read, now()).await.map_err(fault("look for work"))?;
+        Ok(look.waiting(wanted))
     }
 
     async fn relay_events(&self, _sink: &dyn EventSink, _limit: u32) -> Result<u64, StoreError> {
