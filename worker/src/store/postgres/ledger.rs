@@ -202,7 +202,14 @@ impl Ledger for PostgresStore {
             .map_err(fault("drop a vector space"))?
             .rows_affected();
             all += gone;
-            if gone == 0 {
+            // None may also mean that another removal, or one whose process was killed, had the same ones in hand.
+            if gone == 0
+                && !sqlx::query_scalar::<_, bool>("select exists (select 1 from vector where space = $1)")
+                    .bind(space.as_str())
+                    .fetch_one(&self.pool)
+                    .await
+                    .map_err(fault("drop a vector space"))?
+            {
                 return Ok(all);
             }
         }
