@@ -202,13 +202,25 @@ impl Ledger for SqliteStore {
     }
 
     async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError> {
-        let kept: Vec<(String, i64)> =
-            sqlx::query_as("select pending, count(*) from asset where pending is not null group by pending")
-                .fetch_all(&self.read)
-                .await
-                .map_err(fault("count outstanding work"))?;
-        let assets: i64 = kept.iter().filter(|(names, _)| concerns(names, wanted)).map(|(_, n)| n).sum();
-        Ok(assets.unsigned_abs())
+        // The indexes tell the analyzers of what may run now, and those of what is leased or has more that runs later: of the
+        // latter both, so that none is counted twice.
+        let kept: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+            "select due, null, count(*) from asset indexed by asset_due
+             where due is not null and lease_until is null group by lane, due
+             union all
+             select pending, null, count(*) from asset indexed by asset_leased
+             where lease_until is not null and pending is not null group by pending
+             union all
+             select pending, due, count(*) from asset indexed by asset_later
+             where due_next is not null and lease_until is null group by pending, due",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(fault("count outstanding work"))?;
+        let counted = |due: Option<&str>| due.is_some_and(|due| concerns(due, wanted));
+        let assets =
+            kept.iter().filter(|(names, due, _)| concerns(names, wanted) && !counted(due.as_deref()));
+        Ok(assets.map(|(.., n)| n).sum::<i64>().unsigned_abs())
     }
 
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
