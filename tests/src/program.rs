@@ -226,6 +226,11 @@ impl Running {
         &self.stdout
     }
 
+    /// What it has said, as far as it was watched.
+    pub fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
     /// The process's number.
     pub fn pid(&self) -> u32 {
         self.child.id()

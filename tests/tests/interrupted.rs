@@ -411,3 +411,33 @@ async fn feeders_never_read_a_table_through() {
     }
     assert_eq!(before, read_without_index(&mut ledger).await);
 }
+
+/// An idle worker leaves the shared server to others: its feeder asks once a second, and all the rest together little more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_work_sends_few_statements() {
+    const SECONDS: usize = 6;
+    const LOOK: &str = "with recursive due";
+    let database = Database::new().await.expect("a database");
+    let docent = Docent::new(PROGRAM);
+    docent.configure(&format!(
+        "[backends]\nstore = '{}'\n[worker]\nlisten = '127.0.0.1:0'\n[analyzers]\nenabled = ['tags']\n\
+         [log]\nlevel = 'info,sqlx::query=debug'\n",
+        database.url()
+    ));
+    let said = tokio::task::block_in_place(|| {
+        let mut worker = docent.start(["worker"]);
+        let count = |said: &str, what: &str| said.lines().filter(|line| line.contains(what)).count();
+        // The first looks lease, and the pause grows.
+        assert!(worker.watch(Duration::from_secs(120), |worker| count(worker.stderr(), LOOK) >= 7));
+        let begun = worker.stderr().len();
+        worker.watch(Duration::from_secs(SECONDS as u64), |_| false);
+        let said = worker.stderr()[begun..].to_owned();
+        worker.signal("TERM");
+        worker.wait().expect(0);
+        said
+    });
+    let statements: Vec<&str> = said.lines().filter(|line| line.contains("sqlx::query")).collect();
+    let looks = statements.iter().filter(|line| line.contains(LOOK)).count();
+    assert!((1..=SECONDS + 1).contains(&looks), "{looks}: {said}");
+    assert!(statements.len() <= 5 * SECONDS, "{} in {SECONDS} s: {said}", statements.len());
+}

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use docent::queue::Lane;
-use docent::store::{FileStamp, Finished, FoundFile, Ledger, Run, SqliteStore, Wanted};
+use docent::store::{
+    FileStamp, Finished, FoundFile, PostgresOptions, PostgresStore, Run, SqliteStore, Store, Wanted,
+};
 use docent::vectors::{QdrantIndex, QdrantOptions, VectorIndex};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::{Analysis, VectorRecord, VectorSpace};
@@ -13,7 +15,9 @@ use docent_tests::program::{Docent, Running};
 use docent_tests::qdrant::QdrantServer;
 use docent_tests::random::Random;
 use docent_tests::rows::{Rows, differences};
-use sqlx::Connection;
+use docent_tests::servers::Database;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use tokio::runtime::Runtime;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 const PICTURES: usize = 300;
@@ -93,10 +97,69 @@ const VECTORS: u32 = 1500;
 const OLD: &str = "picture/old@1";
 const CURRENT: &str = "picture/joint-vision@1";
 
-/// A ledger with vectors of two models.
-async fn write_ledger(folder: &Path) {
-    std::fs::create_dir_all(folder).expect("a folder");
-    let store = SqliteStore::open(&folder.join("ledger.sqlite")).await.expect("opens");
+/// docent with an empty ledger: a file, or a database of a server.
+struct Home {
+    docent: Docent,
+    database: Option<Database>,
+}
+
+impl Home {
+    fn new(runtime: &Runtime, shared: bool) -> Self {
+        let database = shared.then(|| runtime.block_on(Database::new()).expect("a database"));
+        let home = Self { docent: Docent::new(PROGRAM), database };
+        home.configure("");
+        runtime.block_on(async { home.open().await.close().await });
+        home
+    }
+
+    /// Sets further options of `[backends]`.
+    fn configure(&self, backends: &str) {
+        let store = self.database.as_ref().map(|database| format!("store = '{}'\n", database.url()));
+        self.docent.configure(&format!("[backends]\n{}{backends}", store.unwrap_or_default()));
+    }
+
+    fn use_index(&self, server: &QdrantServer) {
+        self.configure(&format!("vectors = '{}'\n", server.url()));
+    }
+
+    async fn open(&self) -> Box<dyn Store> {
+        if let Some(database) = &self.database {
+            let options = PostgresOptions { connections: 2, events: false };
+            return Box::new(PostgresStore::connect(database.url(), options).await.expect("connects"));
+        }
+        std::fs::create_dir_all(self.docent.data()).expect("a folder");
+        Box::new(SqliteStore::open(&self.docent.data().join("ledger.sqlite")).await.expect("opens"))
+    }
+
+    async fn execute(&self, statements: &str) {
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+        if let Some(database) = &self.database {
+            let mut connection = PgConnection::connect(database.url()).await.expect("connects");
+            statements.execute(&mut connection).await.expect("is executed");
+        } else {
+            statements.execute(&mut self.file().await).await.expect("is executed");
+        }
+    }
+
+    async fn number(&self, question: &str) -> i64 {
+        let question = AssertSqlSafe(question.to_owned());
+        if let Some(database) = &self.database {
+            let mut connection = PgConnection::connect(database.url()).await.expect("connects");
+            sqlx::query_scalar(question).fetch_one(&mut connection).await.expect("is counted")
+        } else {
+            sqlx::query_scalar(question).fetch_one(&mut self.file().await).await.expect("is counted")
+        }
+    }
+
+    async fn file(&self) -> SqliteConnection {
+        let path = self.docent.data().join("ledger.sqlite");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        SqliteConnection::connect_with(&options).await.expect("opens")
+    }
+}
+
+/// Writes vectors of two models.
+async fn write_vectors(store: &dyn Store) {
     let hashes: Vec<ContentHash> =
         (0..VECTORS).map(|number| ContentHash::of(&number.to_le_bytes())).collect();
     for hashes in hashes.chunks(250) {
@@ -137,10 +200,6 @@ async fn content(server: &QdrantServer, space: &str) -> Vec<(String, u32)> {
     found.expect("searches").into_iter().map(|found| (found.record, found.score.to_bits())).collect()
 }
 
-fn use_index(docent: &Docent, server: &QdrantServer) {
-    docent.configure(&format!("[backends]\nvectors = '{}'\n", server.url()));
-}
-
 async fn until_held(server: &QdrantServer) {
     tokio::time::timeout(Duration::from_secs(60), server.until_held()).await.expect("the call comes");
 }
@@ -153,13 +212,20 @@ fn kill(run: Running) {
 
 #[test]
 fn a_rebuild_that_is_killed_ends_in_the_same_index_when_it_is_repeated() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let docent = Docent::new(PROGRAM);
-    runtime.block_on(write_ledger(&docent.data()));
+    for shared in [false, true] {
+        kill_rebuilds(shared);
+    }
+}
+
+fn kill_rebuilds(shared: bool) {
+    let runtime = Runtime::new().expect("a runtime");
+    let home = Home::new(&runtime, shared);
+    let docent = &home.docent;
+    runtime.block_on(async { write_vectors(&*home.open().await).await });
     let contents =
         |server: &QdrantServer| [OLD, CURRENT].map(|space| runtime.block_on(content(server, space)));
     let calm = QdrantServer::start();
-    use_index(&docent, &calm);
+    home.use_index(&calm);
     docent.run(["vectors", "rebuild"]).expect(0);
     let expected = contents(&calm);
     assert_eq!(expected.each_ref().map(Vec::len), [VECTORS as usize; 2]);
@@ -175,7 +241,7 @@ fn a_rebuild_that_is_killed_ends_in_the_same_index_when_it_is_repeated() {
         ("upsert answered", 12),
     ] {
         let server = QdrantServer::start();
-        use_index(&docent, &server);
+        home.use_index(&server);
         server.hold(method, call);
         let run = docent.start(["vectors", "rebuild"]);
         runtime.block_on(until_held(&server));
@@ -186,7 +252,7 @@ fn a_rebuild_that_is_killed_ends_in_the_same_index_when_it_is_repeated() {
     }
     // One that is asked to end says where to go on, and there the rest is done.
     let server = QdrantServer::start();
-    use_index(&docent, &server);
+    home.use_index(&server);
     server.hold("upsert answered", 3);
     let mut run = docent.start(["vectors", "rebuild", CURRENT]);
     runtime.block_on(until_held(&server));
@@ -203,19 +269,22 @@ fn a_rebuild_that_is_killed_ends_in_the_same_index_when_it_is_repeated() {
 
 #[test]
 fn a_drop_that_is_killed_leaves_nothing_when_it_is_repeated() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let template = tempfile::tempdir().expect("a folder");
-    runtime.block_on(write_ledger(template.path()));
+    for shared in [false, true] {
+        kill_drops(shared);
+    }
+}
+
+fn kill_drops(shared: bool) {
+    let runtime = Runtime::new().expect("a runtime");
     let mut random = Random::new(SEED);
     let held = [("delete collection", false), ("delete collection answered", false)];
+    let home = Home::new(&runtime, shared);
+    let docent = &home.docent;
     // Afterwards the ledger follows: killed somewhere in it.
     for (method, go_on) in held.into_iter().chain([("delete collection answered", true); 6]) {
-        let docent = Docent::new(PROGRAM);
-        std::fs::create_dir_all(docent.data()).expect("a folder");
-        std::fs::copy(template.path().join("ledger.sqlite"), docent.data().join("ledger.sqlite"))
-            .expect("copies");
+        runtime.block_on(async { write_vectors(&*home.open().await).await });
         let server = QdrantServer::start();
-        use_index(&docent, &server);
+        home.use_index(&server);
         docent.run(["vectors", "rebuild"]).expect(0);
         server.hold(method, 1);
         let mut run = docent.start(["vectors", "drop", OLD]);
@@ -238,49 +307,61 @@ fn a_drop_that_is_killed_leaves_nothing_when_it_is_repeated() {
 }
 
 /// Suggestions that wait for review, in a ledger without pictures.
-async fn fill(path: &Path, assets: u32) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opens");
-    let numbers =
-        format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {assets})");
-    for statement in [
-        "insert into asset (id, content_hash, bytes, lane, created_at)
-         select printf('%032x', i), printf('%064x', i), 1, 1, i from n",
-        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id, created_at,
-             asset_at, kind_order)
-         select printf('%016x%016x', (i * 7919 + j) % 1000003, i * 10 + j), printf('%032x', i), 'tags', 'tag',
-             'tag ' || j, 0.9, 'pending', 'tagger@1', 0, i, i, 0
-         from n, (select 0 as j union select 1 union select 2 union select 3)",
-    ] {
-        let statement = statement.replacen("insert", &format!("{numbers} insert"), 1);
-        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("fills");
-    }
-    connection.close().await.expect("closes");
+async fn write_suggestions(home: &Home, assets: u32) {
+    let numbers = if home.database.is_some() {
+        format!("with n (i) as (select i::bigint from generate_series(1, {assets}) i)")
+    } else {
+        format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {assets})")
+    };
+    let hex = |number: &str, digits: u32| {
+        if home.database.is_some() {
+            format!("lpad(to_hex({number}), {digits}, '0')")
+        } else {
+            format!("printf('%0{digits}x', {number})")
+        }
+    };
+    home.execute(&format!(
+        "{numbers} insert into asset (id, content_hash, bytes, lane, created_at)
+             select {asset}, {}, 1, 1, i from n;
+         {numbers} insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id,
+                 created_at, asset_at, kind_order)
+             select {} || {}, {asset}, 'tags', 'tag', 'tag ' || j, 0.9, 'pending', 'tagger@1', 0, i, i, 0
+             from n, (select 0 as j union select 1 union select 2 union select 3) four;",
+        hex("i", 64),
+        hex("(i * 7919 + j) % 1000003", 16),
+        hex("i * 10 + j", 16),
+        asset = hex("i", 32),
+    ))
+    .await;
 }
 
 /// A bulk decision that is killed again and again decides each suggestion once, and so does taking it back.
 #[test]
 fn kills_during_a_bulk_decision_change_nothing() {
-    const ASSETS: u32 = 10_000;
-    const TIMES: usize = 12;
     eprintln!("seed {SEED}");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let docent = Docent::new(PROGRAM);
-    docent.run(["jobs"]).expect(1);
-    let ledger = docent.data().join("ledger.sqlite");
-    runtime.block_on(fill(&ledger, ASSETS));
+    for (shared, times) in [(false, 12), (true, 6)] {
+        kill_decisions(shared, times);
+    }
+}
+
+fn kill_decisions(shared: bool, times: usize) {
+    const ASSETS: u32 = 10_000;
+    let runtime = Runtime::new().expect("a runtime");
+    let home = Home::new(&runtime, shared);
+    let docent = &home.docent;
+    runtime.block_on(write_suggestions(&home, ASSETS));
     let mut random = Random::new(SEED);
     let all = ["accept", "--all", "--min-confidence", "0.5", "--format", "json"];
     let back = ["undo", "--job", "1", "--format", "json"];
     for command in [&all[..], &back[..]] {
         let mut killed = 0;
-        for turn in 0..4 * TIMES {
+        for turn in 0..4 * times {
             let args = if turn == 0 { command } else { &["jobs", "--go-on"][..] };
             let mut run = docent.start(args);
             run.watch(Duration::from_millis(1500).mul_f64(random.share()), |_| false);
             let ended = run.kill();
             killed += usize::from(ended.code.is_none());
-            if ended.code.is_some_and(|code| turn > 0 || code == 0) || killed == TIMES {
+            if ended.code.is_some_and(|code| turn > 0 || code == 0) || killed == times {
                 break;
             }
         }
@@ -301,20 +382,17 @@ fn kills_during_a_bulk_decision_change_nothing() {
             "{newest}"
         );
     }
-    let (entries, twice, pending, items) = runtime.block_on(async {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&ledger);
-        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("opens");
-        let row: (i64, i64, i64, i64) = sqlx::query_as(
-            "select (select count(*) from review),
-                 (select count(*) from (select 1 from review group by suggestion_id, job_id having count(*) > 1)),
-                 (select count(*) from suggestion where status = 'pending'), (select count(*) from job_item)",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .expect("counts");
-        row
-    });
-    assert_eq!((entries, twice, pending, items), (80_000, 0, 40_000, 0), "seed {SEED}");
+    for (what, question) in [
+        (80_000, "select count(*) from review"),
+        (
+            0,
+            "select count(*) from (select 1 from review group by suggestion_id, job_id having count(*) > 1) twice",
+        ),
+        (40_000, "select count(*) from suggestion where status = 'pending'"),
+        (0, "select count(*) from job_item"),
+    ] {
+        assert_eq!(runtime.block_on(home.number(question)), what, "{question}, seed {SEED}");
+    }
 }
 
 #[test]

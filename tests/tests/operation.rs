@@ -232,7 +232,7 @@ fn a_full_disk_is_told(cluster: &Cluster, docent: &Docent, worker: &Worker) {
     corpus::write(&pictures, 2, 2);
     docent.ingest(&pictures);
     let took = until_away(worker, "store", "No space left on device");
-    // It is fed four times a second, and asked every second.
+    // Work is looked for once a second at least, and the ledger is asked as often.
     assert!(took < SOON, "{took:?}");
     sql(cluster, &["drop trigger no_room on asset", "drop function no_room"]);
     worker.until(true);

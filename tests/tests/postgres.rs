@@ -416,6 +416,44 @@ async fn a_server_that_was_away_is_found_again() {
     store.close().await;
 }
 
+/// A second removal of a space, as after one whose process was killed while the server was at work on it, goes on behind the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_space_is_gone_although_another_removal_had_its_first_vectors_in_hand() {
+    const VECTORS: i64 = 5500;
+    let database = Database::new().await.expect("a database");
+    let store = connect(database.url()).await;
+    store.register(&[file(1)], &wanted()).await.expect("registers");
+    let space = VectorSpace::from_name("picture/old@1");
+    let mut other = PgConnection::connect(database.url()).await.expect("connects");
+    sqlx::query(
+        "insert into vector (id, asset_id, space, data)
+         select lpad(i::text, 32, '0'), asset.id, $1, '' from generate_series(1, $2) i, asset",
+    )
+    .bind(space.as_str())
+    .bind(VECTORS)
+    .execute(&mut other)
+    .await
+    .expect("fills");
+    let mut first = other.begin().await.expect("begins");
+    // More than a portion, and not all.
+    let portion = "delete from vector where id in (select id from vector order by id limit 5200)";
+    let in_hand = sqlx::query(portion).execute(&mut *first).await.expect("deletes").rows_affected();
+    let mut looking = PgConnection::connect(database.url()).await.expect("connects");
+    let end = async {
+        let waits = "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut looking).await.expect("looks") == 0 {
+            tokio::task::yield_now().await;
+        }
+        first.commit().await.expect("commits");
+    };
+    let (dropped, ()) = tokio::join!(store.drop_space(&space), end);
+    assert_eq!(dropped.expect("drops") + in_hand, VECTORS.unsigned_abs());
+    let counts = store.counts(&wanted()).await.expect("counts");
+    assert_eq!(counts.vectors.get(space.as_str()).copied().unwrap_or(0), 0);
+    store.close().await;
+}
+
 /// What the server refuses for its content fails by itself, with the server's words, and holds nobody up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_the_ledger_refuses_costs_only_itself() {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disposition::{RetryPolicy, WalkError};
 use crate::queue::{Lane, Queue};
-use crate::store::{LeaseRequest, Ledger, StoreError, Wanted};
+use crate::store::{LeaseRequest, Ledger, StoreError, Waiting, Wanted};
 
 /// Feeds one queue from one ledger.
 pub struct Feeder {
@@ -40,8 +40,18 @@ pub struct Feeder {
 }
 
 /// After this time the ledger is asked again whether there is something new: another process may have written to it. Until then
-/// only [`Feeder::wake`] tells, since each question makes the ledger's other writers wait.
+/// only [`Feeder::wake`] tells.
 const IDLE: Duration = Duration::from_millis(250);
+
+/// While nothing is left and nobody waits for the end, the pause is doubled each time up to this: each question is one statement,
+/// and an archive's database has other things to do.
+const LONG_IDLE: Duration = Duration::from_secs(1);
+
+/// What could be leased and was not, because others were faster or in the way, is asked for again after this time.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// No wait for a retry is shorter.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// A full queue is looked at again after this time: short against the time in which the consumers empty half of it.
 const FULL: Duration = Duration::from_millis(25);
@@ -53,6 +63,8 @@ struct Looks {
     asked: Option<Instant>,
     /// Since when nothing is known of the uploads, and of the backfill, neither in the queue nor in the hands of this process.
     empty: [Option<Instant>; 2],
+    /// The pause after a look that found nothing; `None` before the first, or where there was something, or somebody knows of some.
+    rested: Option<Duration>,
 }
 
 /// What one look at queue and ledger did.
@@ -75,13 +87,10 @@ impl Feeder {
             let waits = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                fed = self.feed(&mut looks) => match fed {
-                    Ok(Fed::Full) => FULL,
-                    Ok(Fed::Nothing) => match self.outstanding(complete).await {
-                        Some(wait) => wait,
-                        None => break,
-                    },
-                    Ok(Fed::Some) => continue,
+                looked = self.look(&mut looks, complete) => match looked {
+                    Ok(Some(Duration::ZERO)) => continue,
+                    Ok(Some(wait)) => wait,
+                    Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(error = &error as &dyn std::error::Error, "cannot feed the queue; waiting");
                         self.retry.delay(1, fastrand::f64())
@@ -90,11 +99,46 @@ impl Feeder {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.wake.notified() => looks.asked = None,
+                () = self.wake.notified() => (looks.asked, looks.rested) = (None, None),
                 () = tokio::time::sleep(waits) => {}
             }
         }
         self.queue.close().await;
+    }
+
+    /// Feeds if there is anything to feed. Answers how long to wait for more work, or `None` if there will be none.
+    async fn look(
+        &self,
+        looks: &mut Looks,
+        complete: &CancellationToken,
+    ) -> Result<Option<Duration>, WalkError> {
+        // After a look that found nothing one question is enough for both lanes: no lease is tried.
+        if looks.rested.is_some() {
+            for (lane, empty) in [Lane::Interactive, Lane::Backfill].into_iter().zip(&mut looks.empty) {
+                self.watch(lane, empty).await?;
+            }
+            let (complete, waiting) = self.waiting(complete).await?;
+            if !waiting.ready && !waiting.overdue {
+                return Ok(looks.rest(complete, &waiting));
+            }
+        }
+        match self.feed(looks).await? {
+            Fed::Nothing => {
+                let (complete, waiting) = self.waiting(complete).await?;
+                Ok(looks.rest(complete, &waiting))
+            }
+            fed => {
+                looks.rested = None;
+                Ok(Some(if fed == Fed::Full { FULL } else { Duration::ZERO }))
+            }
+        }
+    }
+
+    /// Whether the work is complete, and what there is of it.
+    async fn waiting(&self, complete: &CancellationToken) -> Result<(bool, Waiting), StoreError> {
+        // Read before the ledger is asked: what was registered until then is in its answer.
+        let complete = complete.is_cancelled();
+        Ok((complete, self.ledger.waiting(&self.wanted).await?))
     }
 
     /// Fills both lanes once: a full backfill must not hold up uploads.
@@ -111,7 +155,8 @@ impl Feeder {
         Ok(fed)
     }
 
-    async fn feed_lane(&self, lane: Lane, empty: &mut Option<Instant>) -> Result<Fed, WalkError> {
+    /// Takes leases back of a lane that was seen empty for long enough. Answers how many jobs wait in it.
+    async fn watch(&self, lane: Lane, empty: &mut Option<Instant>) -> Result<usize, WalkError> {
         let depth = self.queue.depth(lane).await?;
         if depth > 0 || self.queue.held(lane) > 0 {
             *empty = None;
@@ -119,6 +164,11 @@ impl Feeder {
             *empty = None;
             self.take_back(lane).await?;
         }
+        Ok(depth)
+    }
+
+    async fn feed_lane(&self, lane: Lane, empty: &mut Option<Instant>) -> Result<Fed, WalkError> {
+        let depth = self.watch(lane, empty).await?;
         let room = self.lane_length.saturating_sub(depth);
         // Half a lane at a time keeps the ledger's round trips few, except for those whom somebody waits for.
         if room == 0 || (lane == Lane::Backfill && room * 2 < self.lane_length) {
@@ -181,23 +231,24 @@ impl Feeder {
         }
         Ok(())
     }
+}
 
-    /// How long to wait for more work, or `None` if there will be none.
-    async fn outstanding(&self, complete: &CancellationToken) -> Option<Duration> {
-        // Read before the ledger is asked: what was registered until then is in its answer.
-        let complete = complete.is_cancelled();
-        match self.ledger.waiting(&self.wanted).await {
-            Ok(waiting) if complete && !waiting.left => None,
-            Ok(waiting) if waiting.ready => Some(Duration::from_millis(20)),
-            Ok(waiting) => Some(waiting.next_ready_in.unwrap_or(IDLE).clamp(Duration::from_millis(10), IDLE)),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot ask for outstanding work; waiting"
-                );
-                Some(self.retry.delay(1, fastrand::f64()))
-            }
+impl Looks {
+    /// How long to wait after a look that found nothing to lease, or `None` if there will be no more work.
+    fn rest(&mut self, complete: bool, waiting: &Waiting) -> Option<Duration> {
+        if complete && !waiting.left {
+            return None;
         }
+        // What is in work here or elsewhere may end, or come back, at any moment.
+        let pause = match self.rested {
+            Some(before) if !waiting.leased && !waiting.ready => (before * 2).min(LONG_IDLE),
+            _ => IDLE,
+        };
+        self.rested = Some(pause);
+        if waiting.ready {
+            return Some(SHORT);
+        }
+        Some(waiting.next_ready_in.unwrap_or(pause).clamp(SHORTEST, pause))
     }
 }
 
@@ -206,6 +257,8 @@ mod tests {
     use std::collections::HashMap;
     use std::ops::Range;
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use async_trait::async_trait;
     use docent_pipelines::VectorSpace;
@@ -215,7 +268,7 @@ mod tests {
     use crate::queue::{AnalyzeAsset, Job, MemoryQueue};
     use crate::store::{
         Begun, EventSink, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRow, Leasing, Page,
-        Paged, Recorded, Registered, Requeue, Waiting,
+        Paged, Recorded, Registered, Requeue,
     };
 
     /// A backfill without end and uploads, and the times at which either was asked for.
@@ -226,6 +279,12 @@ mod tests {
         assets: Mutex<u32>,
         /// The backfill has an end after all: there is none.
         none: bool,
+        /// When it was asked what there is.
+        looked: Mutex<Vec<Instant>>,
+        /// Something is leased.
+        leased: AtomicBool,
+        /// When a retry is due.
+        due: Mutex<Option<Instant>>,
         taken_back: Mutex<Vec<(Lane, Range<Duration>)>>,
     }
 
@@ -278,7 +337,12 @@ mod tests {
         }
         async fn waiting(&self, _: &Wanted) -> Result<Waiting, StoreError> {
             assert!(self.none, "there is always something to do");
-            Ok(Waiting { left: true, ..Waiting::default() })
+            self.looked.lock().expect("whole").push(Instant::now());
+            let ready = !self.uploads.lock().expect("whole").is_empty();
+            let leased = self.leased.load(Relaxed);
+            let due = self.due.lock().expect("whole").map(|at| at.saturating_duration_since(Instant::now()));
+            let overdue = due.is_some_and(|wait| wait.is_zero());
+            Ok(Waiting { left: ready || leased || due.is_some(), leased, ready, overdue, next_ready_in: due })
         }
         async fn known_files(&self, _: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
             unreachable!()
@@ -382,6 +446,60 @@ mod tests {
             stop.cancel();
         };
         tokio::join!(feeder.run(&stop, &never), looking_on);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feeder_without_work_asks_once_a_second_and_leases_nothing() {
+        let work = Arc::new(Work { none: true, ..Work::default() });
+        let queue = Arc::new(MemoryQueue::new(4));
+        let feeder = feeder(&work, &queue);
+        let (stop, complete) = (CancellationToken::new(), CancellationToken::new());
+        let asked = || {
+            let leases = [Lane::Interactive, Lane::Backfill].map(|lane| work.asked(lane).len());
+            (leases, std::mem::take(&mut *work.looked.lock().expect("whole")).len())
+        };
+        let looking_on = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let (leases, looks) = asked();
+            assert_eq!(leases, [1, 1], "only the first look leases");
+            assert!((58..=63).contains(&looks), "{looks}");
+
+            // Another process registers something.
+            let known = Instant::now();
+            work.uploads.lock().expect("whole").push(work.job(Lane::Interactive));
+            let delivery = queue.receive().await.expect("is asked").expect("is open");
+            assert!(known.elapsed() <= LONG_IDLE, "{:?}", known.elapsed());
+            queue.ack(delivery.receipt).await.expect("is settled");
+
+            // The time of a retry is kept, however long the pause is.
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let due = Instant::now() + Duration::from_millis(12_300);
+            *work.due.lock().expect("whole") = Some(due);
+            tokio::time::sleep_until(due - Duration::from_millis(1)).await;
+            let (before, _) = asked();
+            tokio::time::sleep_until(due + Duration::from_millis(2)).await;
+            assert_eq!(asked().0, before.map(|leases| leases + 1));
+            *work.due.lock().expect("whole") = None;
+
+            // While something is in work it is asked four times a second, and the end is noticed as soon.
+            work.leased.store(true, Relaxed);
+            tokio::time::sleep(2 * LONG_IDLE).await;
+            asked();
+            tokio::time::sleep(40 * IDLE).await;
+            let (_, looks) = asked();
+            assert!((39..=41).contains(&looks), "{looks}");
+            complete.cancel();
+            work.leased.store(false, Relaxed);
+            Instant::now()
+        };
+        let (ended, end) = tokio::join!(
+            async {
+                feeder.run(&stop, &complete).await;
+                Instant::now()
+            },
+            looking_on
+        );
+        assert!(ended - end <= IDLE, "{:?}", ended - end);
     }
 
     #[tokio::test(start_paused = true)]

@@ -221,6 +221,29 @@ async fn a_queue_of_another_kind_is_explained() {
     place.clean().await;
 }
 
+/// Nobody waits for a broker that does not let one in.
+#[tokio::test]
+async fn a_refused_login_or_virtual_host_is_told_at_once() {
+    let place = Place::new().await;
+    let right = url::Url::parse(place.url()).expect("an address");
+    let mut wrong = right.clone();
+    wrong.set_password(Some("hunter2")).expect("has a user");
+    let mut nowhere = right;
+    nowhere.set_path("/no-such-host");
+    for (url, expected) in [(wrong, "user or password"), (nowhere, "no such virtual host")] {
+        let options = RabbitOptions { url: url.to_string(), ..place.options() };
+        let start = Instant::now();
+        let Err(error) = RabbitQueue::connect(options.clone()).await else { panic!("it connected") };
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert!(matches!(error, QueueError::Unusable { .. }), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(expected) && !said.contains("hunter2"), "{said}");
+        let inspected = RabbitQueue::inspect(&options).await.expect_err("is refused");
+        assert_eq!(inspected.to_string(), said);
+    }
+    place.clean().await;
+}
+
 #[tokio::test]
 async fn a_deleted_lane_is_made_anew() {
     let place = Place::new().await;

@@ -12,7 +12,7 @@ use crate::queue::Lane;
 /// Assets whose work is brought up to date in one transaction: others must get their turn in between.
 pub(super) const PORTION: usize = 2000;
 
-/// What a look found. Leased assets are not in it.
+/// What a look found. What may run now or later does not name leased assets.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     /// When it was, in milliseconds since 1970.
@@ -23,6 +23,8 @@ pub(super) struct Look {
     pub later: Vec<(String, i64)>,
     /// When the first lease ends.
     pub expires: Option<i64>,
+    /// What is pending for assets that are leased, where that was asked for.
+    pub leased: Vec<String>,
 }
 
 impl Look {
@@ -43,13 +45,16 @@ impl Look {
         self.expires.is_some_and(|at| at <= self.now)
     }
 
-    /// The answer to who wants `wanted`; `leased` names what is pending for assets that are leased.
-    pub fn waiting(&self, wanted: &Wanted, leased: &[String]) -> Waiting {
+    /// The answer to who wants `wanted`, of a look that asked for what is leased, too.
+    pub fn waiting(&self, wanted: &Wanted) -> Waiting {
         let ready = !self.due_for(wanted, None).1.is_empty();
         let next = self.later.iter().filter(|(names, _)| concerns(names, wanted)).map(|(_, at)| *at).min();
+        let leased = self.leased.iter().any(|names| concerns(names, wanted));
         Waiting {
-            left: ready || next.is_some() || leased.iter().any(|names| concerns(names, wanted)),
+            left: ready || next.is_some() || leased,
+            leased,
             ready,
+            overdue: self.has_expired() || !self.ripe().is_empty(),
             next_ready_in: next
                 .filter(|_| !ready)
                 .map(|at| Duration::from_millis(at.saturating_sub(self.now).max(0).unsigned_abs())),
@@ -74,24 +79,32 @@ mod tests {
         let wanted = |analyzers: &[AnalyzerId]| -> Wanted {
             analyzers.iter().map(|&analyzer| (analyzer, ModelRef::new("a", "1"))).collect()
         };
-        let look = Look {
+        let mut look = Look {
             now: 1000,
             due: vec![(0, "tags".to_owned()), (1, "caption,tags".to_owned()), (1, "faces".to_owned())],
             later: vec![("faces,text".to_owned(), 1500), ("embedding".to_owned(), 900)],
             expires: Some(1001),
+            leased: Vec::new(),
         };
         let all = wanted(&[AnalyzerId::Tags, AnalyzerId::Caption]);
         assert_eq!(look.due_for(&all, None).1, ["tags", "caption,tags"]);
         assert_eq!(look.due_for(&all, Some(Lane::Backfill)), (vec![1], vec!["caption,tags".to_owned()]));
         assert_eq!(look.ripe(), ["embedding"]);
         assert!(!look.has_expired());
-        assert_eq!(look.waiting(&all, &[]), Waiting { left: true, ready: true, next_ready_in: None });
+        let overdue = Waiting { overdue: true, ..Waiting::default() };
+        assert_eq!(look.waiting(&all), Waiting { left: true, ready: true, ..overdue });
         let text = wanted(&[AnalyzerId::Text]);
         let wait = Some(Duration::from_millis(500));
-        assert_eq!(look.waiting(&text, &[]), Waiting { left: true, ready: false, next_ready_in: wait });
+        assert_eq!(look.waiting(&text), Waiting { left: true, next_ready_in: wait, ..overdue });
         let objects = wanted(&[AnalyzerId::Objects]);
-        assert_eq!(look.waiting(&objects, &["tags".to_owned()]), Waiting::default());
-        assert!(look.waiting(&objects, &["objects,tags".to_owned()]).left);
+        look.leased = vec!["tags".to_owned()];
+        assert_eq!(look.waiting(&objects), overdue);
+        look.later.pop();
+        assert_eq!(look.waiting(&objects), Waiting::default());
+        look.now = 1001;
+        assert_eq!(look.waiting(&objects), overdue, "a lease has run out");
+        look.leased = vec!["objects,tags".to_owned()];
+        assert_eq!(look.waiting(&objects), Waiting { left: true, leased: true, ..overdue });
         // A name is no other name's beginning.
         assert!(!concerns("tags2", &all));
     }

@@ -11,10 +11,13 @@
 
 use std::time::Duration;
 
+use anyhow::anyhow;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
 use super::{StoreError, room};
+
+const NO_CONNECTION: &str = "no connection: the database cannot be reached, or none became free in time";
 
 /// What an error means; see the table above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,10 @@ pub(super) fn fault(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreErr
         Meaning::Unavailable if is_full(&error) => {
             room::lacking(words(&error));
             StoreError::Unavailable { operation, source: error.into() }
+        }
+        // The pool says only that it has waited.
+        Meaning::Unavailable if matches!(error, sqlx::Error::PoolTimedOut) => {
+            StoreError::Unavailable { operation, source: anyhow!(NO_CONNECTION) }
         }
         Meaning::Unavailable => StoreError::Unavailable { operation, source: error.into() },
         Meaning::Contended => StoreError::Contended { operation, source: error.into() },
@@ -191,6 +198,14 @@ mod tests {
         ] {
             assert_eq!(of_sqlite(code), meant, "{code}");
         }
+    }
+
+    #[test]
+    fn a_pool_that_has_waited_says_what_that_may_mean() {
+        let error = fault("count")(sqlx::Error::PoolTimedOut);
+        assert!(matches!(error, StoreError::Unavailable { .. }));
+        let words = format!("{:#}", anyhow::Error::from(error));
+        assert!(words.contains("cannot be reached") && !words.contains("pool"), "{words}");
     }
 
     #[tokio::test(start_paused = true)]

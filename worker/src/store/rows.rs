@@ -180,8 +180,12 @@ pub enum Requeue {
 pub struct Waiting {
     /// There is pending work, leased or not.
     pub left: bool,
+    /// Some of it is leased.
+    pub leased: bool,
     /// Some could be leased now.
     pub ready: bool,
+    /// A lease has run out, or the time of a retry has come, of whatever analyzers: the next [`super::Ledger::lease`] sees to that.
+    pub overdue: bool,
     /// If none can: how long until the first of what waits for a retry can; `None` if nothing waits.
     pub next_ready_in: Option<Duration>,
 }

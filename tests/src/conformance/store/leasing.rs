@@ -79,10 +79,12 @@ pub async fn all_kinds_of_work_keep_one_order(store: &dyn Store) {
 
 /// What waits for a retry runs when its time has come, and the other analyzers of its asset run meanwhile.
 pub async fn retries_become_due(store: &dyn Store) {
+    // Not before the others have been leased.
+    const SOON: Duration = Duration::from_millis(500);
     register(store, 0..2).await;
     let jobs = lease(store, "test", 9, LONG).await;
     let (soon, late) = (&jobs[0].asset, &jobs[1].asset);
-    settle(store, soon, AnalyzerId::Tags, retry(AnalyzerId::Tags, Duration::from_millis(30))).await;
+    settle(store, soon, AnalyzerId::Tags, retry(AnalyzerId::Tags, SOON)).await;
     settle(store, late, AnalyzerId::Tags, retry(AnalyzerId::Tags, LONG)).await;
     let others = lease(store, "test", 9, LONG).await;
     assert_eq!(others.len(), 2);
@@ -98,7 +100,7 @@ pub async fn retries_become_due(store: &dyn Store) {
         if !leased.is_empty() {
             break leased;
         }
-        assert!(waiting.next_ready_in.is_none_or(|wait| wait <= Duration::from_millis(30)), "{waiting:?}");
+        assert!(waiting.next_ready_in.is_none_or(|wait| wait <= SOON), "{waiting:?}");
         tokio::time::sleep(waiting.next_ready_in.unwrap_or_default()).await;
     };
     assert_eq!(ids(&leased), std::slice::from_ref(soon));

@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::anyhow;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties, ErrorKind};
+use lapin::{Connection, ConnectionProperties};
 
 use super::super::{Lane, QueueError};
 use super::address::Address;
 use super::keeper::unavailable;
+use super::publishing::failed;
+use super::session::{code, not_let_in};
 use super::topology::Names;
 use super::{RabbitOptions, RabbitQueue};
 
@@ -17,10 +19,8 @@ use super::{RabbitOptions, RabbitQueue};
 const CONNECT: Duration = Duration::from_secs(5);
 const OPERATION: &str = "connect";
 
-/// AMQP's numbers for what is not allowed: a login, and a virtual host.
-const ACCESS_REFUSED: u16 = 403;
+/// AMQP's number for a queue that is not there.
 const NOT_FOUND: u16 = 404;
-const NOT_ALLOWED: u16 = 530;
 
 /// The lanes of a broker as they were found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl RabbitQueue {
         };
         match tokio::time::timeout(CONNECT, looking).await {
             Ok(Ok(lanes)) => Ok(lanes),
-            Ok(Err(error)) => Err(refusal(&error, &address)),
+            Ok(Err(error)) => Err(failed(OPERATION, not_let_in(&error, &address))),
             Err(_) => Err(unavailable(OPERATION, anyhow!("no answer within {} s", CONNECT.as_secs()))),
         }
     }
@@ -64,28 +64,7 @@ async fn count(connection: &Connection, queue: &str) -> lapin::Result<Option<u32
     let options = QueueDeclareOptions::durable().passive();
     match channel.queue_declare(queue.into(), options, FieldTable::default()).await {
         Ok(queue) => Ok(Some(queue.message_count())),
-        Err(error) if number(&error) == Some(NOT_FOUND) => Ok(None),
+        Err(error) if code(&error) == Some(NOT_FOUND) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-fn number(error: &lapin::Error) -> Option<u16> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => Some(error.get_id()),
-        _ => None,
-    }
-}
-
-/// What the broker refuses, in words.
-fn refusal(error: &lapin::Error, address: &Address) -> QueueError {
-    let words = address.scrub(&error.to_string());
-    match number(error) {
-        Some(ACCESS_REFUSED) => {
-            QueueError::Unusable { reason: format!("the broker refuses user or password ({words})") }
-        }
-        Some(NOT_ALLOWED) => QueueError::Unusable {
-            reason: format!("the broker has no such virtual host, or not for this user ({words})"),
-        },
-        _ => unavailable(OPERATION, anyhow!(words)),
     }
 }

@@ -114,7 +114,8 @@ impl fmt::Debug for RabbitQueue {
 }
 
 impl RabbitQueue {
-    /// Connects, and makes queues and exchanges that are not there yet. Nothing is received before the first call of
+    /// Connects, and makes queues and exchanges that are not there yet. A broker that refuses user, password or virtual host is
+    /// [`QueueError::Unusable`]. Nothing is received before the first call of
     /// [`Queue::receive`], so that a process which only publishes keeps no message from the others.
     pub async fn connect(options: RabbitOptions) -> Result<Self, QueueError> {
         let unusable = |reason| QueueError::Unusable { reason };

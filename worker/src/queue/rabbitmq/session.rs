@@ -70,7 +70,7 @@ pub(super) enum Published {
 pub(super) enum Fault {
     /// It broke, or nobody answered.
     Lost(anyhow::Error),
-    /// A queue or an exchange is not as it must be. A sentence.
+    /// A queue or an exchange is not as it must be, or the broker does not let us in. A sentence.
     Misfit(String),
 }
 
@@ -102,7 +102,7 @@ impl Session {
         let connection = timeout(CONNECT, lapin::Connect::connect(address.uri(), properties)).await;
         let connection = connection
             .map_err(|_| Fault::Lost(anyhow!("no connection within {} s", CONNECT.as_secs())))?
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| not_let_in(&error, address))?;
         let publisher = connection.create_channel().await.map_err(|error| lost(&error))?;
         let confirms = publisher.confirm_select(ConfirmSelectOptions::default()).await;
         confirms.map_err(|error| lost(&error))?;
@@ -319,8 +319,22 @@ impl Session {
     }
 }
 
+/// Why no connection was opened. What the broker refuses it refuses until a person has mended it, but for a limit of connections.
+pub(super) fn not_let_in(error: &lapin::Error, address: &Address) -> Fault {
+    const ACCESS_REFUSED: u16 = 403;
+    const NOT_ALLOWED: u16 = 530;
+    let words = address.scrub(&error.to_string());
+    match code(error) {
+        Some(ACCESS_REFUSED) => Fault::Misfit(format!("the broker refuses user or password ({words})")),
+        Some(NOT_ALLOWED) if !words.contains("limit") => {
+            Fault::Misfit(format!("the broker has no such virtual host, or not for this user ({words})"))
+        }
+        _ => Fault::Lost(anyhow!(words)),
+    }
+}
+
 /// The broker's number for what it refused.
-fn code(error: &lapin::Error) -> Option<u16> {
+pub(super) fn code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => Some(error.get_id()),
         _ => None,

@@ -11,33 +11,46 @@ use crate::store::StoreError;
 use crate::store::due::{Look, PORTION};
 use crate::store::fault::again;
 
+/// A look into the indexes.
+const LOOK: &str = "
+    with recursive due (lane, v) as (
+        (select lane, due from asset where due is not null and lease_until is null order by lane, due limit 1)
+        union all
+        select n.lane, n.due from due d cross join lateral (
+            select lane, due from asset where (lane, due) > (d.lane, d.v) and due is not null
+                and lease_until is null order by lane, due limit 1) n
+    ), later (v) as (
+        (select pending from asset where due_next is not null and lease_until is null order by pending limit 1)
+        union all
+        select n.pending from later l cross join lateral (
+            select pending from asset where pending > l.v and due_next is not null and lease_until is null
+            order by pending limit 1) n
+    )
+    select 0, lane, v, null::bigint from due
+    union all
+    select 1, 0, v, (select due_next from asset where pending = later.v and due_next is not null
+                     and lease_until is null order by due_next limit 1) from later
+    union all
+    select 2, 0, '', (select lease_until from asset where lease_until is not null order by lease_until limit 1)
+    union all
+    select 3, 0, '', docent_now()";
+
+/// What is pending for assets that are leased: there are never many.
+const LEASED: &str = "
+    union all
+    select distinct 4, 0, pending, null::bigint from asset where lease_until is not null and pending is not null";
+
 /// Looks into the indexes. One statement, and no transaction where there is nothing to do.
 pub(super) async fn look(executor: impl PgExecutor<'_>) -> Result<Look, sqlx::Error> {
-    let rows: Vec<(i32, i64, String, Option<i64>)> = sqlx::query_as(
-        "with recursive due (lane, v) as (
-             (select lane, due from asset where due is not null and lease_until is null order by lane, due limit 1)
-             union all
-             select n.lane, n.due from due d cross join lateral (
-                 select lane, due from asset where (lane, due) > (d.lane, d.v) and due is not null
-                     and lease_until is null order by lane, due limit 1) n
-         ), later (v) as (
-             (select pending from asset where due_next is not null and lease_until is null order by pending limit 1)
-             union all
-             select n.pending from later l cross join lateral (
-                 select pending from asset where pending > l.v and due_next is not null and lease_until is null
-                 order by pending limit 1) n
-         )
-         select 0, lane, v, null::bigint from due
-         union all
-         select 1, 0, v, (select due_next from asset where pending = later.v and due_next is not null
-                          and lease_until is null order by due_next limit 1) from later
-         union all
-         select 2, 0, '', (select lease_until from asset where lease_until is not null order by lease_until limit 1)
-         union all
-         select 3, 0, '', docent_now()",
-    )
-    .fetch_all(executor)
-    .await?;
+    sqlx::query_as(LOOK).fetch_all(executor).await.map(seen)
+}
+
+/// The same, and what is leased: as it all is at one moment, so that what is leased or handed back meanwhile is not missed.
+pub(super) async fn look_around(executor: impl PgExecutor<'_>) -> Result<Look, sqlx::Error> {
+    sqlx::query_as(AssertSqlSafe([LOOK, LEASED].concat())).fetch_all(executor).await.map(seen)
+}
+
+fn seen(rows: Vec<(i32, i64, String, Option<i64>)>) -> Look {
     let mut look = Look::default();
     for (kind, lane, names, at) in rows {
         match (kind, at) {
@@ -45,19 +58,11 @@ pub(super) async fn look(executor: impl PgExecutor<'_>) -> Result<Look, sqlx::Er
             (1, Some(at)) => look.later.push((names, at)),
             (2, at) => look.expires = at,
             (3, Some(now)) => look.now = now,
+            (4, _) => look.leased.push(names),
             _ => {}
         }
     }
-    Ok(look)
-}
-
-/// What is pending for assets that are leased: there are never many.
-pub(super) async fn leased(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "select distinct pending from asset where lease_until is not null and pending is not null",
-    )
-    .fetch_all(executor)
-    .await
+    look
 }
 
 /// The columns that say what may run at the time of parameter `now`, for an `asset a`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_pipelines::{AssetId, Owner, VectorSpace};
 
-use super::due::{leased, look, refresh_due};
+use super::due::{look_around, refresh_due};
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::add_missing;
 use super::{PostgresStore, fault, get, parsed};
@@ -150,10 +150,8 @@ impl Ledger for PostgresStore {
     }
 
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
-        let failed = fault("look for work");
-        // Read first: what is leased and handed back in between is seen by one of the two.
-        let leased = leased(&self.pool).await.map_err(failed)?;
-        Ok(look(&self.pool).await.map_err(failed)?.waiting(wanted, &leased))
+        let look = look_around(&self.pool).await.map_err(fault("look for work"))?;
+        Ok(look.waiting(wanted))
     }
 
     async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
@@ -204,7 +202,14 @@ impl Ledger for PostgresStore {
             .map_err(fault("drop a vector space"))?
             .rows_affected();
             all += gone;
-            if gone == 0 {
+            // None may also mean that another removal, or one whose process was killed, had the same ones in hand.
+            if gone == 0
+                && !sqlx::query_scalar::<_, bool>("select exists (select 1 from vector where space = $1)")
+                    .bind(space.as_str())
+                    .fetch_one(&self.pool)
+                    .await
+                    .map_err(fault("drop a vector space"))?
+            {
                 return Ok(all);
             }
         }

@@ -21,6 +21,11 @@ impl PostgresStore {
     pub(super) async fn relay(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
         const OPERATION: &str = "tell events";
         let failed = fault(OPERATION);
+        // Most of the time there is nothing to tell.
+        let any = "select exists (select 1 from outbox order by id limit 1)";
+        if !sqlx::query_scalar::<_, bool>(any).fetch_one(&self.pool).await.map_err(failed)? {
+            return Ok(0);
+        }
         let mut tx = self.pool.begin().await.map_err(failed)?;
         let mine: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtext('docent outbox'))")
             .fetch_one(&mut *tx)

@@ -11,58 +11,65 @@ use crate::store::codec::{json_array, lane_number};
 use crate::store::due::{Look, PORTION};
 use crate::store::fault::again;
 
+/// A look into the indexes; `$1` are the lanes. For each lane by itself: of a comparison of rows SQLite seeks the first column only.
+const LOOK: &str = "
+    with recursive due (at, v) as (
+        select l.value, (select due from asset indexed by asset_due where lane = l.value
+                         and due is not null and lease_until is null order by due limit 1)
+        from json_each($1) l
+        union all
+        select d.at, (select due from asset indexed by asset_due where lane = d.at and due > d.v
+                      and due is not null and lease_until is null order by due limit 1)
+        from due d where d.v is not null
+    ), later (v) as (
+        select * from (select pending from asset indexed by asset_later
+                       where due_next is not null and lease_until is null order by pending limit 1)
+        union all
+        select (select pending from asset indexed by asset_later where pending > l.v
+                    and due_next is not null and lease_until is null order by pending limit 1)
+        from later l where l.v is not null
+    )
+    select 0, at, v, null from due where v is not null
+    union all
+    select 1, 0, v, (select due_next from asset indexed by asset_later where pending = later.v
+                     and due_next is not null and lease_until is null order by due_next limit 1)
+    from later where v is not null
+    union all
+    select 2, 0, '', (select lease_until from asset indexed by asset_leased where lease_until is not null
+                      order by lease_until limit 1)";
+
+/// What is pending for assets that are leased: there are never many.
+const LEASED: &str = "
+    union all
+    select distinct 3, 0, pending, null from asset indexed by asset_leased
+    where lease_until is not null and pending is not null";
+
 /// Looks into the indexes, at the time `now`. It is one statement that only reads.
 pub(super) async fn look(executor: impl SqliteExecutor<'_>, now: i64) -> Result<Look, sqlx::Error> {
-    let rows: Vec<(i64, i64, String, Option<i64>)> = sqlx::query_as(
-        // For each lane by itself: of a comparison of rows SQLite seeks the first column only.
-        "with recursive due (at, v) as (
-             select l.value, (select due from asset indexed by asset_due where lane = l.value
-                              and due is not null and lease_until is null order by due limit 1)
-             from json_each($1) l
-             union all
-             select d.at, (select due from asset indexed by asset_due where lane = d.at and due > d.v
-                           and due is not null and lease_until is null order by due limit 1)
-             from due d where d.v is not null
-         ), later (v) as (
-             select * from (select pending from asset indexed by asset_later
-                            where due_next is not null and lease_until is null order by pending limit 1)
-             union all
-             select (select pending from asset indexed by asset_later where pending > l.v
-                         and due_next is not null and lease_until is null order by pending limit 1)
-             from later l where l.v is not null
-         )
-         select 0, at, v, null from due where v is not null
-         union all
-         select 1, 0, v, (select due_next from asset indexed by asset_later where pending = later.v
-                          and due_next is not null and lease_until is null order by due_next limit 1)
-         from later where v is not null
-         union all
-         select 2, 0, '', (select lease_until from asset indexed by asset_leased where lease_until is not null
-                           order by lease_until limit 1)",
-    )
-    .bind(json_array([Lane::Interactive, Lane::Backfill].map(lane_number)))
-    .fetch_all(executor)
-    .await?;
+    seen(executor, LOOK.to_owned(), now).await
+}
+
+/// The same, and what is leased: as it all is at one moment, so that what is leased or handed back meanwhile is not missed.
+pub(super) async fn look_around(executor: impl SqliteExecutor<'_>, now: i64) -> Result<Look, sqlx::Error> {
+    seen(executor, [LOOK, LEASED].concat(), now).await
+}
+
+async fn seen(executor: impl SqliteExecutor<'_>, sql: String, now: i64) -> Result<Look, sqlx::Error> {
+    let rows: Vec<(i64, i64, String, Option<i64>)> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(json_array([Lane::Interactive, Lane::Backfill].map(lane_number)))
+        .fetch_all(executor)
+        .await?;
     let mut look = Look { now, ..Look::default() };
     for (kind, lane, names, at) in rows {
         match (kind, at) {
             (0, _) => look.due.push((lane, names)),
             (1, Some(at)) => look.later.push((names, at)),
             (2, at) => look.expires = at,
+            (3, _) => look.leased.push(names),
             _ => {}
         }
     }
     Ok(look)
-}
-
-/// What is pending for assets that are leased: there are never many.
-pub(super) async fn leased(executor: impl SqliteExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "select distinct pending from asset indexed by asset_leased
-         where lease_until is not null and pending is not null",
-    )
-    .fetch_all(executor)
-    .await
 }
 
 /// The columns that say what may run at the time of parameter `now`, for an `asset`.

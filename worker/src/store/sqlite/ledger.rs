@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
-use super::due::{leased, let_ripe_run, look, refresh_due};
+use super::due::{let_ripe_run, look, look_around, refresh_due};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
 use super::{SqliteStore, fault, get, now, parsed};
@@ -202,20 +202,30 @@ impl Ledger for SqliteStore {
     }
 
     async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError> {
-        let kept: Vec<(String, i64)> =
-            sqlx::query_as("select pending, count(*) from asset where pending is not null group by pending")
-                .fetch_all(&self.read)
-                .await
-                .map_err(fault("count outstanding work"))?;
-        let assets: i64 = kept.iter().filter(|(names, _)| concerns(names, wanted)).map(|(_, n)| n).sum();
-        Ok(assets.unsigned_abs())
+        // The indexes tell the analyzers of what may run now, and those of what is leased or has more that runs later: of the
+        // latter both, so that none is counted twice.
+        let kept: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+            "select due, null, count(*) from asset indexed by asset_due
+             where due is not null and lease_until is null group by lane, due
+             union all
+             select pending, null, count(*) from asset indexed by asset_leased
+             where lease_until is not null and pending is not null group by pending
+             union all
+             select pending, due, count(*) from asset indexed by asset_later
+             where due_next is not null and lease_until is null group by pending, due",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(fault("count outstanding work"))?;
+        let counted = |due: Option<&str>| due.is_some_and(|due| concerns(due, wanted));
+        let assets =
+            kept.iter().filter(|(names, due, _)| concerns(names, wanted) && !counted(due.as_deref()));
+        Ok(assets.map(|(.., n)| n).sum::<i64>().unsigned_abs())
     }
 
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
-        let failed = fault("look for work");
-        // Read first: what is leased and handed back in between is seen by one of the two.
-        let leased = leased(&self.read).await.map_err(failed)?;
-        Ok(look(&self.read, now()).await.map_err(failed)?.waiting(wanted, &leased))
+        let look = look_around(&self.read, now()).await.map_err(fault("look for work"))?;
+        Ok(look.waiting(wanted))
     }
 
     async fn relay_events(&self, _sink: &dyn EventSink, _limit: u32) -> Result<u64, StoreError> {
