@@ -20,14 +20,14 @@ Examples:
   docent analyze scans/ --only text --format table
   docent analyze photo.jpg --with-vectors --only embedding
 
-Nothing is stored, and the ledger is not asked. One JSON object per file is written, in the order of the files: uri,
-content_hash, width, height, suggestions, vectors, failures, timings_ms.
+This command stores nothing and does not ask the ledger. It writes one JSON object per file, in the order of the files: \
+uri, content_hash, width, height, suggestions, vectors, failures, timings_ms.
 
 Exit codes: 0 at least one file was analyzed, 1 there was none or all failed, 2 an error, 130 stopped before the end.";
 
 /// Analyze files without keeping anything
 ///
-/// Writes what the networks see, and stores nothing.
+/// Prints what the networks see, and stores nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AnalyzeArgs {
@@ -37,7 +37,7 @@ pub struct AnalyzeArgs {
     /// Only these analyzers
     #[arg(long, value_delimiter = ',', value_parser = analyzers(), value_name = "ANALYZER,...")]
     only: Option<Vec<AnalyzerId>>,
-    /// Write the vectors' values, too
+    /// Write the values of vectors too
     #[arg(long)]
     with_vectors: bool,
     /// How to write the results

@@ -26,27 +26,29 @@ Examples:
   docent bench --corpus ~/Pictures      with pictures of a folder
   docent bench --only tags,embedding    only some analyzers
 
-The pictures are analyzed into a ledger that is thrown away; the archive is only read. Run it on a machine that does
-nothing else: what other programs take is shown, and spoils the figures.
+The command analyzes the pictures into a temporary ledger and only reads the archive. Run it on an idle machine: it \
+shows what other programs use, and that spoils the figures.
 
 What the columns say:
-  calm    processor time per picture, one picture after the other
-  busy    the same with a picture for each core at once; what is more they take from each other
-  walk    the same in the walk; what is more the rest of it takes from the stages
+  calm    processor time per picture, with one picture at a time
+  busy    the same with a picture for each core at once
+  walk    the same in the whole walk
   share   of the processor time of the walk
 
-ideal is the time per picture if every core did only the stages' own work, as in the column 'busy',
-in batches of the best size and with the better number of threads in a call; efficiency is
-ideal / achieved.";
+The difference from calm to busy is what pictures take from each other. The difference from busy to walk is what the \
+rest of the walk takes from the stages.
 
-/// Measure how fast this machine is, and why not faster
+ideal is the time per picture if every core did only the stages' own work, as in the column busy, in batches of the \
+best size and with the better number of threads in a call. efficiency is ideal / achieved.";
+
+/// Measure how fast this machine is, and what limits it
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct BenchArgs {
     /// Pictures to measure with, instead of those of the archive
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     corpus: Option<PathBuf>,
-    /// So many pictures, evenly taken from all of them
+    /// How many pictures, taken evenly from all of them
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(8..=100_000))]
     count: u32,
     /// Only these analyzers

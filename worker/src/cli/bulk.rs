@@ -18,7 +18,7 @@ use crate::store::{JobAction, JobRow, JobState, NewJob, PlaceFilter, Store, Sugg
 /// Which pending suggestions are decided together.
 #[derive(Debug, Args)]
 pub(super) struct BulkArgs {
-    /// Every pending suggestion that passes the filters, as one job that can be taken back
+    /// Every pending suggestion that passes the filters, as one job that `docent undo --job` reverts
     #[arg(long, requires = "min_confidence")]
     pub all: bool,
     /// Only from this confidence on (0 to 1)

@@ -18,11 +18,11 @@ Examples:
   docent accept --all --kind tag --min-confidence 0.95 --path ~/Pictures/1998
   docent undo --job 7
 
-An id may be shortened as long as it fits one suggestion only; `docent suggestions` lists them. Every decision is kept
-in the review log with its time and the reviewer's name; `docent history` shows it. With --all it is a job,
-which may be interrupted: `docent jobs` lists it, and `docent undo --job` takes it back as a whole.
+You may shorten an id if it still fits only one suggestion; `docent suggestions` lists ids. The review log keeps every \
+decision with its time and the reviewer's name; `docent history` shows it. With --all the decision is a job, which may \
+be interrupted: `docent jobs` lists it, and `docent undo --job` reverts all of it.
 
-Exit codes: 0 all were decided; 1 some could not be, because they are unknown or somebody else decided first; 2 an error.";
+Exit codes: 0 all were decided; 1 some were not, because they are unknown or somebody else decided first; 2 an error.";
 
 /// Accept suggestions: they become metadata
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub struct AcceptArgs {
     by: ByArgs,
 }
 
-/// Reject suggestions: they are never made again, unless undone
+/// Reject suggestions: docent never repeats them, unless you undo it
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RejectArgs {
@@ -50,14 +50,14 @@ pub struct RejectArgs {
     by: ByArgs,
 }
 
-/// Take decisions back: the suggestions are pending again
+/// Undo decisions: the suggestions are pending again
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct UndoArgs {
     /// Ids of suggestions, or the first digits (at least 6)
     #[arg(required_unless_present = "job", conflicts_with = "job", value_name = "ID")]
     ids: Vec<String>,
-    /// Everything that a job decided and nobody has decided otherwise since; `docent jobs` lists jobs
+    /// Everything a job decided, except what somebody changed since; `docent jobs` lists jobs
     #[arg(long, value_name = "NUMBER")]
     job: Option<i64>,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub struct UndoArgs {
 /// Who decides, and how it is told.
 #[derive(Debug, Args)]
 pub(super) struct ByArgs {
-    /// Decide in this name [default: the configured reviewer, or the user that runs docent]
+    /// The reviewer's name [default: the configured reviewer, or the user that runs docent]
     #[arg(long = "as", value_name = "NAME")]
     reviewer: Option<String>,
     #[command(flatten)]

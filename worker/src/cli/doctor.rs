@@ -24,10 +24,10 @@ use crate::store::{PostgresLedger, StoreError};
 const HELP: &str = "\
 Exit codes: 0 everything is in place, 1 something is missing or broken, 2 an error.";
 
-/// Check that everything docent needs is in place
+/// Check that everything is in place
 ///
-/// Looks at the configuration, ONNX Runtime, Tesseract, the models, the data directory, and asks ledger, queue and index where
-/// they are servers; says what to do about what is wrong. Leaves everything as it is.
+/// Checks the configuration, ONNX Runtime, Tesseract, the models and the data directory. Asks ledger, queue and index if they
+/// are servers. Says how to fix each problem, and changes nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DoctorArgs {

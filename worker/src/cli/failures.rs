@@ -11,8 +11,8 @@ use crate::assets::display_path;
 use crate::config::Config;
 
 const HELP: &str = "\
-A permanent failure lies in the file itself: damaged, empty, not supported. A transient one lay in the surroundings, and
-docent has given up trying. `docent retry` tries either again.
+A permanent failure comes from the file itself: it is damaged, empty or not supported. A transient one comes from \
+elsewhere, and docent has given up trying. `docent retry` tries both again.
 
 Exit codes: 0 there are failures, 1 there are none, 2 an error.";
 

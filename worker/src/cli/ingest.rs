@@ -21,27 +21,27 @@ use crate::store::{PlaceFilter, Store, SuggestionFilter};
 const HELP: &str = "\
 Examples:
   docent ingest ~/Pictures
-  docent ingest scans/ --only text,embedding    the rest can follow with `docent retry --missing`
+  docent ingest scans/ --only text,embedding
   docent ingest /archive --format json | tee ingest.log
 
-Files are known by their content: a moved or copied file is not analyzed again, and both paths are kept. Files that
-cannot be read as pictures are listed by `docent failures` and do not stop the rest. Hidden files and folders are left
-out.
+docent knows files by their content: it does not analyze a moved or copied file again, and keeps both paths. \
+`docent failures` lists files that it cannot read; they do not stop the rest. It skips hidden files and folders.
 
-Ctrl-C lets the pictures in work finish and stops. Whenever and however docent was stopped, the same command goes on
-where it was.
+Ctrl-C finishes the current pictures and stops. The same command always continues, however docent was stopped. \
+`docent retry --missing` runs analyzers that --only left out.
 
-With a shared queue (--queue amqp://...) the pictures are only registered here; workers (`docent worker`) look at them.
+With a shared queue (--queue amqp://...) this command only registers the pictures, and workers (`docent worker`) \
+analyze them.
 
-With --format json one event per line is written: {\"event\":\"progress\",...} every second and {\"event\":\"summary\",...}
-at the end.
+--format json writes one event per line: {\"event\":\"progress\",...} every second and {\"event\":\"summary\",...} at \
+the end.
 
-Exit codes: 0 everything was looked at, even if some files are bad; 1 there was no file at all; 2 an error;
-130 stopped before the end.";
+Exit codes: 0 everything was analyzed, even if some files are bad; 1 there was no file; 2 an error; 130 stopped before \
+the end.";
 
-/// Look at pictures and keep what is found as suggestions
+/// Analyze pictures and keep the results as suggestions
 ///
-/// Walks files and folders, registers every picture, and runs the analyzers on what is new.
+/// Walks files and folders, registers every picture, and analyzes the new ones.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct IngestArgs {
@@ -51,10 +51,10 @@ pub struct IngestArgs {
     /// Only these analyzers; the others stay missing
     #[arg(long, value_delimiter = ',', value_parser = analyzers(), value_name = "ANALYZER,...")]
     only: Option<Vec<AnalyzerId>>,
-    /// Whose the pictures are, to be found by; those known already are read once more if they were another's
+    /// Owner of the pictures, for filters; known pictures of another owner are read once more
     #[arg(long, value_parser = owner, value_name = "NAME")]
     owner: Option<Owner>,
-    /// Where workers do the work: wait until they have done it
+    /// With a shared queue: wait until the workers are done
     #[arg(long)]
     wait: bool,
     #[command(flatten)]

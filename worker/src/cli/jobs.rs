@@ -12,17 +12,17 @@ use crate::config::Config;
 use crate::store::JobRow;
 
 const HELP: &str = "\
-`docent accept --all`, `docent reject --all` and the review page decide on many suggestions together. Each time that is a
-job. One that was interrupted is gone on with by the next worker, by `docent serve`, or here with --go-on.
-`docent undo --job NUMBER` takes one back.
+A job is one decision on many suggestions, by `docent accept --all`, `docent reject --all` or the review page. The next \
+worker or `docent serve` continues an interrupted job, or this command with --go-on. `docent undo --job NUMBER` reverts \
+one.
 
 Exit codes: 0 there are some, 1 there are none, 2 an error.";
 
-/// List decisions on many suggestions, and how far they are
+/// List jobs: decisions on many suggestions, and their progress
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct JobsArgs {
-    /// Go on with those that are not done, until they are
+    /// Continue unfinished jobs to their end
     #[arg(long)]
     go_on: bool,
     /// At most this many

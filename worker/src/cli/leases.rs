@@ -16,37 +16,40 @@ use crate::store::{LeaseFilter, LeaseRow};
 
 const LIST_HELP: &str = "\
 What the columns say:
-  run       waiting: the job waits in the queue; begun: a worker is at work on the picture
-            alone: so, with nothing beside it, because an earlier run was lost
-  owner     the worker that began the run, or the worker whose feeder put the job into the queue (NAME/feeder)
-  process   alive: it said so within the last seconds; silent: it did not, and is gone or cut off from the ledger;
-            unknown: it never did
-  until     when the lease ends by itself and the picture is given out again
+  run       waiting: the job is in the queue
+            begun: a worker analyzes the picture
+            alone: the same, alone, because an earlier run was lost
+  owner     the worker that began the run, or the worker whose feeder put the
+            job into the queue (NAME/feeder)
+  process   alive: it said so within the last seconds
+            silent: it did not, and is gone or cut off from the ledger
+            unknown: it never said so
+  until     when the lease ends and the picture is available again
 
 Exit codes: 0 there are leases, 1 there are none, 2 an error.";
 
 const RELEASE_HELP: &str = "\
 Examples:
-  docent leases release --all-not-begun          the queue was deleted: its jobs are published again
-  docent leases release --owner 4711-0c5d        a machine is gone for good
-  docent leases release ~/Pictures/cat.jpg       one picture
+  docent leases release --all-not-begun      after the queue was deleted
+  docent leases release --owner 4711-0c5d    after a machine is gone for good
+  docent leases release ~/Pictures/cat.jpg   one picture
 
-The work is pending again, and no picture is suspected of anything. A job that is in a queue after all comes twice, which
-does no harm: the second finds that the work is done, or in work. A run that is released although its worker lives is
-done once more by another worker, with the same result.
+The work is pending again, and docent suspects no picture. If the job is still in a queue, it arrives twice. That does \
+no harm: the second worker sees that the work is done or in progress. If the worker of a released run lives, another \
+worker repeats the run with the same result.
 
 Exit codes: 0 done, 1 there was no such lease, 2 an error.";
 
 /// List which pictures are leased to whom, or release them
 ///
-/// A picture is leased from the moment its job is put into the queue until its results are recorded, so that nobody else
-/// does the same. Leases of processes that are gone end by themselves; nobody has to release any.
+/// A worker leases a picture from the moment its job enters the queue until its results are recorded, so that no other worker
+/// does the same. Leases of dead processes end by themselves; you need not release any.
 #[derive(Debug, Subcommand)]
 pub enum LeasesCommand {
-    /// List the leases, those that end first before the others
+    /// List the leases, the first to end at the top
     #[command(after_long_help = LIST_HELP)]
     List(ListArgs),
-    /// Give leased pictures out again at once
+    /// Make leased pictures available again at once
     #[command(after_long_help = RELEASE_HELP)]
     Release(ReleaseArgs),
 }
@@ -60,7 +63,7 @@ pub struct ListArgs {
     /// Only those whose run has begun
     #[arg(long, group = "state")]
     begun: bool,
-    /// Only those whose job waits in the queue
+    /// Only those whose job is in the queue
     #[arg(long, group = "state")]
     not_begun: bool,
     /// Only these pictures: ids, first digits of ids, or paths
@@ -76,10 +79,10 @@ pub struct ListArgs {
 /// Arguments of `docent leases release`.
 #[derive(Debug, Args)]
 pub struct ReleaseArgs {
-    /// What this worker and its feeder hold, or one of them
+    /// Everything that this worker and its feeder hold, or one of them
     #[arg(long, value_name = "NAME")]
     owner: Option<String>,
-    /// Everything whose job waits in the queue
+    /// Everything whose job is in the queue
     #[arg(long)]
     all_not_begun: bool,
     /// These pictures: ids, first digits of ids, or paths

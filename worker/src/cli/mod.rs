@@ -39,20 +39,20 @@ use crate::{process, telemetry};
 
 const EXAMPLES: &str = "\
 Examples:
-  docent ingest ~/Pictures              look at every picture below a folder
+  docent ingest ~/Pictures              analyze every picture below a folder
   docent serve                          review what was found, in the browser
   docent search \"two dogs on grass\"     find pictures by what they show
-  docent doctor                         see whether everything is in place
+  docent doctor                         check that everything is in place
 
 Exit codes: 0 done, 1 nothing found or a negative answer, 2 an error, 130 interrupted.
 
-Options can also be set in docent/config.toml in the XDG configuration folder (mostly ~/.config/docent/config.toml), or
-by variables such as DOCENT_DATA_DIR; worker.default.toml in the source lists them all.";
+You can also set options in docent/config.toml in the XDG configuration folder (usually ~/.config/docent/config.toml), \
+or with variables such as DOCENT_DATA_DIR. worker.default.toml in the source lists them all.";
 
 /// Describes the pictures of an archive, and asks before anything becomes metadata
 ///
-/// docent tags and captions pictures, finds objects and faces, reads text, and makes everything searchable. What a network
-/// says is a suggestion until a person accepts it, and what a person rejects is never suggested again.
+/// docent tags and captions pictures, finds objects and faces, reads text, and makes everything searchable. Everything it
+/// finds is a suggestion until a person accepts it. It never repeats a suggestion that a person rejected.
 #[derive(Parser)]
 #[command(name = "docent", bin_name = "docent", version, after_long_help = EXAMPLES, max_term_width = 120)]
 struct Cli {
@@ -64,16 +64,16 @@ struct Cli {
 
 #[derive(clap::Args)]
 struct Global {
-    /// Where docent keeps everything [default: docent's folder in the XDG data directory]
+    /// The folder of everything docent keeps [default: docent's folder in the XDG data directory]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Global options")]
     data_dir: Option<PathBuf>,
-    /// Where the models lie [default: beside the program]
+    /// The folder of the models [default: beside the program]
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Global options")]
     models_dir: Option<PathBuf>,
     /// The configuration file [default: docent/config.toml in the XDG configuration folder]
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Global options")]
     config: Option<PathBuf>,
-    /// Where jobs wait: memory: or amqp://host/vhost, which workers share [default: memory:]
+    /// Where jobs wait: memory:, or amqp://host/vhost to share them [default: memory:]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     queue: Option<String>,
     /// Where the ledger is: sqlite: or postgres://host/database [default: sqlite:, in the data directory]
@@ -82,7 +82,7 @@ struct Global {
     /// Where vectors are searched: embedded: or http://host:6334 for Qdrant [default: embedded:]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     vectors: Option<String>,
-    /// Log more of what happens; twice for everything
+    /// Log more; twice for everything
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     verbose: u8,
 }
@@ -237,5 +237,28 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    fn commands(command: clap::Command) -> Vec<clap::Command> {
+        let below: Vec<_> = command.get_subcommands().cloned().flat_map(commands).collect();
+        std::iter::once(command).chain(below).collect()
+    }
+
+    /// Lines that clap has to wrap are whole paragraphs, and what is laid out by hand fits a terminal of 80 columns.
+    #[test]
+    fn help_is_wrapped_once() {
+        for command in commands(Cli::command()) {
+            let name = command.get_name();
+            let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = help.lines().collect();
+            let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
+            for pair in lines.windows(2) {
+                let is_broken = is_prose(pair[0]) && is_prose(pair[1]);
+                assert!(!is_broken, "{name}: end this line with a backslash: {}", pair[0]);
+            }
+            for line in lines.iter().filter(|line| line.starts_with(' ')) {
+                assert!(line.chars().count() <= 80, "{name}: longer than 80 columns: {line}");
+            }
+        }
     }
 }

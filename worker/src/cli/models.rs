@@ -11,17 +11,17 @@ use super::{Outcome, words};
 use crate::config::Config;
 
 const VERIFY_HELP: &str = "\
-Exit codes: 0 all models are whole, 1 some are not, 2 an error.";
+Exit codes: 0 all files are right, 1 some are not, 2 an error.";
 
 /// List the models, or check their files
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
     /// List the models that docent can use, with their sources and licenses
     ///
-    /// A demonstration model was trained on pictures that may be used for research only: good for trying docent out, to be
-    /// replaced in earnest use.
+    /// A demonstration model was trained on pictures that may be used for research only. Use it to try docent, and replace it
+    /// for other use.
     List(FormatArg),
-    /// Check that every model file is there, whole and unchanged
+    /// Check that every model file is present and unchanged
     #[command(after_long_help = VERIFY_HELP)]
     Verify(FormatArg),
 }
@@ -97,7 +97,7 @@ fn verify(pack: &Pack, format: Format, out: &mut Out) -> anyhow::Result<Outcome>
     out.table(&mut table)?;
     if outcome == Outcome::Nothing {
         out.flush()?;
-        say("hint: restore the models from the source folder, or say with --models-dir where whole ones lie");
+        say("hint: restore the models from the source folder, or name another folder with --models-dir");
     }
     Ok(outcome)
 }

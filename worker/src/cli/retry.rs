@@ -18,29 +18,29 @@ use crate::store::Requeue;
 
 const HELP: &str = "\
 Examples:
-  docent retry                          what failed, now that the network drive is back
-  docent retry --stale                  what an older model answered
-  docent retry --missing                analyzers that were left out, by --only or in the configuration
-  docent retry --all 3f2a9c0d11e4       one picture, everything
+  docent retry                      what failed
+  docent retry --stale              what an older model did
+  docent retry --missing            analyzers that were left out before
+  docent retry --all 3f2a9c0d11e4   everything for one picture
 
-Decisions stay: what was accepted or rejected is not touched, and what was rejected is not suggested again. Pending
-suggestions are replaced by the new ones.
+Decisions stay: docent does not touch what was accepted or rejected, and does not repeat rejected suggestions. New \
+suggestions replace the pending ones.
 
 Exit codes: 0 done, 1 there is nothing to do again, 2 an error, 130 stopped before the end.";
 
 /// Do work again: what failed, what is stale or missing, or everything
 ///
-/// Without a flag, what failed.
+/// Without a flag it does what failed.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RetryArgs {
-    /// What failed, damaged files included (the default)
+    /// What failed, including damaged files (the default)
     #[arg(long, group = "what")]
     failed: bool,
-    /// What was done by another model or version than the present one
+    /// What another model or version did
     #[arg(long, group = "what")]
     stale: bool,
-    /// Analyzers that were never run on a picture
+    /// Analyzers that never ran on a picture
     #[arg(long, group = "what")]
     missing: bool,
     /// Everything

@@ -19,8 +19,8 @@ Examples:
   docent search \"market square\" --path ~/Pictures/1998 --kind text
   docent search \"a red car\" --format json | jq -r .uri
 
-The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match,
-even for what is in no picture: look at the scores.
+The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match, \
+even for what no picture shows: look at the scores.
 
 Exit codes: 0 something was found, 1 nothing was, 2 an error.";
 

@@ -20,19 +20,19 @@ use crate::telemetry::{self, Metrics};
 
 const HELP: &str = "\
 Examples:
-  docent serve                                          http://127.0.0.1:8420/
-  docent serve --listen 127.0.0.1:0                     on any free port
+  docent serve                                   http://127.0.0.1:8420/
+  docent serve --listen 127.0.0.1:0              on any free port
   DOCENT_HTTP_TOKEN=... docent serve --listen 0.0.0.0:8420
 
-The address is written to stdout as soon as the page can be opened. Only this machine can reach it; to listen elsewhere,
-a token of at least 16 characters is required, which every request must carry. The JSON API behind the page is described
-at /api/v1/openapi.json; /healthz, /readyz and /metrics are for machines.
+docent writes the address to stdout as soon as you can open the page. Only this machine can reach it. To listen \
+elsewhere, set a token of at least 16 characters; every request must carry it. /api/v1/openapi.json describes the JSON \
+API behind the page; /healthz, /readyz and /metrics are for machines.
 
 Ctrl-C stops it.";
 
 /// Serve the review page
 ///
-/// Opens a web page on this machine, on which suggestions are reviewed and pictures are searched, and the API behind it.
+/// Serves a web page to review suggestions and search pictures, and the API behind it, on this machine.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct ServeArgs {
@@ -68,7 +68,7 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
         metrics: Some(metrics),
     };
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        let hint = "something else listens there, or the address is not this machine's; --listen 127.0.0.1:0 takes any free port";
+        let hint = "another program listens there, or the address is not this machine's; --listen 127.0.0.1:0 takes any free port";
         Hinted::new(format!("listen on {address}: {error}"), hint)
     })?;
     let shutdown = Shutdown::new();

@@ -17,10 +17,10 @@ use crate::store::{AssetFilter, StoreError};
 
 const HELP: &str = "\
 Examples:
-  docent similar beach.jpg              the file need not be ingested
-  docent similar 3f2a9c0d11e4 -k 30
+  docent similar beach.jpg              any file, ingested or not
+  docent similar 3f2a9c0d11e4 -k 30     a picture of the archive
 
-The score is the likeness of the pictures, from -1 to 1; near 1 are copies.
+The score is the likeness of the pictures, from -1 to 1. Copies are near 1.
 
 Exit codes: 0 something was found, 1 nothing was, 2 an error.";
 
@@ -28,7 +28,7 @@ Exit codes: 0 something was found, 1 nothing was, 2 an error.";
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SimilarArgs {
-    /// A file, or an asset by its id or the first digits of it
+    /// A file, or the id of an asset or its first digits
     #[arg(value_name = "PATH|ASSET_ID", value_hint = clap::ValueHint::FilePath)]
     like: PathBuf,
     /// How many pictures

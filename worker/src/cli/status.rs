@@ -11,11 +11,11 @@ use crate::store::Counts;
 
 const HELP: &str = "\
 What the columns say:
-  done     done by the model that is used now
+  done     the current model did it
   pending  waits; the next `ingest` or `retry` does it
-  failed   `docent failures` tells why, `docent retry` tries again
-  stale    done by another model or version; `docent retry --stale` does it again
-  missing  never asked for; `docent retry --missing` makes up for it
+  failed   `docent failures` says why, `docent retry` tries again
+  stale    another model or version did it; `docent retry --stale` repeats it
+  missing  never requested; `docent retry --missing` does it
   blocked  waits for a picture that cannot be decoded";
 
 /// Count pictures, work and suggestions

@@ -18,12 +18,12 @@ const HELP: &str = "\
 Examples:
   docent suggestions --status pending --kind tag --min-confidence 0.8
   docent suggestions --asset holiday/beach.jpg
-  docent suggestions --min-confidence 0.95 --kind tag --status pending --format json |
+  docent suggestions --kind tag --status pending --format json |
       jq -r .id | xargs docent accept
 
 Exit codes: 0 there are some, 1 there are none, 2 an error.";
 
-/// List what the networks suggest, and what became of it
+/// List suggestions, and what was decided
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SuggestionsArgs {

@@ -15,46 +15,48 @@ use crate::shutdown::Shutdown;
 
 const LIST_HELP: &str = "\
 What the columns say:
-  ledger    vectors that the ledger holds
-  index     vectors that the index holds; fewer than the ledger: `docent vectors rebuild`
-  use       searched: searches ask this space
-            filling: by a newer model; searched once it has as many vectors as the older one
-            current: of a model of the manifest, not searched by words
-            old: no model of the manifest answers in it; `docent vectors drop` removes it";
+  ledger    vectors in the ledger
+  index     vectors in the index; if fewer, run `docent vectors rebuild`
+  use       searched: searches use this space
+            filling: belongs to a newer model; searched once it has as many
+            vectors as the older one
+            current: belongs to a model of the manifest, not searched by words
+            old: belongs to no model of the manifest; `docent vectors drop`
+            removes it";
 
 const REBUILD_HELP: &str = "\
 Examples:
-  docent vectors rebuild                         every space, after the index was lost
+  docent vectors rebuild                         after the index was lost
   docent vectors rebuild picture/joint-vision@1
-  docent vectors rebuild picture/joint-vision@1 --after 120344   go on where it was stopped
+  docent vectors rebuild picture/joint-vision@1 --after 120344
 
-Writes what the ledger holds to the index, 256 vectors at a time. Nothing is computed anew, and what is there already is
-overwritten by the same: it may be stopped, even killed, at any moment, and begun once more. How far it is, it says every
-five seconds. Vectors that workers write meanwhile are theirs.
+Writes the ledger's vectors to the index, 256 at a time. It computes nothing, and writes the same vectors again if they \
+exist. You may stop or kill it at any moment and start it again. Every five seconds it says how far it is; --after \
+continues from there. It leaves alone what workers write meanwhile.
 
 Exit codes: 0 done, 1 there was nothing to write, 2 an error, 130 stopped before the end.";
 
 const DROP_HELP: &str = "\
 Example:
-  docent vectors drop picture/joint-vision@1     the vectors of a model that is no longer used
+  docent vectors drop picture/joint-vision@1     of a model without further use
 
-Removes them from the index and from the ledger. If it is stopped, the same command goes on. They come back only if that
-model looks at every picture again.
+Removes the space's vectors from index and ledger. If it is stopped, the same command continues. To get the vectors \
+back, that model has to analyze every picture again.
 
 Exit codes: 0 done, 1 there was no such space, 2 an error.";
 
-/// List vector spaces, fill the index anew, or drop what an old model left
+/// List vector spaces, rebuild the index, or remove an old model's vectors
 ///
-/// Vectors can only be compared within one space: one kind of embedding by one version of a model.
+/// A space holds one kind of embedding by one version of a model. Only vectors of one space can be compared.
 #[derive(Debug, Subcommand)]
 pub enum VectorsCommand {
-    /// List the spaces, and how many vectors are in each
+    /// List the spaces and their numbers of vectors
     #[command(after_long_help = LIST_HELP)]
     List(FormatArg),
     /// Write the ledger's vectors to the index
     #[command(after_long_help = REBUILD_HELP)]
     Rebuild(RebuildArgs),
-    /// Remove a space that is no longer used
+    /// Remove an unused space
     #[command(after_long_help = DROP_HELP)]
     Drop(DropArgs),
 }
@@ -62,9 +64,9 @@ pub enum VectorsCommand {
 /// Arguments of `docent vectors rebuild`.
 #[derive(Debug, Args)]
 pub struct RebuildArgs {
-    /// The space; all of them if none is named
+    /// The space [default: all of them]
     space: Option<String>,
-    /// Only vectors after this number, which an earlier rebuild of that space named
+    /// Only vectors after this number, which an earlier rebuild of that space printed
     #[arg(long, value_name = "NUMBER", requires = "space", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     after: i64,
 }
@@ -72,7 +74,7 @@ pub struct RebuildArgs {
 /// Arguments of `docent vectors drop`.
 #[derive(Debug, Args)]
 pub struct DropArgs {
-    /// The space, as `docent vectors list` writes it
+    /// The space, as `docent vectors list` prints it
     space: String,
 }
 

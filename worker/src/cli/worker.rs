@@ -21,22 +21,23 @@ use crate::telemetry::{self, Metrics};
 
 const HELP: &str = "\
 Examples:
-  docent worker --queue amqp://mq/docent --store postgres://db/docent --vectors http://qdrant:6334
+  docent worker --queue amqp://mq/docent --store postgres://db/docent \\
+      --vectors http://qdrant:6334
   DOCENT_BACKENDS_STORE=postgres://docent:...@db/docent docent worker
 
-Start as many as there are machines: they share the queue, the ledger and the index. Addresses with passwords belong in
-the variables DOCENT_BACKENDS_QUEUE, DOCENT_BACKENDS_STORE and DOCENT_BACKENDS_VECTORS or in the configuration file,
-because flags can be seen by everybody on the machine.
+Start one on each machine: all workers share the queue, the ledger and the index. Put addresses with passwords into the \
+variables DOCENT_BACKENDS_QUEUE, DOCENT_BACKENDS_STORE and DOCENT_BACKENDS_VECTORS or into the configuration file, \
+because everybody on the machine can see flags.
 
-The address of /healthz, /readyz and /metrics is written to stdout. A server that is away is waited for, at the start and
-later.
+The worker writes the address of /healthz, /readyz and /metrics to stdout. It waits for servers that are away, at the \
+start and later.
 
-SIGTERM or Ctrl-C lets the pictures in work finish, at most work.grace_seconds, and hands the rest back; a second one
-ends the worker at once, and nothing is lost either way.
+SIGTERM or Ctrl-C lets it finish the current pictures, for at most work.grace_seconds, and hand the rest back. A second \
+one ends it at once. Nothing is lost either way.
 
 Exit codes: 0 ended as asked, 2 an error, 130 ended at once.";
 
-/// Analyze what others register: a worker without a page, next to any number of others
+/// Analyze pictures from a shared queue, beside any number of other workers
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct WorkerArgs {
