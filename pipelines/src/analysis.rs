@@ -1,4 +1,4 @@
-//! What one run over one asset gave.
+//! The result of one run over one asset.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,29 +8,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AnalyzerId, Suggestion, VectorRecord, VectorSpace};
 
-/// The outcome of some analyzers on one asset. Every analyzer that was asked for is in exactly one of
-/// `completed` and `failures`.
+/// The outcome of some analyzers on one asset. Each requested analyzer is in exactly one of `completed` and `failures`.
 #[derive(Debug, Clone, Default)]
 pub struct Analysis {
     /// What the completed analyzers say.
     pub suggestions: Vec<Suggestion>,
     /// The embeddings they computed.
     pub vectors: Vec<VectorRecord>,
-    /// The spaces in which the completed analyzers answer; `vectors` is all that they have to say there.
+    /// The spaces of the completed analyzers' vectors; `vectors` holds all of their vectors in these spaces.
     pub spaces: BTreeSet<VectorSpace>,
     /// Analyzers that finished, and the model each used.
     pub completed: BTreeMap<AnalyzerId, ModelRef>,
-    /// Analyzers that did not, and why.
+    /// Analyzers that failed, and why.
     pub failures: Vec<Failure>,
-    /// Those of the failures that are a matter of time.
+    /// The failures that are a matter of time.
     pub late: BTreeMap<AnalyzerId, Late>,
-    /// Wall time from the start of the analysis to each analyzer's answer, of a caption that is made later from the start of that.
-    /// `decode` is measured by the caller.
+    /// Wall time from the start of the analysis to each analyzer's answer. The time of a later caption starts with that caption.
+    /// The caller measures `decode`.
     pub timings: BTreeMap<&'static str, Duration>,
 }
 
 impl Analysis {
-    /// What is left if its vectors cannot be kept: the analyzers that answer in spaces of vectors failed for good,
+    /// The analysis without its vectors, for an index that refuses them: the analyzers that answer with vectors fail for good,
     /// for `reason`.
     pub fn without_vectors(mut self, reason: &str) -> Self {
         let spaces: BTreeSet<VectorSpace> =
@@ -49,12 +48,12 @@ impl Analysis {
     }
 }
 
-/// What a failure has to do with time.
+/// How a failure depends on time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Late {
-    /// A step took longer than this, its limit, and may still go on.
+    /// A step took longer than this limit and may still continue.
     Overdue(Duration),
-    /// It had no turn: other calls of its network do not end. It says nothing of this picture.
+    /// It had no turn, because other calls of its network do not end. This says nothing about the picture.
     Starved,
 }
 
@@ -69,11 +68,11 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// Whether trying again is worth it.
+/// Whether another attempt can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// The surroundings failed; the same asset may work later.
+    /// Something outside the asset failed; the same asset may work later.
     Transient,
     /// The asset itself cannot be analyzed; only a person's `retry` tries again.
     Permanent,

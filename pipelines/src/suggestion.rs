@@ -1,4 +1,4 @@
-//! What a network says about an asset, until somebody decides.
+//! Suggestions: what networks say about an asset, before and after a decision.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ pub enum Kind {
     Text,
 }
 
-/// Where a suggestion stands.
+/// The state of a suggestion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -37,7 +37,7 @@ pub enum Status {
     Accepted,
     /// A permanent veto: it is never raised again unless undone.
     Rejected,
-    /// A later run of its analyzer no longer says so.
+    /// A later run of its analyzer no longer raises it.
     Superseded,
 }
 
@@ -83,7 +83,7 @@ pub struct Suggestion {
     pub confidence: Confidence,
     /// Where in the picture, if anywhere in particular.
     pub region: Option<Region>,
-    /// Who says so.
+    /// The model that says it.
     pub model: ModelRef,
 }
 
@@ -126,7 +126,7 @@ impl Suggestion {
     }
 }
 
-/// What a suggestion says, without whom it concerns and who says it.
+/// What a suggestion says, without its asset and its model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// What it is about.

@@ -1,4 +1,4 @@
-//! From class probabilities to an archivist's tags.
+//! Turns class probabilities into an archivist's tags.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub struct TagRule {
     pub leaf: f64,
     /// Least sum over the classes below a parent tag.
     pub parent: f64,
-    /// Least probability of something to wear, which the tagger likes to see on people, having no class for them.
+    /// Least probability of clothing. The tagger has no class for people and often sees clothes instead.
     pub apparel: f64,
 }
 

@@ -73,7 +73,7 @@ pub struct AnalyzedVector {
     pub values: Option<Vec<f32>>,
 }
 
-/// What to analyze, and how much to tell.
+/// What to analyze, and how much to print.
 #[derive(Debug, Clone)]
 pub struct AnalyzeRequest {
     /// Files, and folders whose pictures are taken in the order of their names.

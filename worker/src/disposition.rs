@@ -1,4 +1,4 @@
-//! Decides between done, retry and reject. Nothing else does.
+//! Decides between done, retry and reject. No other place decides that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::queue::{AnalyzeAsset, QueueError};
 use crate::store::{Outcome, OutcomeState, StoreError};
 use crate::vectors::IndexError;
 
-/// How often and how soon failed work is tried again.
+/// How often and how soon failed work is retried.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts at transient failures before they are failed for good.
@@ -22,7 +22,7 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
 }
 
-/// What becomes of a delivery.
+/// How a delivery is settled.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// Everything is in the ledger, including what has to be tried again.

@@ -1,4 +1,4 @@
-//! Whether this process can do its work now, and if not why, for operators and the metrics.
+//! Says whether this process can work now, and if not, why; for operators and the metrics.
 //!
 //! A part is what work needs: a server by its role (`queue`, `store`, `vectors`).
 //! Reasons are for everybody who can reach the probes: no addresses, no credentials, no places of pictures.

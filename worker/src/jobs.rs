@@ -1,4 +1,4 @@
-//! Goes on with jobs beside everything else: of whichever process has time, and of those that died over them.
+//! Continues jobs in the background, including those of processes that died.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Jobs;
 
-/// Where nothing is to be done, one looks again after this time.
+/// Pause between two looks for jobs.
 const REST: Duration = Duration::from_secs(2);
 
-/// Goes on with jobs until `stop`. What fails is tried again.
+/// Continues jobs until `stop`. Retries what fails.
 pub async fn run<J: Jobs + ?Sized>(store: &J, stop: &CancellationToken) {
     let mut failing = false;
     loop {

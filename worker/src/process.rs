@@ -1,20 +1,20 @@
-//! What this process tells the libraries below it before they begin. The only unsafe code of this crate.
+//! Configures the C libraries before they start. The only unsafe code of this crate.
 //!
-//! Each library is told by its own interface. What has none is a variable that has to be there when the process is started:
-//! README and `docker/` set it, and without it docent does the same work, a little slower.
+//! Each library is configured through its own interface. One setting has none and must be a variable when the process starts
+//! (`GLIBC_TUNABLES`): `make run` and the images set it. Without it docent does the same work, a little slower.
 #![allow(unsafe_code)]
 
 use std::env;
 
-/// Called once, first of all, while there is no other thread.
+/// Must run once, before anything else, while there is no other thread.
 pub fn prepare() {
     share_memory();
     keep_to_ourselves();
 }
 
-/// ONNX Runtime as its makers build it keeps a database of what is run, in the user's cache, and sends it to them. Its own
-/// function against that is called when it is loaded ([`docent_models::session::init_runtime`]) and comes after the
-/// beginning of that database; what it looks at before is a variable.
+/// ONNX Runtime's published builds keep a database of what they run, in the user's cache, and send it to their makers. The function
+/// that disables this can only run once the library is loaded ([`docent_models::session::init_runtime`]), when the database
+/// exists already. The library reads a variable before that.
 fn keep_to_ourselves() {
     const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";
     if env::var_os(VARIABLE).is_none() {
@@ -23,17 +23,17 @@ fn keep_to_ourselves() {
     }
 }
 
-/// Whether the user told the C library that himself, by a variable or by a tunable.
+/// Whether the user set this option of the C library, with a variable or a tunable.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn is_told(variable: &str, tunable: &str) -> bool {
     let tunables = env::var_os("GLIBC_TUNABLES").unwrap_or_default();
     env::var_os(variable).is_some() || tunables.to_string_lossy().contains(tunable)
 }
 
-/// The C library keeps up to eight heaps for each core, and what large pictures left in one is of no use to the others: two
-/// take a quarter less memory in the same time. What is large it gives back to the kernel at once and takes again for the next
-/// picture, page by page, until it has learned better. It is told: what has up to 32 MiB, the most that older versions take,
-/// stays in the heaps, and the end of a heap goes back when 64 MiB of it are free.
+/// The C library keeps up to eight heaps for each core, and the others cannot use what large pictures left free in one. Two heaps
+/// take a quarter less memory in the same time. By default it also returns large blocks to the kernel at once and gets them back,
+/// page by page, for the next picture. With these settings blocks of up to 32 MiB, the most that older versions accept, stay in
+/// the heaps, and the end of a heap returns to the kernel when 64 MiB of it are free.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn share_memory() {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -51,6 +51,6 @@ fn share_memory() {
     }
 }
 
-/// Other C libraries keep few heaps by themselves.
+/// Other C libraries keep few heaps anyway.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn share_memory() {}

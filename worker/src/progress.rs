@@ -1,4 +1,4 @@
-//! What a running job has done so far, for whoever watches.
+//! Counts what a running job has done so far.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -35,7 +35,7 @@ pub enum TelemetryError {
 /// Starts logging to stderr, once per process. `long_lived` adds the time to each line for people, who do not look at
 /// it while it is written.
 pub fn init(log: &Log, long_lived: bool) -> Result<(), TelemetryError> {
-    // ONNX Runtime and the HTTP stack tell a lot about themselves; whoever wants to know names them in the level.
+    // ONNX Runtime and the HTTP stack log a lot; name them in the level to see it.
     let filter = EnvFilter::builder()
         .parse(format!("ort=warn,hyper=warn,{}", log.level))
         .map_err(|source| TelemetryError::Level { level: log.level.clone(), source })?;

@@ -173,7 +173,7 @@ pub(super) fn register(
         // It is there without being asked for.
         Provider::Cpu => Ok(()),
         Provider::Cuda => {
-            // Batches are of any size, and an exhaustive search is made anew for each.
+            // Batches have any size, and an exhaustive search runs again for each one.
             let mut cuda = ep::CUDA::default()
                 .with_device_id(id)
                 .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);

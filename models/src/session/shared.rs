@@ -23,7 +23,7 @@ pub(super) struct Loaded {
     pub provider: String,
 }
 
-/// The sessions on the processor that are in use, for whoever loads the same file. Only those without threads of their own:
+/// The sessions on the processor that are in use, for others that load the same file. Only those without threads of their own:
 /// calls that overlap would have to wait for these.
 #[derive(Clone, Default)]
 pub struct Siblings(Arc<Mutex<Vec<Known>>>);

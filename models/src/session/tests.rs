@@ -183,6 +183,6 @@ fn one_session_answers_several_threads_at_once() {
     let error = sessions[0].run(&[], &["box"]).expect_err("has no inputs");
     assert!(matches!(&error, Error::Inference { .. }), "{error}");
     drop(sessions);
-    // Nobody else holds it any more: a file is read anew.
+    // Nobody else holds it any more, so the file is read again.
     assert!(options.siblings.find(&file).is_none());
 }

@@ -1,7 +1,7 @@
-//! What is offered of that which detectors found, when the others have been asked.
+//! Decides which detections are offered, by comparing the answers of several networks.
 //!
-//! A detector alone takes cats for dogs and the faces of animals for faces. The tagger, which sees the whole picture, and the
-//! detector of things, which sees persons and animals, say otherwise. Constants were found on labeled pictures
+//! A detector alone takes cats for dogs and animals' faces for faces. Two other networks correct it: the tagger sees the whole
+//! picture, and the detector of things sees persons and animals. The constants come from labeled pictures
 //! (models/starter/MODELS.md).
 
 use std::collections::BTreeMap;
@@ -13,37 +13,37 @@ use serde::Deserialize;
 
 use crate::vocabulary::TagVocabulary;
 
-/// When things of a class are offered; belongs to a detector, whose scores mean nothing to others.
+/// Thresholds for the things of one detector. Scores of another detector mean something else.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
-    /// Least score of a thing whose class is not named, 0..=1.
+    /// Least score of a thing whose class is not listed, 0..=1.
     default: f32,
-    /// Least score by class.
+    /// Least score of each listed class, 0..=1.
     classes: BTreeMap<String, f32>,
-    /// Classes that are animals, and the tag that says the same.
+    /// Classes that are animals, with the tagger's tag for each.
     animals: BTreeMap<String, String>,
 }
 
-/// The tagger is for this class: then the detector needs to be less sure …
+/// From this mass on the tagger sees the same animal, and a lower score of the detector suffices …
 const LIKELY_TAG: f32 = 0.2;
 const LIKELY_SCORE: f32 = 0.28;
-/// … or for another animal, which a detector that is not surer than this has to believe.
+/// … From this mass on it sees another animal, and refutes a detection below this score.
 const OTHER_TAG: f32 = 0.8;
 const SURE_SCORE: f32 = 0.6;
 
-/// So much of a face lies inside of the person, or the animal, that it belongs to.
+/// Least share of a face that lies inside its person or animal.
 const INSIDE: f32 = 0.6;
-/// A face without a person around it has to be as sure as this …
+/// Least score of a face without a person around it …
 const SURE_FACE: f32 = 0.93;
-/// … or as this, where the tagger sees no animal.
+/// … or, if the tagger sees no animal (less than this mass), this lower score.
 const SURE_FACE_WITHOUT_ANIMALS: f32 = 0.85;
 const SOME_ANIMAL: f32 = 0.5;
-/// Or it is one of so many, in a picture with hardly an animal: the people of a class photograph cover each other.
+/// Any face passes in a group of at least this many, if there is hardly an animal: people in a class photograph cover each other.
 const GROUP: usize = 5;
 const HARDLY_AN_ANIMAL: f32 = 0.3;
 
-/// What the tagger says of animals in the whole picture.
+/// The tagger's answer for the whole picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tags<'a> {
     pub vocabulary: &'a TagVocabulary,
@@ -51,7 +51,7 @@ pub(super) struct Tags<'a> {
 }
 
 impl Tags<'_> {
-    /// How likely a tag is, its narrower ones included, 0..=1.
+    /// The probability of a tag, including narrower tags, 0..=1.
     fn mass(&self, tag: &str) -> f32 {
         self.vocabulary.mass(self.probabilities, tag) as f32
     }
@@ -67,17 +67,17 @@ impl Thresholds {
         toml::from_str(toml)
     }
 
-    /// One for all classes.
+    /// One threshold for all classes.
     pub fn of_all(default: f32) -> Self {
         Self { default, ..Self::default() }
     }
 
-    /// Whether a thing is likely enough, as far as its detector can tell.
+    /// Whether a thing passes by its detector's score alone.
     pub fn passes(&self, thing: &Detection) -> bool {
         thing.score >= self.least(&thing.label)
     }
 
-    /// Whether it is when the tagger was asked.
+    /// Whether a thing passes by its score and the tagger's answer.
     pub(super) fn passes_with(&self, thing: &Detection, tags: Tags<'_>) -> bool {
         let Some(tag) = self.animals.get(&*thing.label) else { return self.passes(thing) };
         let own = tags.mass(tag);
@@ -89,7 +89,7 @@ impl Thresholds {
         thing.score >= if own >= LIKELY_TAG { least.min(LIKELY_SCORE) } else { least }
     }
 
-    /// Whether the tagger has something to say of a thing.
+    /// Whether a thing is an animal, so that the tagger can confirm or refute it.
     pub(super) fn is_animal(&self, thing: &Detection) -> bool {
         self.animals.contains_key(&*thing.label)
     }
@@ -98,8 +98,8 @@ impl Thresholds {
         self.classes.get(label).copied().unwrap_or(self.default)
     }
 
-    /// Whether a face is one, given the things around it, how many faces there are, and what the tagger says. Without the
-    /// tagger no animal is known of.
+    /// Whether a face passes, given the things in the picture, the number of faces and the tagger's answer. Without the tagger
+    /// the picture counts as one without animals.
     pub(super) fn is_face(
         &self,
         face: &FaceDetection,

@@ -6,9 +6,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::vector::VectorSpace;
 
-/// The image encoder's view; the network is shared, see [`Subject::embedding`].
+/// Offers the image encoder's answer. The network is shared; see [`Subject::embedding`].
 pub struct EmbeddingAnalyzer {
-    /// Who embeds.
+    /// The encoder.
     pub model: ModelRef,
 }
 

@@ -10,7 +10,7 @@ use crate::executor::{Limit, ModelHandle};
 use crate::suggestion::{Claim, Confidence, Kind, Region};
 use crate::vector::VectorSpace;
 
-/// Detector, landmarks and embedder in a row; emotion beside them.
+/// Runs detector, landmarks and embedder in sequence, and emotion if it is enabled.
 pub struct FacesAnalyzer {
     /// Finds faces.
     pub detector: (InputSpec, ModelHandle<Prepared, FaceLook>),
@@ -20,19 +20,19 @@ pub struct FacesAnalyzer {
     pub embedder: (InputSpec, ModelHandle<Tensor, Vec<f32>>),
     /// Reads a face's expression, if that is enabled.
     pub emotion: Option<(InputSpec, ModelHandle<Tensor, Vec<EmotionScore>>)>,
-    /// Which faces count.
+    /// Thresholds for faces.
     pub rule: FaceRule,
 }
 
-/// Which faces count for what.
+/// Thresholds for faces.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FaceRule {
-    /// Smallest width and height, in pixels of the working picture, of a face that gets a vector: below about 40
-    /// the vectors of strangers meet (models/starter/MODELS.md).
+    /// Smallest width and height, in pixels of the working picture, of a face that gets a vector: below about 40 the network
+    /// confuses strangers (models/starter/MODELS.md).
     pub min_identity_pixels: f32,
     /// Least probability at which `happy` is offered, as `smiling`.
     pub min_smile: f32,
-    /// Least probability of any other expression; these are guesses below it.
+    /// Least probability of any other expression; below it they are guesses.
     pub min_other_emotion: f32,
 }
 
@@ -42,10 +42,10 @@ impl Default for FaceRule {
     }
 }
 
-/// From this long side on, in pixels, small faces vanish on the detector's canvas, and where something may be one, it is
-/// looked at closer.
+/// From this long side on, in pixels, small faces vanish on the detector's canvas, so tiles that may hold one are searched
+/// again.
 const TILES_FROM_SIDE: u32 = 1600;
-/// So many faces in the first look are a group photograph, which is worth a closer one.
+/// This many faces in the first look make a group photograph, and its tiles are searched again.
 const GROUP: usize = 5;
 
 impl Analyzer for FacesAnalyzer {
@@ -84,7 +84,7 @@ impl FacesAnalyzer {
         if width.max(height) <= TILES_FROM_SIDE && whole.len() < GROUP {
             return Ok(whole);
         }
-        // One after the other: a tensor is 12 MiB, and several pictures are in work beside this one.
+        // One after the other: a tensor takes 12 MiB, and several pictures are analyzed at once.
         let mut tiles = Vec::new();
         for tile in faces::promising_tiles(width, height, &hints) {
             let found = detector.run_within(limit, spec.prepare(&picture.crop(tile)?)?).await?.faces;
@@ -93,8 +93,8 @@ impl FacesAnalyzer {
         Ok(faces::merge_tiles(whole, tiles, width, height))
     }
 
-    /// Those that are faces when the others have been asked, who are not for nothing. A network that fails is its own
-    /// analyzer's failure.
+    /// Keeps the faces that agree with the other networks. These are asked only if there is a face. If one of them fails, that
+    /// is its own analyzer's failure.
     async fn believed(&self, subject: &Subject<'_>, mut found: Vec<FaceDetection>) -> Vec<FaceDetection> {
         if found.is_empty() {
             return found;
@@ -142,7 +142,7 @@ impl FacesAnalyzer {
         Ok(findings)
     }
 
-    /// The models whose answers make up the analyzer's.
+    /// The models behind the analyzer's answer.
     pub fn models(&self) -> Vec<&ModelRef> {
         let emotion = self.emotion.as_ref().map(|(_, classifier)| classifier.model());
         [self.detector.1.model(), self.landmarks.1.model(), self.embedder.1.model()]

@@ -33,18 +33,18 @@ pub trait Analyzer: Send + Sync {
     /// Its unit of work in the ledger.
     fn id(&self) -> AnalyzerId;
 
-    /// Looks at one picture. Several analyzers look at the same subject side by side.
+    /// Analyzes one picture. Several analyzers work on the same subject side by side.
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>>;
 }
 
 /// What one analyzer found in one picture.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
-    /// What it says, and which model says so.
+    /// Claims, each with the model that makes it.
     pub claims: Vec<(Claim, ModelRef)>,
     /// Embeddings: their space, the part of the picture they describe, the values.
     pub vectors: Vec<(VectorSpace, Option<Region>, Vec<f32>)>,
-    /// The spaces of its embeddings, whether or not there are any.
+    /// The spaces of its embeddings, even if it found none.
     pub spaces: Vec<VectorSpace>,
 }
 
@@ -69,7 +69,7 @@ impl From<docent_models::Error> for AnalyzerError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnalyzerId {
-    /// Bytes to pixels. Not chosen by anybody: everything else waits for it.
+    /// Bytes to pixels. It is not a choice: all others need it.
     Decode,
     /// Words for the whole picture.
     Tags,

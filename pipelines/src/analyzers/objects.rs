@@ -6,11 +6,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::suggestion::{Claim, Confidence, Kind, Region};
 
-/// The object detector's view; the network is shared, see [`Subject::objects`].
+/// Offers the object detector's answer. The network is shared; see [`Subject::objects`].
 pub struct ObjectsAnalyzer {
-    /// Who detects.
+    /// The detector.
     pub model: ModelRef,
-    /// Least score offered, 0..=1, whatever the class. Its threshold may be higher.
+    /// Least offered score for every class, 0..=1. The threshold of a class may be higher.
     pub min_score: f64,
 }
 
@@ -24,7 +24,7 @@ impl Analyzer for ObjectsAnalyzer {
             let (width, height) = (subject.picture.width(), subject.picture.height());
             let found = subject.objects().await?.unwrap_or_default();
             let thresholds = subject.thresholds();
-            // A tagger that fails is the tags analyzer's failure; the detector is believed then.
+            // If the tagger fails, that is the tags analyzer's failure, and the detector's score alone decides.
             let has_animals = found.iter().any(|thing| thresholds.is_animal(thing));
             let tags = if has_animals { subject.tags().await.ok().flatten() } else { None };
             let claims = found

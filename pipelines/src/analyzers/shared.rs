@@ -1,4 +1,4 @@
-//! Networks whose answer more than one analyzer needs, run at most once per picture.
+//! Networks that several analyzers use. Each one runs at most once per picture.
 
 use std::sync::Arc;
 
@@ -16,13 +16,13 @@ use crate::vocabulary::TagVocabulary;
 /// The networks behind [`Subject::objects`], [`Subject::tags`] and [`Subject::embedding`].
 #[derive(Default)]
 pub struct SharedNetworks {
-    /// Finds things; the others ask whether there are people or animals.
+    /// Finds things. Other analyzers ask it for people and animals.
     pub objects: Option<(InputSpec, ModelHandle<Prepared, Vec<Detection>>)>,
     /// When things are offered.
     pub thresholds: Thresholds,
-    /// Says what the whole picture shows; the others ask for animals.
+    /// Names what the whole picture shows. Other analyzers ask it for animals.
     pub tagger: Option<Tagger>,
-    /// Embeds the picture; its tokens are what the captioner reads.
+    /// Embeds the picture. The captioner reads its tokens.
     pub image: Option<(InputSpec, ModelHandle<Tensor, ImageEmbedding>)>,
 }
 
@@ -43,12 +43,12 @@ impl Tagger {
     }
 }
 
-/// How long single calls of networks may take; without limits as long as they do.
+/// Limits for single calls of networks. `None` means no limit.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Each but those of the text reader.
+    /// For all calls except Tesseract's.
     pub step: Option<Limit>,
-    /// Those of the text reader.
+    /// For Tesseract's calls.
     pub reading: Option<Limit>,
 }
 
@@ -59,14 +59,14 @@ pub struct Subject<'a> {
     /// How long single calls may take.
     pub limits: &'a Limits,
     networks: &'a SharedNetworks,
-    // A failure is kept, too: the same call would fail for the other analyzers as well.
+    // Failures are kept too: the same call would fail for the other analyzers as well.
     objects: OnceCell<Result<Option<Vec<Detection>>, AnalyzerError>>,
     tags: OnceCell<Result<Option<TagScores>, AnalyzerError>>,
     embedding: OnceCell<Result<Option<ImageEmbedding>, AnalyzerError>>,
 }
 
 impl<'a> Subject<'a> {
-    /// A picture nothing is known of yet.
+    /// A picture before any network has seen it.
     pub fn new(picture: &'a Arc<Picture>, networks: &'a SharedNetworks, limits: &'a Limits) -> Self {
         Self {
             picture,
@@ -91,7 +91,7 @@ impl<'a> Subject<'a> {
         &self.networks.thresholds
     }
 
-    /// What the tagger says of the whole picture; `None` if no tagger is loaded.
+    /// The tagger's answer for the whole picture; `None` if no tagger is loaded.
     pub(super) async fn tags(&self) -> Result<Option<Tags<'_>>, AnalyzerError> {
         let Some(tagger) = &self.networks.tagger else { return Ok(None) };
         let limit = self.limits.step.as_ref();

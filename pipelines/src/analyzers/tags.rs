@@ -8,9 +8,9 @@ use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::suggestion::{Claim, Confidence, Kind};
 use crate::vocabulary::TagRule;
 
-/// The tagger's view; the network is shared, see [`Subject::tags`].
+/// Offers the tagger's answer. The network is shared; see [`Subject::tags`].
 pub struct TagsAnalyzer {
-    /// Who tags.
+    /// The tagger.
     pub model: ModelRef,
     /// When a tag is offered.
     pub rule: TagRule,
@@ -23,7 +23,7 @@ impl Analyzer for TagsAnalyzer {
 
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
-            // A detector that fails is the objects analyzer's failure; tags then go by their thresholds alone.
+            // If the detector fails, that is the objects analyzer's failure, and thresholds alone decide.
             let (tags, objects) = futures_util::join!(subject.tags(), subject.objects());
             let is_person =
                 |thing: &Detection| &*thing.label == "person" && subject.thresholds().passes(thing);

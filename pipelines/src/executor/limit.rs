@@ -1,4 +1,4 @@
-//! How long a call of a network may take, from when it begins.
+//! Limits the time of a network's call, counted from its start.
 
 use std::any::Any;
 use std::fmt;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ExecutorError, ModelHandle};
 
-/// What a picture occupies while something is at work on it.
+/// What a picture occupies while something works on it.
 pub type Hold = dyn Any + Send + Sync;
 
 /// A limit for single calls of a network. Waiting in its inbox is not part of a call. Needs a runtime with timers.
@@ -21,7 +21,7 @@ pub struct Limit {
     pub time: Duration,
     /// The option that sets it, for people.
     pub option: &'static str,
-    /// Kept by a call from its beginning to its end, however long that takes: nothing can break it off.
+    /// A call holds this from its start to its end, however long it takes: nothing can interrupt it.
     pub hold: Weak<Hold>,
 }
 

@@ -1,4 +1,4 @@
-//! Whatever the samples mean, to sRGB on white paper.
+//! Converts samples of any meaning to sRGB on white paper.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Samples {
 
 /// The samples as interleaved sRGB bytes. What is transparent becomes white, as on paper.
 ///
-/// A profile that cannot be used, or is one for other samples, is left aside: slightly wrong colors beat no picture.
+/// Ignores a profile that is unusable or belongs to other samples: slightly wrong colors are better than no picture.
 pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, profile: Option<&[u8]>) -> Vec<u8> {
     let transform = profile.and_then(|profile| transform(samples, profile));
     let mut converted = vec![0; PORTION * 3];

@@ -1,10 +1,10 @@
-//! Why bytes are no picture.
+//! Errors of decoding.
 
 use super::Format;
 
-/// Why bytes are no picture docent can look at. Permanent: the same bytes under the same limits will never be one.
+/// Why docent cannot decode a file. The error is permanent: the same bytes with the same limits fail again.
 ///
-/// No file name inside; the caller knows it.
+/// It contains no file name; the caller knows it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// No bytes at all.

@@ -1,8 +1,8 @@
-//! Just enough of TIFF's directories to look into one without decoding it.
+//! Reads as much of TIFF's directories as is needed before decoding.
 
 use std::ops::Range;
 
-/// Raw converters alone look into these; each is a `PhotometricInterpretation`.
+/// Values of `PhotometricInterpretation` that only raw converters use.
 const COLOR_FILTER_ARRAY: u32 = 32803;
 const LINEAR_RAW: u32 = 34892;
 
@@ -104,8 +104,8 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// The name of the camera raw format that poses as the TIFF in `bytes`, if it is one. Such files hold a small preview
-/// in front and the exposure where only raw converters look; whoever takes the preview for the picture is wrong.
+/// The name of the camera raw format that poses as the TIFF in `bytes`, if it is one. Such files begin with a small preview, and
+/// only raw converters find the exposure. The preview must not be taken for the picture.
 pub(super) fn camera_raw(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(8..10) == Some(b"CR") {
         return Some("camera raw (Canon CR2)");

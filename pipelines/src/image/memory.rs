@@ -1,10 +1,10 @@
-//! What a decoding takes at its peak, before it is taken.
+//! Estimates the peak memory of a decoding before it starts.
 //!
-//! Buffers follow each other: the decoder's result, beside what the decoder holds for itself; its samples beside the sRGB
-//! pixels that are made of them; the picture beside its reduction; the reduction beside what is turned. The peak is the largest
-//! of these moments and not their sum. `pipelines/tests/memory.rs` compares it with what files of all kinds take.
+//! Buffers exist in pairs, one pair after another: the decoder's own memory and its result, samples and sRGB pixels, the picture
+//! and its reduction, the reduction and its turned copy. The peak is the largest of these moments, not their sum.
+//! `pipelines/tests/memory.rs` compares it with the memory that files of all kinds take.
 
-/// What decoders hold beside everything that grows with the picture: windows, tables, rows.
+/// Memory of decoders that does not grow with the picture, in bytes: windows, tables, rows.
 const BESIDE: u64 = 2 << 20;
 
 /// Bytes at the moments of a decoding.

@@ -1,7 +1,7 @@
 //! Bytes to an upright sRGB picture.
 //!
-//! Bytes come from anywhere: every size is checked before memory is taken, and every failure says what is wrong with
-//! the file in words an archivist can act on.
+//! Bytes come from anywhere. Every size is checked before memory is allocated. Every failure says what is wrong with the file,
+//! in words an archivist can act on.
 
 mod color;
 mod error;
@@ -23,12 +23,12 @@ pub use error::DecodeError;
 pub use format::Format;
 pub use sniff::{Content, SNIFF_BYTES, is_candidate, looks_like_picture_name, sniff};
 
-/// What a picture may cost.
+/// Limits for one picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// Most pixels, width times height.
     pub max_pixels: u64,
-    /// Most memory for one decoding: what the decoder holds and what becomes of it, estimated before it is taken.
+    /// Most memory for one decoding, in bytes, estimated before it is allocated.
     pub max_memory_bytes: u64,
     /// Long side, in pixels, that the analyzers need: a JPEG is decoded at a half, a quarter or an eighth as long as
     /// it stays at least this large, and anything more than twice as large is reduced to it.
@@ -50,7 +50,7 @@ pub struct Image {
     format: Format,
 }
 
-/// What a format's decoder gives: the pixels as they are stored, and what is needed to show them rightly.
+/// A decoder's result: the pixels as stored, and what is needed to show them correctly.
 struct Decoded {
     /// Not upright, not yet sRGB if there is a profile.
     picture: Picture,
@@ -113,7 +113,7 @@ impl Image {
     }
 }
 
-/// Nothing looks closer than the working size; a much larger picture only costs.
+/// No analyzer looks closer than the working size, and a much larger picture costs more.
 fn reduce(picture: Picture, limits: &DecodeLimits) -> Picture {
     let long = picture.width().max(picture.height());
     if u64::from(long) <= 2 * u64::from(limits.working_side) {

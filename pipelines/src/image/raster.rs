@@ -1,4 +1,4 @@
-//! PNG, WebP, GIF and BMP, by the `image` crate.
+//! Decodes PNG, WebP, GIF and BMP, with the `image` crate.
 
 use std::error::Error;
 use std::io::Cursor;
@@ -97,7 +97,7 @@ fn held_by_webp(bytes: &[u8], has_alpha: bool, pixels: u64) -> u64 {
     pixels.saturating_mul(halves).div_ceil(2).saturating_add(bytes.len() as u64)
 }
 
-/// Refuses files that are shorter than they say themselves, before a large picture is made of nothing.
+/// Refuses files that are shorter than their header says, before memory is allocated for a large picture.
 fn check_whole(bytes: &[u8], format: Format) -> Result<(), DecodeError> {
     let u32_at = |at: usize| -> Option<u32> { Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
     let expected = match format {

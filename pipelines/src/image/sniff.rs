@@ -1,4 +1,4 @@
-//! What a file is, told by its content.
+//! Tells what a file is by its content.
 
 use super::{Format, ifd};
 
@@ -11,11 +11,11 @@ pub enum Content {
     Unsupported(&'static str),
     /// Locked with a password or a key; what it would be is unknown.
     Encrypted(&'static str),
-    /// Something else, with a word on what, as far as that is known.
+    /// Something else, with a word for it if it is known.
     Other(&'static str),
 }
 
-/// So many first bytes tell the formats apart, except some camera raw files that pose as TIFF.
+/// Number of first bytes that tell the formats apart, except for some camera raw files that pose as TIFF.
 pub const SNIFF_BYTES: usize = 512;
 
 /// Formats by the bytes they begin with.
@@ -157,8 +157,8 @@ pub fn looks_like_picture_name(extension: &str) -> bool {
     PROMISES.contains(&extension)
 }
 
-/// Whether a file is worth registering: it is a picture or a relative of one, or its name promises one. What is
-/// neither is no failure but simply skipped. `head` is at least the first [`SNIFF_BYTES`] of the file, `extension`
+/// Whether a file is worth registering: it is a picture or a relative of one, or its name promises one. Other files are skipped
+/// and are no failure. `head` is at least the first [`SNIFF_BYTES`] of the file, `extension`
 /// is lower case, without the dot.
 pub fn is_candidate(head: &[u8], extension: Option<&str>) -> bool {
     matches!(sniff(head), Content::Picture(_) | Content::Unsupported(_))

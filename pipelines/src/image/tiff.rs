@@ -1,4 +1,4 @@
-//! TIFF, by the `tiff` crate: the first page.
+//! Decodes the first page of a TIFF, with the `tiff` crate.
 
 use std::io::Cursor;
 
@@ -16,7 +16,7 @@ const FORMAT: Format = Format::Tiff;
 /// How the samples of a page become those that [`color`] knows.
 struct Page {
     samples: Samples,
-    /// Samples of a pixel as they are stored, including those that are left aside.
+    /// Stored samples of a pixel, including unused ones.
     stored: usize,
     bits: u8,
     /// Luma and chroma instead of red, green and blue.

@@ -1,4 +1,4 @@
-//! What goes on with one picture, for those who wait for it on another thread.
+//! Shows the progress of one picture to those who wait for it on another thread.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use crate::analyzers::{AnalyzerError, AnalyzerId, Findings, Limits};
 use crate::executor::{Hold, Limit};
 
-/// What one analyzer said, and when.
+/// One analyzer's answer, and its time.
 pub(super) type Outcome = (AnalyzerId, Duration, std::thread::Result<Result<Findings, AnalyzerError>>);
 
-/// Watches the steps of a picture's analysis: which one the picture's thread is at, since when, and what was found so far.
+/// Watches the steps of a picture's analysis: the current step, its start, and the results so far.
 #[derive(Default)]
 pub struct Watch {
     limits: Limits,
@@ -26,21 +26,21 @@ struct State {
     found: BTreeMap<usize, Outcome>,
 }
 
-/// How long steps may take.
+/// Limits for steps.
 #[derive(Debug, Clone, Copy)]
 pub struct StepTimes {
-    /// Each, but for reading text; and the option that says so.
+    /// The limit for each step except Tesseract's reading, and the name of its option.
     pub step: (Duration, &'static str),
-    /// Reading text; and the option that says so.
+    /// The limit for Tesseract's reading, and the name of its option.
     pub reading: (Duration, &'static str),
 }
 
-/// A step that takes longer than it may.
+/// A step over its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overdue {
-    /// Whose step.
+    /// The analyzer.
     pub analyzer: AnalyzerId,
-    /// How long it may take.
+    /// Its limit.
     pub limit: Duration,
 }
 

@@ -94,7 +94,7 @@ pub(super) fn address(url: &Secret) -> &str {
     url.reveal().unwrap_or_default()
 }
 
-/// Takes the directory's lock and leaves this process's number in it, for whoever finds it taken.
+/// Takes the directory's lock and writes this process's number into it, for others that find it taken.
 pub(super) fn lock(directory: &Path) -> anyhow::Result<File> {
     let path = directory.join("lock");
     let mut file = File::options()

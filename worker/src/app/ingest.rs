@@ -1,4 +1,4 @@
-//! Registers what lies in folders, and analyzes it here or leaves that to the workers.
+//! Registers the files of folders, and analyzes them here or leaves that to the workers.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Looks at each configured server by itself, and leaves all as they are: for who wants to know why the whole does not start.
+//! Checks each configured server by itself and changes nothing, to show why the whole does not start.
 
 use std::time::Duration;
 

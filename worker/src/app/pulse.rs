@@ -1,4 +1,4 @@
-//! Says again and again that this process lives.
+//! Reports regularly that this process lives.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Ledger;
 
-/// So often …
+/// Time between two reports …
 const BEAT: Duration = Duration::from_secs(2);
-/// … and who was not heard for so long is gone: a slow ledger makes several beats late, and until then nobody takes over
-/// what a dead process was at work on.
+/// … and the silence after which a process counts as dead. It allows for a slow ledger, which delays several reports. Until then
+/// nobody takes over a dead process's work.
 const LIVES: Duration = Duration::from_secs(8);
 
 /// Until `done`. A ledger that is away hears nothing, from nobody; that is no reason to call anybody gone.

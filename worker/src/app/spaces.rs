@@ -1,4 +1,4 @@
-//! Vector spaces: which there are, and how an index is made anew from the ledger.
+//! Lists vector spaces and rebuilds an index from the ledger.
 
 use std::collections::BTreeMap;
 

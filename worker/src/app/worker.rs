@@ -1,4 +1,4 @@
-//! A worker: takes jobs from the queue until it is asked to stop, whatever happens to the servers it works with.
+//! A worker takes jobs from the queue until it is asked to stop, even if its servers go away.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -34,8 +34,8 @@ const TELL: Duration = Duration::from_millis(500);
 /// … and are told so many at a time.
 const PORTION: u32 = 100;
 
-/// Works until `shutdown`. Servers that are away are waited for, at the start as well as later; what cannot pass, such
-/// as a wrong option or a newer schema, is an error.
+/// Works until `shutdown`. Waits for servers that are away, at the start and later. A fault that cannot pass, such as a wrong option
+/// or a newer schema, is an error.
 pub async fn run(
     config: Config,
     progress: Arc<Progress>,

@@ -54,7 +54,7 @@ impl Renderings {
 
     /// A rendering that is still in memory.
     pub fn kept(&self, asset: &AssetId, side: u32) -> Option<Bytes> {
-        // The map is whole between statements, whoever panicked.
+        // The map is whole between statements, even after a panic.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&(asset.clone(), side))
     }
 

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 
 use super::StoreError;
 
-/// A write that found no room counts this long. Whoever has something to write tries again sooner.
+/// How long a write that found no room counts. Those who have something to write try again sooner.
 const COUNTS: Duration = Duration::from_secs(20);
 
 /// The last write of this process that found no room: when, and the database's words. Of the process and not of a store, as

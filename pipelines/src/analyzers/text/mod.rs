@@ -14,11 +14,11 @@ use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::executor::{Limit, ModelHandle};
 use crate::suggestion::{Claim, Confidence, Kind, Region};
 
-/// Readers of text, behind a cheap look for anything that resembles it.
+/// Reads text with networks or Tesseract, after a cheap look for anything that resembles text.
 pub struct TextAnalyzer {
-    /// They read signs, screens and receipts, at any angle. Absent where Tesseract alone is asked for.
+    /// Read signs, screens and receipts, at any angle. `None` for Tesseract alone.
     pub networks: Option<TextNetworks>,
-    /// Tesseract reads dense upright print and the scripts that the networks do not know. Absent where it is not asked for.
+    /// Reads dense upright print and the scripts that the networks do not know. `None` for the networks alone.
     pub tesseract: Option<ModelHandle<Page, Vec<TextLine>>>,
     /// When and how text is read.
     pub rule: TextRule,
@@ -60,10 +60,10 @@ impl TextEngine {
     }
 }
 
-/// A screen, a page or a receipt: of these all have more cells that look like text, of photographs without text none.
+/// All screens, pages and receipts have more text-like cells than this; photographs without text have fewer.
 const MANY_CELLS: u32 = 60;
-/// Up to this many lines are offered one by one, each with its place, because a sign is accepted or rejected on its
-/// own. A page has more; its text is offered as a whole.
+/// Up to this many lines are offered one by one, each with its place: people accept or reject a sign by itself. A page has
+/// more lines, and its text is offered as a whole.
 const SINGLE_LINES: usize = 8;
 
 impl Analyzer for TextAnalyzer {
@@ -97,7 +97,7 @@ impl Analyzer for TextAnalyzer {
     }
 }
 
-/// Lines, and which model has read them.
+/// Lines, with the model that read them.
 type Read = Option<(Vec<TextLine>, ModelRef)>;
 
 impl TextAnalyzer {
@@ -131,7 +131,7 @@ impl TextAnalyzer {
         Ok(Some((read.lines, networks.model().clone())))
     }
 
-    /// Nothing if what it reads is noise, or it is not there.
+    /// `None` if Tesseract is not loaded or reads noise.
     async fn by_tesseract(&self, limit: Option<&Limit>, picture: &Picture) -> Result<Read, AnalyzerError> {
         let Some(reader) = &self.tesseract else { return Ok(None) };
         let lines = reader.run_within(limit, Page::from_picture(picture)).await?;
@@ -140,7 +140,7 @@ impl TextAnalyzer {
     }
 }
 
-/// The lines one by one if they are few, and the full text if there is more than one line.
+/// Few lines one by one, and the full text if there is more than one line.
 fn claims(lines: &[TextLine], picture: &Picture) -> Vec<Claim> {
     let claim = |value: String, confidence: f64, bbox: BoundingBox| Claim {
         kind: Kind::Text,

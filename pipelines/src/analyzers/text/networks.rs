@@ -1,4 +1,4 @@
-//! Reading by networks: where lines are, what each says, and in which order they are read.
+//! Reads text with networks: finds the lines, reads each one, and puts them in reading order.
 
 use docent_models::ocr::{self, Corners, ReadLine, Strip, TextBox, TextLine};
 use docent_models::{BoundingBox, InputSpec, ModelRef, Picture, Prepared};
@@ -6,23 +6,24 @@ use docent_models::{BoundingBox, InputSpec, ModelRef, Picture, Prepared};
 use crate::analyzers::AnalyzerError;
 use crate::executor::{Limit, ModelHandle};
 
-/// Long side of the detector's input for a first look, which finds out whether there is text at all …
+/// Long side of the detector's input, in pixels: for a first look, whether there is text at all …
 const GLANCE: u32 = 320;
 /// … for finding the lines …
 const LOOK: u32 = 960;
-/// … and again, where lines are too low to be told apart.
+/// … and for a second search, if lines are too low to be told apart.
 const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
-/// Lines of 12 pixel letters on a screen of 1920 by 1080, of which a look at 960 finds four fifths.
+/// Median height, in pixels of the input, below which lines are searched again. Letters of 12 pixels on a screen of 1920 by
+/// 1080 have it; a look at 960 finds four fifths of their lines.
 const LOW: f32 = 13.5;
-/// Places of a first look that are looked at one by one …
+/// Most places of a first look that are looked at one by one …
 const MANY_PLACES: usize = 4;
-/// … where they cover no more of the picture than this.
+/// … and the largest share of the picture that they may cover.
 const LARGE_PLACES: f32 = 0.35;
 /// Least room around such a place, as a share of the long side.
 const ROOM: f32 = 0.04;
 /// Boxes below this score are not read.
 const LEAST_SCORE: f32 = 0.5;
-/// Lines that are prepared at once: 1.2 MB each where they are as long as a page is wide.
+/// Lines that are prepared together. A line as long as a page is wide takes 1.2 MB.
 const PORTION: usize = 16;
 
 /// The networks, and how pictures are prepared for them.
@@ -37,7 +38,7 @@ pub struct TextNetworks {
 pub(super) struct Reading {
     /// What is likely text, in reading order.
     pub lines: Vec<TextLine>,
-    /// The script is one that the networks do not know.
+    /// The networks do not know the script.
     pub is_unknown_script: bool,
 }
 
@@ -46,8 +47,8 @@ impl TextNetworks {
         self.recognizer.1.model()
     }
 
-    /// Whether a picture shows text, for little time where it shows none: a look at all of it from far away, and a closer one at
-    /// the few places that resemble text, where it has to say something.
+    /// Whether a picture shows text. It costs little for a picture without any: one look at the whole picture from far away, and
+    /// a closer look at the few places that resemble text. One of these must contain readable text.
     pub(super) async fn glance(
         &self,
         limit: Option<&Limit>,
@@ -58,7 +59,7 @@ impl TextNetworks {
         let side = picture.width().max(picture.height());
         for place in places {
             let part = picture.crop(place)?;
-            // As large as it would be in a look at the whole picture.
+            // The same scale as in a look at the whole picture.
             let closer = (part.width().max(part.height()) * LOOK).div_ceil(side);
             let mut lines = self.detect(limit, &part, closer).await?;
             lines.retain(|text| text.score >= LEAST_SCORE);
@@ -69,7 +70,7 @@ impl TextNetworks {
         Ok(false)
     }
 
-    /// The lines of a picture, by no order.
+    /// The lines of a picture, in no order.
     pub(super) async fn find(
         &self,
         limit: Option<&Limit>,
@@ -97,7 +98,7 @@ impl TextNetworks {
         found: &[TextBox],
     ) -> Result<Reading, AnalyzerError> {
         let (spec, recognizer) = &self.recognizer;
-        // Those of equal length come together, so that they can be read together.
+        // Lines of equal length are read together.
         let mut places: Vec<usize> = (0..found.len()).collect();
         places.sort_by_cached_key(|&place| length(&found[place].corners));
         let mut read = vec![ReadLine::default(); found.len()];
@@ -125,7 +126,7 @@ impl TextNetworks {
     }
 }
 
-/// The places around boxes, with room, that do not overlap; `None` if they are as much work as the whole picture.
+/// The places around boxes, with room, merged until none overlap; `None` if they cost as much as the whole picture.
 fn places(picture: &Picture, found: &[TextBox]) -> Option<Vec<BoundingBox>> {
     let (width, height) = (picture.width() as f32, picture.height() as f32);
     let least_room = width.max(height) * ROOM;
@@ -137,7 +138,7 @@ fn places(picture: &Picture, found: &[TextBox]) -> Option<Vec<BoundingBox>> {
         let room = (x2 - x1).min(y2 - y1).max(least_room);
         let mut place = BoundingBox { x1: x1 - room, y1: y1 - room, x2: x2 + room, y2: y2 + room };
         place = place.clamp(width, height);
-        // Those that it overlaps become one with it.
+        // Merge it with the places that it overlaps.
         while let Some(other) = places.iter().position(|other| other.iou(&place) > 0.0) {
             let other = places.swap_remove(other);
             place = BoundingBox {
@@ -159,7 +160,7 @@ fn median_height(found: &[TextBox]) -> Option<f32> {
     heights.get(heights.len() / 2).copied()
 }
 
-/// Of a line in heights, in sixteenths: strips are as long as that.
+/// A line's length divided by its height, in sixteenths; strips have this length.
 pub(super) fn length(corners: &Corners) -> u32 {
     let [tl, tr, _, bl] = corners;
     let side = |a: &[f32; 2], b: &[f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]).max(1.0);

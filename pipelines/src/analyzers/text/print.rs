@@ -1,26 +1,26 @@
-//! Pages of print, which Tesseract reads as well as the networks do, in a third of the time.
+//! Recognizes pages of print. Tesseract reads these as well as the networks do, in a third of the time.
 
 use docent_models::Picture;
 use docent_models::ocr::{self, TextBox};
 
-/// Pages have this many lines at least …
+/// Least number of lines of a page …
 const LINES: usize = 12;
-/// … which are so long, by their heights: of 24 pages 11 and more, of 20 screens 2 to 9.
+/// … and their least median length, in heights: 24 pages had 11 and more, 20 screens 2 to 9.
 const LENGTH: f32 = 10.0;
-/// So much of the lines' length is level …
+/// Least share of the lines' total length that is level …
 const LEVEL: f32 = 0.65;
-/// … which is to say within so many radians.
+/// … and the largest slope of a level line, in radians.
 const LEVEL_WITHIN: f32 = 0.03;
-/// Lower lines, in pixels of the picture, are not read well by Tesseract.
+/// Least median height of the lines, in pixels of the picture: Tesseract reads lower lines badly.
 const HEIGHT: f32 = 16.0;
-/// So much of the picture is as light as most of its paper. Of clean scans 0.9 is; of pages in uneven light, or blurred and
-/// noisy, 0.5, and there the networks misread less.
+/// Least share of the picture that is as light as most of its paper. Clean scans have 0.9. Pages in uneven light and blurred or
+/// noisy pages have 0.5, and the networks misread less of those.
 const PAPER: f32 = 0.6;
-/// Paper is as light as this, and levels that differ by so much are the same.
+/// Least level of paper, 0..=255, and the largest difference of equal levels.
 const LIGHT: usize = 150;
 const SAME: usize = 12;
 
-/// Whether a picture is a clean page of dense upright print, judged by the lines that were found in it.
+/// Whether a picture is a clean page of dense upright print, judged by its lines `found`.
 pub(super) fn is_dense(picture: &Picture, found: &[TextBox]) -> bool {
     if found.len() < LINES {
         return false;
@@ -45,7 +45,7 @@ pub(super) fn is_dense(picture: &Picture, found: &[TextBox]) -> bool {
 fn paper(picture: &Picture) -> f32 {
     let step = (picture.rgb().len() / 3 / SAMPLES).max(1);
     let mut histogram = [0_u32; 256];
-    // Green is most of what is light.
+    // Green contributes most to lightness.
     for pixel in picture.rgb().chunks_exact(3).step_by(step) {
         histogram[usize::from(pixel[1])] += 1;
     }
@@ -54,10 +54,10 @@ fn paper(picture: &Picture) -> f32 {
     most as f32 / histogram.iter().sum::<u32>().max(1) as f32
 }
 
-/// Pixels that are looked at.
+/// Number of sampled pixels.
 const SAMPLES: usize = 40_000;
 
-/// Which of the lines found are read to find out what is written here: a few of middling length.
+/// Some lines of medium length, to find out which language the page has.
 pub(super) fn sample(found: &[TextBox]) -> Vec<TextBox> {
     let mut places: Vec<usize> = (0..found.len()).collect();
     places.sort_by_cached_key(|&place| super::networks::length(&found[place].corners));
@@ -66,11 +66,11 @@ pub(super) fn sample(found: &[TextBox]) -> Vec<TextBox> {
     some.iter().map(|&place| found[place].clone()).collect()
 }
 
-/// Lines of a sample: German ones without any of its own letters are rare among so many.
+/// Lines of a sample. Among this many, German lines without a letter of their own are rare.
 const SAMPLE: usize = 4;
 
-/// Whether Tesseract can write a text in one of its languages: English has no letters but those of ASCII, and only who names
-/// Chinese or Japanese gets these.
+/// Whether one of Tesseract's languages contains all letters of a text. English has only the letters of ASCII; Chinese and
+/// Japanese must be listed.
 pub(super) fn can_be_written(text: &str, languages: Languages) -> bool {
     text.chars().filter(|c| c.is_alphabetic()).all(|letter| match letter {
         letter if letter.is_ascii() => true,
@@ -79,7 +79,7 @@ pub(super) fn can_be_written(text: &str, languages: Languages) -> bool {
     })
 }
 
-/// What Tesseract's languages can write.
+/// Letters of Tesseract's languages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Languages {
     /// Latin letters that English does not have.

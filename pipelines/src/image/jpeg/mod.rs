@@ -1,4 +1,4 @@
-//! JPEG, at the scale that is needed: by libjpeg-turbo, or reduced and in order by docent itself.
+//! Decodes JPEG at the needed scale: with libjpeg-turbo, or, if it is reduced and regular, with docent's own decoder.
 
 mod markers;
 mod reduced;

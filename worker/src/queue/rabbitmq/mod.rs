@@ -252,7 +252,7 @@ impl Queue for RabbitQueue {
     }
 
     async fn ping(&self) -> Result<(), QueueError> {
-        // Whoever asks wants to know how it is now, not once a lost connection is back.
+        // Callers ask for the present state, not for the state once a lost connection is back.
         if !self.is_connected() {
             return Err(self.shared.away("ping"));
         }

@@ -1,4 +1,4 @@
-//! Decisions on many suggestions, in portions. Whoever has a job's row makes its next portion.
+//! Decisions on many suggestions, in portions. The process that locks a job's row decides its next portion.
 
 use async_trait::async_trait;
 use docent_pipelines::Status;

@@ -1,4 +1,4 @@
-//! Decisions on many suggestions, in portions. Whoever writes makes the next one.
+//! Decisions on many suggestions, in portions. The process that holds the write lock decides the next one.
 
 use async_trait::async_trait;
 use docent_pipelines::Status;

@@ -1,4 +1,4 @@
-//! Huffman codes of a baseline JPEG (ITU-T T.81, annex F), one or two at a look.
+//! Reads Huffman codes of a baseline JPEG (ITU-T T.81, annex F), one or two per look into a table.
 
 /// Bits that are looked up at once. Measured: 9 and 12 are slower; with 12 the tables leave the first-level cache.
 pub(super) const LOOK: u32 = 11;

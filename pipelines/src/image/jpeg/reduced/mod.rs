@@ -1,10 +1,10 @@
 //! Baseline JPEG at a half, a quarter or an eighth of its size.
 //!
-//! What a large photograph costs are its Huffman codes: all of them must be read, whatever the scale. Here one look at a
-//! table gives up to two coefficients, and what each of them adds to the few pixels that are left of its block is added at
-//! once; nothing is stored, sorted or transformed. The pixels are the means of those that a whole decoding gives, as
-//! libjpeg-turbo's are at these scales; where chroma is halved in one direction only, which libjpeg-turbo then interpolates,
-//! it is sharper. libjpeg-turbo remains the judge: whatever is unusual here, or not perfectly in order, is left to it.
+//! Huffman codes are the main cost of a large photograph: a decoder must read all of them at every scale. This decoder gets up
+//! to two coefficients from one look into a table. It adds each coefficient at once to the few pixels that remain of its block,
+//! and stores, sorts and transforms nothing. The pixels are the means of a full decoding's pixels, as libjpeg-turbo's are at
+//! these scales. Chroma that is halved in one direction only is sharper, because libjpeg-turbo interpolates it. libjpeg-turbo
+//! remains the judge: it decodes everything that is unusual or irregular.
 
 mod codes;
 mod rows;

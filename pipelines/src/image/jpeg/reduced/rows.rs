@@ -1,4 +1,4 @@
-//! Rows of samples as they come, and as bytes.
+//! Rows of samples, and their conversion to bytes.
 
 /// Some rows of one component, as floats around their bytes' values.
 pub(super) struct Rows {

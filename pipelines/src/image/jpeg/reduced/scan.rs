@@ -1,4 +1,4 @@
-//! Reads a scan, unit by unit, a row of units at a time.
+//! Reads a scan, one row of units at a time.
 
 use super::super::markers::Frame;
 use super::Reduced;

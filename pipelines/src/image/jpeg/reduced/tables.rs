@@ -1,4 +1,4 @@
-//! The tables in front of a scan.
+//! Reads the tables before a scan.
 
 use super::codes::{Codes, Kind};
 

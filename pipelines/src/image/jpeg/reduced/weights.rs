@@ -1,4 +1,4 @@
-//! What each coefficient of a block adds to each of the pixels that stand for it.
+//! Weights: how much each coefficient of a block adds to each remaining pixel.
 
 use std::f32::consts::PI;
 
