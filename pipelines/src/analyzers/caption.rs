@@ -20,12 +20,12 @@ pub struct CaptionAnalyzer {
 pub struct CaptionRule {
     /// Greedy or beam search.
     pub strategy: Strategy,
-    /// Least geometric mean of the token probabilities, 0..=1. Most improbable captions are invented.
+    /// Least geometric mean of the token probabilities, 0..=1. An improbable caption is mostly an invented one.
     pub min_probability: f64,
 }
 
 impl CaptionAnalyzer {
-    /// The captioner's input for a picture; `None` if no encoder is loaded.
+    /// What the captioner needs to know of a picture; nothing if no encoder is loaded.
     pub async fn request(&self, subject: &Subject<'_>) -> Result<Option<CaptionRequest>, AnalyzerError> {
         let embedding = subject.embedding().await?;
         Ok(embedding.map(|embedding| CaptionRequest {

@@ -44,7 +44,7 @@ pub enum ExecutorError {
     /// The network refused this very input, alone.
     #[error("{0}")]
     Refused(String),
-    /// The network crashed on this input. It was loaded again, except for a session that others run too.
+    /// The network crashed on this very input; it was loaded anew, but for a session that others run, too.
     #[error("{model} crashed: {message}")]
     Crashed {
         /// The network.
@@ -341,7 +341,7 @@ struct Owner<I: Send + 'static, O: Send + 'static> {
 impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     fn serve(mut self, inbox: &Mutex<Inbox<I, O>>) {
         while let Some(batch) = next_batch(inbox, &self.max_batch) {
-            // Those who gave up waiting need no answer.
+            // Whoever gave up waiting needs no answer.
             let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
             // What the pictures occupy is occupied until this is over.
             let mut held = Vec::new();

@@ -1,7 +1,7 @@
-//! Gathers captions that nobody waits for: together they cost half as much.
+//! Captions wait for each other where nobody waits for them: together they cost half as much.
 //!
-//! A picture that lacks only its caption needs no pixels any more. So the waiting data is small, and the picture's place is free
-//! for the next one.
+//! By the time a picture lacks nothing but its caption it is no longer needed, so what waits is small, and the picture's
+//! place is free for the next one.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
@@ -20,7 +20,7 @@ use super::gathering::{Count, Counted, Missing, Patience};
 /// A caption waits for others this long at most.
 const DELAY: Duration = Duration::from_secs(2);
 
-/// A picture that lacks only its caption.
+/// A picture that lacks nothing but its caption.
 struct Entry {
     asset: AssetId,
     analysis: Analysis,
@@ -28,7 +28,7 @@ struct Entry {
     reply: oneshot::Sender<Analysis>,
 }
 
-/// The walks' handle to the desk that makes captions together. Clones share it.
+/// The walks' end of the desk where captions are made together. Clones share it.
 #[derive(Clone)]
 pub(super) struct Captions {
     inbox: mpsc::Sender<Entry>,
@@ -151,7 +151,7 @@ async fn answer(pipeline: Arc<Pipeline>, timeout: Duration, group: Vec<Entry>) {
     let trouble = trouble(pipeline.caption(Some(&limit), pictures)).await;
     for (_, mut analysis, reply) in waiting {
         settle(&mut analysis, trouble.as_deref());
-        // Those who gave up waiting need no answer.
+        // Whoever gave up waiting needs no answer.
         drop(reply.send(analysis));
     }
 }

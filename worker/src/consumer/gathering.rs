@@ -1,6 +1,6 @@
-//! Waits for others, so that work that is cheaper together is done together.
+//! Waiting for others, so that what is cheaper together is done together.
 //!
-//! Nobody waits when nothing else can arrive: [`Count`] knows how many may still bring something.
+//! Nobody waits when nothing else can come: [`Count`] knows how many may still bring something.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Decodes and analyzes one asset's bytes. Never fails: errors are part of the analysis.
+//! Looking at one asset's bytes: decode, analyze. Never fails; what goes wrong is part of the analysis.
 
 use std::collections::HashMap;
 use std::panic::catch_unwind;
@@ -17,7 +17,7 @@ use super::places::Occupied;
 use crate::progress::Cpu;
 use crate::queue::AnalyzeAsset;
 
-/// What is known of an asset after its bytes were analyzed.
+/// What is known of an asset after looking at its bytes.
 pub(crate) struct Seen {
     /// Upright width and height, and the format, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
@@ -43,13 +43,13 @@ pub(crate) enum Captioning {
     Later,
 }
 
-/// The request for a picture.
+/// What is asked about a picture.
 pub(super) struct Asked {
     pub wanted: Vec<AnalyzerId>,
     pub captioning: Captioning,
 }
 
-/// How a picture is analyzed.
+/// How a picture is looked at.
 pub(crate) struct Look<'a> {
     /// By what.
     pub pipeline: &'a Pipeline,
@@ -61,8 +61,8 @@ pub(crate) struct Look<'a> {
     pub watch: &'a Watch,
 }
 
-/// Decodes `bytes` once and runs the analyzers, on the calling thread. Keeps that thread busy; `runtime` only waits for the
-/// networks' answers.
+/// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
+/// Keeps that thread busy; `runtime` only waits for the networks' answers.
 pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Look<'_>) -> Seen {
     let Look { pipeline, limits, wanted, captioning, watch } = *look;
     let (start, thread) = (Instant::now(), ThreadTime::now());
@@ -91,11 +91,11 @@ pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Lo
     Seen { picture, analysis, uncaptioned, cpu }
 }
 
-/// The pictures that took too long and are still in progress.
+/// The pictures that took too long and are still worked on.
 #[derive(Default)]
 pub(super) struct StillAtIt(Mutex<HashMap<AssetId, Endless>>);
 
-/// A picture that is still in progress, and its steps that took too long.
+/// A picture that is still worked on, and the steps that took too long.
 struct Endless {
     occupied: Weak<Occupied>,
     steps: Vec<(Failure, Duration)>,

@@ -1,7 +1,7 @@
 //! Takes deliveries from the queue and walks each asset from its bytes to its recorded analysis.
 //!
-//! Only this module settles deliveries. The walk writes vectors before the row, and the row before the ack. So after a crash at
-//! any point, the walk repeats with the same writes.
+//! The only place that settles a delivery. The order of the walk's writes (vectors before the row, the row before
+//! the ack) makes a crash at any point end in a repeated walk with the same writes.
 
 mod at_work;
 mod captions;
@@ -56,9 +56,9 @@ pub struct Walk {
     pub index: Arc<dyn VectorIndex>,
     /// Where bytes come from.
     pub source: Arc<dyn AssetSource>,
-    /// What analyzes the picture.
+    /// What looks at the picture.
     pub pipeline: Arc<Pipeline>,
-    /// Receives the progress.
+    /// Who watches.
     pub progress: Arc<Progress>,
     /// How it is done.
     pub options: WalkOptions,
@@ -69,10 +69,10 @@ pub struct Walk {
 pub struct WalkOptions {
     /// Names this process in the ledger.
     pub owner: String,
-    /// Assets of each lane that are analyzed at once.
+    /// Assets of each lane that are looked at at once.
     pub in_flight: usize,
-    /// Assets of a backfill that are fetched while others are analyzed, so that no core waits for a file. Analyzing more pictures
-    /// than there are cores would only take the caches from each other.
+    /// Assets of a backfill that are begun and fetched while others are looked at: nobody shall wait for a file. More at
+    /// work on pictures than there are cores would only take the caches from each other.
     pub ahead: usize,
     /// Limits of the decoder.
     pub decode: DecodeLimits,
@@ -84,7 +84,8 @@ pub struct WalkOptions {
     pub text_timeout: Duration,
     /// How long work in flight may go on after a shutdown was asked for.
     pub grace: Duration,
-    /// How long a finished analysis waits for an absent ledger or index. Then its delivery goes back, and the work is repeated.
+    /// How long a finished analysis waits for a ledger or an index that is away, before its delivery is brought back
+    /// and the work is done again.
     pub patience: Duration,
     /// Finished analyses that are written together.
     pub gather: Gather,
@@ -194,7 +195,7 @@ impl Walk {
                 tracing::warn!("the grace period is over; work in flight is handed back");
             }
         }
-        // Only the caller holds the networks after this: the last one to drop them waits for their threads.
+        // Nobody but the caller holds the networks when this is over: whoever drops them last waits for their threads.
         drop(desks);
         walks.shutdown().await;
         desks_at_work.shutdown().await;

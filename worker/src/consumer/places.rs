@@ -1,5 +1,5 @@
-//! The places of the pictures in progress. A picture keeps its place until nothing works on it, however long that takes. So there
-//! are never more threads at pictures than places.
+//! The places of the pictures in work. A picture keeps its place until nothing works on it any more, however long that
+//! takes: no more threads than there are places are ever at pictures.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -22,15 +22,15 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Copy, Default)]
 struct Taken {
     places: usize,
-    /// Places of pictures that took too long and are still in progress.
+    /// Of these, those of pictures that took too long and are still worked on.
     stuck: usize,
     /// Nothing may be beside the one that is taken.
     alone: bool,
-    /// Number of those who wait to be alone; nobody else takes a place then.
+    /// So many wait for that, and nobody else takes a place meanwhile.
     waiting: usize,
 }
 
-/// Somebody waits to be alone while this lives.
+/// Somebody waits to be alone, as long as this lives.
 struct Waiting<'a>(&'a Places);
 
 impl<'a> Waiting<'a> {
@@ -46,7 +46,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A place, which is free again when this is dropped.
+/// A place, which is given up when this is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
     alone: AtomicBool,

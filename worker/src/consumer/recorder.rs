@@ -1,8 +1,8 @@
-//! Writes finished analyses to index and ledger, several at a time, while the next picture is analyzed.
+//! Writes finished analyses to index and ledger, several at a time and off the way of the next picture.
 //!
-//! It writes at once if nothing else is in progress, if somebody waits, or if the process ends. Otherwise it also writes what
-//! finishes within [`Gather::delay`]. Each walk waits for its own answer and then settles its delivery. A crash loses at most the
-//! gathered runs, and their deliveries come back.
+//! What is finished is written at once when nothing else is in work, when somebody waits for it, or when the process is
+//! to end; else with what is finished within [`Gather::delay`]. Each walk waits for its own answer, and its delivery is
+//! settled after that: a crash loses at most what is gathered, and it comes back.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -22,14 +22,14 @@ use crate::vectors::{IndexError, VectorIndex};
 /// A server that is away is asked at least this often whether it is back.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Limits of what is written together.
+/// What is written together.
 #[derive(Debug, Clone, Copy)]
 pub struct Gather {
-    /// Most runs in one write. The same number may wait.
+    /// Runs at most; so many more may wait for their turn.
     pub runs: usize,
-    /// Vectors that are enough for a write.
+    /// Vectors from which on nothing more is waited for.
     pub vectors: usize,
-    /// Longest time that a run waits for others.
+    /// A run waits for others this long at most.
     pub delay: Duration,
 }
 
@@ -52,7 +52,7 @@ enum Message {
     Flush(oneshot::Sender<()>),
 }
 
-/// The walks' handle to the recorder. Clones share it.
+/// The walks' end of the recorder. Clones share it.
 #[derive(Clone)]
 pub struct Recorder {
     inbox: mpsc::Sender<Message>,
@@ -185,7 +185,7 @@ impl Scribe {
             }
             next = batch.next;
             if let Some(done) = batch.flush {
-                // Those who gave up waiting need no answer.
+                // Whoever gave up waiting needs no answer.
                 let _ = done.send(());
             }
         }
@@ -305,7 +305,7 @@ fn is_away(error: &WalkError) -> bool {
     }
 }
 
-/// A copy of an error for another run that it concerns.
+/// The same trouble, for another of those it concerns.
 fn again(error: &WalkError) -> WalkError {
     match error {
         WalkError::Index(IndexError::Unavailable { operation, source }) => {

@@ -1,8 +1,8 @@
-//! Handles permanent refusals by ledger and index: decides what fails, and when work continues.
+//! What ledger and index refuse for good: whose failure it is, and when work goes on.
 //!
-//! A value that does not fit fails, with its reason in the ledger. If the index refuses everything (a wrong key, a collection of
-//! another kind, a limit), no new work starts until it accepts what it refused. So an archive does not fail picture by picture.
-//! What failed before is then repeated.
+//! What does not fit fails, with its reason in the ledger. Where the index refuses everything (a wrong key, a collection
+//! of another kind, a limit), nothing new is begun until it takes again what it refused, so that an archive does not fail
+//! picture by picture; what failed by then is done again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,16 +18,16 @@ use crate::queue::AnalyzeAsset;
 use crate::store::{Finished, Requeue, Run, StoreError};
 use crate::vectors::{IndexError, VectorIndex};
 
-/// After this many pictures in a row whose vectors do not fit, the fault is not in the pictures.
+/// So many pictures in a row whose vectors do not fit, none in between whose do, are no matter of pictures.
 const IN_A_ROW: usize = 3;
 
-/// Allows or stops new work. [`Progress::stalled`] has the reason.
+/// Lets work begin, or does not. What it says is in [`Progress::stalled`].
 pub(super) struct Gate {
     progress: Arc<Progress>,
     refused: Mutex<Refused>,
 }
 
-/// What the index refused since it last accepted something.
+/// What the index refused since it last took something.
 #[derive(Default)]
 struct Refused {
     assets: Vec<AssetId>,

@@ -1,5 +1,5 @@
-//! Turns for analyzing pictures. Fetched pictures wait here: analyzing more of them than there are cores would only take the caches
-//! from each other.
+//! Who looks at a picture now. What is begun and fetched waits here: more at work on pictures than there are cores would only take
+//! the caches from each other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,13 +24,13 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turns {
-    /// Allows `at_once` pictures of each lane.
+    /// So many pictures of each lane are looked at at once.
     pub fn new(at_once: usize, progress: &Arc<Progress>) -> Self {
         let lane = || Arc::new(Semaphore::new(at_once.max(1)));
         Self { uploads: lane(), backfill: lane(), progress: Arc::clone(progress) }
     }
 
-    /// Waits for a turn. An upload does not wait for pictures of a backfill.
+    /// Waits for a turn. Whoever waits for a picture waits for none of a backfill.
     pub async fn take(&self, lane: Lane) -> Turn<'_> {
         let lane = match lane {
             Lane::Interactive => &self.uploads,
