@@ -60,7 +60,7 @@ impl TextEngine {
     }
 }
 
-/// A screen, a page or a receipt: of these all have more cells that look like text, of photographs without text none.
+/// A page or a receipt: these have hundreds of cells that look like text; of 223 photographs without text two have so many.
 const MANY_CELLS: u32 = 60;
 /// Up to this many lines are offered one by one, each with its place, because a sign is accepted or rejected on its
 /// own. A page has more; its text is offered as a whole.
@@ -79,6 +79,7 @@ impl Analyzer for TextAnalyzer {
             let read = match &self.networks {
                 Some(networks) => {
                     let is_promising = self.rule.always
+                        || look.is_flat
                         || look.cells >= MANY_CELLS
                         || networks.glance(step, picture).await?;
                     if !is_promising {
