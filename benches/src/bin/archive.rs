@@ -13,6 +13,7 @@
 
 #![allow(clippy::print_stdout, reason = "a measurement prints what it measured")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -226,19 +227,26 @@ fn idle(runtime: &tokio::runtime::Runtime, assets: u64) -> anyhow::Result<()> {
                 runtime,
                 "update asset set pending = 'objects', due = 'objects' where pending is not null;
                  delete from work where state = 'pending' and analyzer <> 'decode';
-                 update work set analyzer = 'objects' where state = 'pending'; vacuum analyze;"
+                 update work set analyzer = 'objects' where state = 'pending';"
                     .to_owned(),
             )?;
         }
+        // The server has nothing to tidy meanwhile.
+        archive.execute(runtime, "vacuum analyze".to_owned())?;
         let mut worker = archive.docent.start(["worker"]);
         worker.until_printed("http://127.0.0.1:");
         worker.watch(Duration::from_secs(20), |_| false);
-        let before = server_seconds(&archive, runtime)?;
+        let (before, begin) = (server_seconds(&archive, runtime)?, Instant::now());
         worker.watch(IDLE, |_| false);
-        let used = server_seconds(&archive, runtime)? - before;
+        let (after, span) = (server_seconds(&archive, runtime)?, begin.elapsed().as_secs_f64());
+        anyhow::ensure!(
+            before.keys().all(|pid| after.contains_key(pid)),
+            "a connection was closed meanwhile"
+        );
+        let used: f64 = after.iter().map(|(pid, used)| used - before.get(pid).unwrap_or(&0.0)).sum();
         println!(
             "{assets} assets, {what}: an idle worker costs PostgreSQL {:.2} % of a core",
-            100.0 * used / IDLE.as_secs_f64()
+            100.0 * used / span
         );
         worker.signal("TERM");
         worker.wait();
@@ -246,26 +254,28 @@ fn idle(runtime: &tokio::runtime::Runtime, assets: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Processor seconds of the server's processes that work for docent.
-fn server_seconds(archive: &Archive, runtime: &tokio::runtime::Runtime) -> anyhow::Result<f64> {
+/// Processor seconds of the server's processes that work for docent, by process.
+fn server_seconds(
+    archive: &Archive,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<BTreeMap<i32, f64>> {
     const TICKS: f64 = 100.0;
     let database = archive.database.as_ref().context("a shared ledger")?;
     let pids: Vec<i32> = runtime.block_on(async {
         let mut connection = PgConnection::connect(database.url()).await?;
         sqlx::query_scalar(
-            "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+            "select pid from pg_stat_activity where datname = current_database() and application_name = 'docent'",
         )
         .fetch_all(&mut connection)
         .await
     })?;
-    let mut sum = 0.0;
-    for pid in pids {
+    let seconds = |pid: i32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: f64 = [11, 12].iter().filter_map(|&field| fields.get(field)?.parse::<f64>().ok()).sum();
-        sum += ticks / TICKS;
-    }
-    Ok(sum)
+        anyhow::Ok((pid, ticks / TICKS))
+    };
+    pids.into_iter().map(seconds).collect()
 }
 
 fn program() -> String {

@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release -p docent-benches --bin filters -- postgres [ASSETS]
 //!     cargo run --release -p docent-benches --bin filters -- sqlite [ASSETS]
+//!     cargo run --release -p docent-benches --bin filters -- postgres control [ASSETS]
+//!     cargo run --release -p docent-benches --bin filters -- sqlite control [ASSETS]
 //!     cargo run --release -p docent-benches --bin filters -- writes
 //!
 //! Fills a ledger of its own with `benches/sql/filters.*.sql`: 1,000,000 assets and 5,000,000 suggestions on a PostgreSQL
@@ -9,13 +11,15 @@
 //! `DOCENT_BENCH_LEDGER` an address or a file that such a run filled before is asked again, and nothing is filled.
 //! Requests go through the API's routes, in this process; the index of vectors is an imitation that answers at once.
 //!
-//! A question is one line in `questions`. `writes` compares what recording costs with the indexes of this version and with
+//! A question is one line in `questions`. `control` asks what the walk, its feeders and the repairs ask instead. `writes` compares what recording costs with the indexes of this version and with
 //! those of the one before.
 
 #![allow(clippy::print_stdout, reason = "a measurement prints what it measured")]
 
 #[path = "filters/archive.rs"]
 mod archive;
+#[path = "filters/control.rs"]
+mod control;
 #[path = "filters/plans.rs"]
 mod plans;
 #[path = "filters/writes.rs"]
@@ -44,8 +48,9 @@ const PROMISED: (f64, f64) = (200.0, 50.0);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let plans = Plans::listen();
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args().skip(1).peekable();
     let what = args.next().unwrap_or_default();
+    let control = args.next_if(|word| word == "control").is_some();
     let assets = args.next().map(|text| text.parse()).transpose()?;
     let archive = match what.as_str() {
         "postgres" => Archive::postgres(assets.unwrap_or(1_000_000)).await?,
@@ -53,6 +58,9 @@ async fn main() -> anyhow::Result<()> {
         "writes" => return writes::compare().await,
         _ => anyhow::bail!("say 'postgres', 'sqlite' or 'writes'"),
     };
+    if control {
+        return control::measure(&archive, &plans).await;
+    }
     let archive = Arc::new(archive);
     println!(
         "\n{:<58} {:>7} {:>7} {:>7} {:>8} {:>7}  plans",
@@ -83,7 +91,7 @@ async fn main() -> anyhow::Result<()> {
         let [p50, p95, worst] = [0.5, 0.95, 1.0].map(|share| quantile(&mut alone, share));
         let kept = p95 <= PROMISED.0 && mib <= PROMISED.1;
         broken += usize::from(!kept);
-        let plan = archive.explain(&statements).await?;
+        let plan = archive.explain(&statements, true).await?;
         println!(
             "{name:<58} {p50:>7.1} {p95:>7.1} {worst:>7.1} {:>8.1} {mib:>7.1}  {plan}{}",
             quantile(&mut together, 0.5),

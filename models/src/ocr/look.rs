@@ -14,6 +14,8 @@ pub struct TextLook {
     pub likely: bool,
     /// Cells that look like text and stand side by side.
     pub cells: u32,
+    /// Surfaces are of one color, as a program draws them or a scanner sees them.
+    pub is_flat: bool,
 }
 
 /// The look is taken at this long side: letters of 8 pixels in a picture of 2,000 are still told from noise.
@@ -70,7 +72,24 @@ pub fn look_for_text(picture: &Picture) -> TextLook {
             run = 0;
         }
     }
-    TextLook { likely: cells >= MIN_CELLS, cells }
+    TextLook { likely: cells >= MIN_CELLS, cells, is_flat: flatness(&gray, width) >= FLAT }
+}
+
+/// Neighbors whose levels differ by no more are one surface …
+const SAME: u8 = 1;
+/// … and a picture with such a share of them is flat. Of photographs one in twenty has more than 0.53; of screenshots and
+/// scans none had less than 0.47, and one in twenty less than 0.5.
+pub(super) const FLAT: f32 = 0.5;
+
+/// The share of neighbors along the rows that are one surface.
+pub(super) fn flatness(gray: &[u8], width: usize) -> f32 {
+    if width < 2 {
+        return 0.0;
+    }
+    let same = |line: &[u8]| line.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= SAME).count();
+    let lines = gray.chunks_exact(width);
+    let pairs = lines.len() * (width - 1);
+    lines.map(same).sum::<usize>() as f32 / pairs.max(1) as f32
 }
 
 fn looks_like_text(row: &[u8]) -> bool {

@@ -16,6 +16,7 @@ mod find;
 mod jobs;
 mod lease;
 mod leasing;
+mod migrations;
 mod postgres;
 mod recording;
 mod room;

@@ -25,7 +25,6 @@ use crate::plans;
 pub struct Archive {
     pub router: Router,
     /// For statements that are no request.
-    #[allow(dead_code, reason = "rows of the table that ask the store itself need it")]
     pub store: Arc<dyn Store>,
     assets: Arc<Vec<AssetId>>,
     ledger: Ledger,
@@ -120,11 +119,18 @@ impl Archive {
         self.assets[turn * 7919 % self.assets.len()].as_str()
     }
 
-    /// What the database does for these statements: see [`plans`].
-    pub async fn explain(&self, statements: &[String]) -> anyhow::Result<String> {
+    /// `count` assets from all over the archive, others each time.
+    pub fn some(&self, turn: usize, count: usize) -> Vec<AssetId> {
+        let step = (self.assets.len() / count).max(1);
+        let picked = self.assets.iter().skip(turn % step).step_by(step).take(count);
+        picked.cloned().collect()
+    }
+
+    /// What the database does for these statements: see [`plans`]. `in_order` as the API's filters are asked.
+    pub async fn explain(&self, statements: &[String], in_order: bool) -> anyhow::Result<String> {
         match &self.ledger {
             Ledger::Postgres(url) => {
-                plans::of_postgres(&mut PgConnection::connect(url).await?, statements).await
+                plans::of_postgres(&mut PgConnection::connect(url).await?, statements, in_order).await
             }
             Ledger::Sqlite(path) => {
                 let options = SqliteConnectOptions::new().filename(path);

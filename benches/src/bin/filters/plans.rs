@@ -70,8 +70,10 @@ impl Visit for Statement {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
+/// Whether it can be explained, which executes nothing.
 fn is_question(statement: &str) -> bool {
-    ["select", "with"].iter().any(|word| statement.starts_with(word)) && !statement.contains("set_config")
+    ["select", "with", "insert", "update", "delete"].iter().any(|word| statement.starts_with(word))
+        && !statement.contains("set_config")
 }
 
 fn verdict(mut scans: Vec<String>) -> String {
@@ -80,14 +82,21 @@ fn verdict(mut scans: Vec<String>) -> String {
     if scans.is_empty() { "seek".to_owned() } else { format!("scan of {}", scans.join(", ")) }
 }
 
-/// The plans that PostgreSQL makes without knowing the values, as the store asks: see `in_order`.
-pub async fn of_postgres(connection: &mut PgConnection, statements: &[String]) -> anyhow::Result<String> {
-    sqlx::raw_sql(
-        "set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_bitmapscan = off;
-         set enable_sort = off; set max_parallel_workers_per_gather = 0",
-    )
-    .execute(&mut *connection)
-    .await?;
+/// The plans that PostgreSQL makes without knowing the values; `in_order` as the store asks where it lists and counts.
+pub async fn of_postgres(
+    connection: &mut PgConnection,
+    statements: &[String],
+    in_order: bool,
+) -> anyhow::Result<String> {
+    sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&mut *connection).await?;
+    if in_order {
+        sqlx::raw_sql(
+            "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off;
+             set max_parallel_workers_per_gather = 0",
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     let mut scans = Vec::new();
     for (number, statement) in statements.iter().filter(|statement| is_question(statement)).enumerate() {
         let parameters = (1..).take_while(|n| statement.contains(&format!("${n}"))).count();

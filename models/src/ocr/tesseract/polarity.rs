@@ -5,23 +5,19 @@
 //! words. On what a program drew or a scanner saw, paper is flat, and its level is that of most pixels around. There dark
 //! paper is made light before anything is read. In photographs a dark place is a shadow as well as a sign; they are left.
 
+use super::super::look::{FLAT, flatness};
+
 /// The look is taken at this long side.
 const SIDE: usize = 1200;
 /// The paper's level is looked for at about half of that; this part of the long side is "around".
 const AROUND: f32 = 45.0 / 600.0;
 /// Paper below this level is dark.
 const DARK: u8 = 112;
-/// Neighbors whose levels differ by no more are one surface …
-const SAME: u8 = 1;
-/// … and a picture with such a share of them is flat. Of photographs one in twenty has more than 0.53; of screenshots and
-/// scans none had less than 0.47, and one in twenty less than 0.5.
-const MIN_FLAT: f32 = 0.5;
-
 /// Turns dark paper into light paper if the picture is flat; whether it is.
 pub(super) fn lighten(gray: &mut [u8], width: usize, height: usize) -> bool {
     let step = width.max(height).div_ceil(SIDE).max(1);
     let look = reduce(gray, width, step);
-    if flatness(&look, width / step) < MIN_FLAT {
+    if flatness(&look, width / step) < FLAT {
         return false;
     }
     let half = reduce(&look, width / step, 2);
@@ -59,17 +55,6 @@ fn reduce(gray: &[u8], width: usize, step: usize) -> Vec<u8> {
         reduced.extend(sums.iter().map(|sum| (sum / (step * step) as u32) as u8));
     }
     reduced
-}
-
-/// The share of neighbors along the rows that are one surface.
-fn flatness(gray: &[u8], width: usize) -> f32 {
-    if width < 2 {
-        return 0.0;
-    }
-    let same = |line: &[u8]| line.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= SAME).count();
-    let lines = gray.chunks_exact(width);
-    let pairs = lines.len() * (width - 1);
-    lines.map(same).sum::<usize>() as f32 / pairs.max(1) as f32
 }
 
 /// For each pixel, whether most of those around it are dark: whether their median is.

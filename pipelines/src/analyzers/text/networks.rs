@@ -16,9 +16,9 @@ const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
 /// 1080 have it; a look at 960 finds four fifths of their lines.
 const LOW: f32 = 13.5;
 /// Most places of a first look that are looked at one by one …
-const MANY_PLACES: usize = 4;
+const MANY_PLACES: usize = 16;
 /// … and the largest share of the picture that they may cover.
-const LARGE_PLACES: f32 = 0.35;
+const LARGE_PLACES: f32 = 0.5;
 /// Least room around such a place, as a share of the long side.
 const ROOM: f32 = 0.04;
 /// Boxes below this score are not read.
@@ -221,7 +221,8 @@ mod tests {
         let sides: Vec<_> = found.iter().map(|place| [place.x1, place.y1, place.x2, place.y2]).collect();
         assert_eq!(sides, [[0.0, 260.0, 105.0, 360.0], [560.0, 60.0, 820.0, 180.0]]);
         assert_eq!(places(&picture, &[]), Some(Vec::new()));
-        let many: Vec<_> = (0..5).map(|row| text_box(100.0, row as f32 * 160.0, 60.0)).collect();
+        let many: Vec<_> =
+            (0..18).map(|i| text_box(300.0 * (i % 3) as f32, 120.0 * (i / 3) as f32, 20.0)).collect();
         assert_eq!(places(&picture, &many), None);
         assert_eq!(places(&picture, &[text_box(0.0, 0.0, 2000.0)]).map(|places| places.len()), Some(1));
     }

@@ -30,9 +30,10 @@ use sqlx::{Postgres, Row, Transaction};
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt, text};
 use super::fault::{fault, migration_fault};
+use super::migrations::{Migrations, migrations};
 pub use reach::PostgresLedger;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places");
 
 /// The shared store.
 pub struct PostgresStore {

@@ -39,13 +39,13 @@ pub(super) async fn first_due(
     query.push(
         ") select id, lane, suspect,
              (select json_group_array(uri) from
-                 (select uri from asset_path where asset_id = a.id order by gone_at is not null, uri)) as uris,
-             (select json_group_array(analyzer) from work where asset_id = a.id and state = 'pending'
+                 (select uri from asset_path where asset_id = c.id order by gone_at is not null, uri)) as uris,
+             (select json_group_array(analyzer) from work where asset_id = c.id and state = 'pending'
                  and not_before <= ",
     );
     query.push_bind(seen.now).push(" and analyzer in (select value from json_each(");
     query.push_bind(json_array(request.wanted.keys())).push("))) as analyzers");
-    query.push(" from chosen a order by lane, suspect, lost_alone, created_at, id limit ");
+    query.push(" from chosen c order by lane, suspect, lost_alone, created_at, id limit ");
     query.push_bind(request.limit);
     let rows = query.build().fetch_all(&mut **tx).await.map_err(fault("lease work"))?;
     rows.iter().map(leased).collect()

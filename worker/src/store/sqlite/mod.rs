@@ -29,9 +29,10 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::codec::{MAX_LOST, corrupt};
 use super::fault::{fault, migration_fault};
+use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places");
 
 /// The embedded store.
 pub struct SqliteStore {
