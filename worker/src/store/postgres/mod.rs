@@ -19,6 +19,7 @@ mod reach;
 mod record;
 mod requeue;
 mod reviews;
+mod texts;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;

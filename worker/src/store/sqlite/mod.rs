@@ -15,6 +15,7 @@ mod places;
 mod record;
 mod requeue;
 mod reviews;
+mod texts;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
