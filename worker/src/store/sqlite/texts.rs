@@ -99,3 +99,62 @@ pub(super) async fn mend_texts(tx: &mut SqliteConnection, assets: &str) -> Resul
     keep_texts(tx, missing.iter().map(|(id, value)| (id.as_str(), value.as_str()))).await?;
     Ok(missing.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use sqlx::AssertSqlSafe;
+
+    use super::super::READERS;
+    use super::*;
+    use crate::store::Ledger;
+
+    /// Steps of SQLite's machine, in thousands, to find a word that every text has.
+    async fn thousand_steps(texts: u32) -> u64 {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = SqliteStore::open(&folder.path().join("ledger")).await.expect("opens");
+        let numbers = format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {texts})");
+        for fill in [
+            "insert into asset (id, content_hash, bytes, lane, created_at)
+             select printf('%032x', i), printf('%064x', i), 1, 1, i from n",
+            "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id, created_at,
+                 asset_at, kind_order)
+             select printf('%032x', i), printf('%032x', i), 'text', 'text', 'a harbor', 0.9, 'pending', 'a@1', 1, i, i, 5
+             from n",
+        ] {
+            let fill = AssertSqlSafe(format!("{numbers} {fill}"));
+            sqlx::raw_sql(fill).execute(&store.write).await.expect("fills");
+        }
+        sqlx::raw_sql("update repair set finished_at = null, after = '' where name = 'texts'")
+            .execute(&store.write)
+            .await
+            .expect("begins again");
+        store.repair().await.expect("repairs");
+        let steps = Arc::new(AtomicU64::new(0));
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let mut connection = store.read.acquire().await.expect("a connection");
+            let counted = Arc::clone(&steps);
+            connection.lock_handle().await.expect("is free").set_progress_handler(1000, move || {
+                counted.fetch_add(1, Relaxed);
+                true
+            });
+            readers.push(connection);
+        }
+        drop(readers);
+        let harbor = Part::words("_harbor_").expect("is a word");
+        let found = store.holding(&[harbor], None).await.expect("searches");
+        assert_eq!((found.texts.len(), found.complete), (LOOKED_AT, false));
+        store.close().await;
+        steps.load(Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_common_word_takes_as_long_in_a_large_archive() {
+        let (small, large) = (thousand_steps(5_000).await, thousand_steps(20_000).await);
+        assert!(small > 0 && large <= small + 2, "{small} thousand steps with 5,000 texts, {large} with 20,000");
+    }
+}
