@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use docent::store::{Decision, Ledger, Part, PostgresOptions, PostgresStore, Reviewer, SqliteStore, Store, folded};
+use docent::store::{
+    Decision, Ledger, Part, PostgresOptions, PostgresStore, Reviewer, SqliteStore, Store, folded,
+};
 use docent_pipelines::{AssetId, Status};
 use docent_tests::servers::Database;
 use sqlx::migrate::Migrator;

@@ -233,10 +233,16 @@ async fn words_in_pictures_are_found_while_they_are_typed() {
     let marked = "[...document.querySelectorAll('.excerpt mark')].map(mark => mark.textContent)";
     assert_eq!(browser.value(marked).await, json!(["title", "bro"]));
     assert_eq!(browser.value("document.querySelectorAll('.excerpt img').length").await, json!(0));
-    browser.until("document.getElementById('source-text').textContent === 'Pictures that say “title bro”'").await;
+    browser
+        .until("document.getElementById('source-text').textContent === 'Pictures that say “title bro”'")
+        .await;
     // Nothing shows that, and so both together find what the text alone does.
     browser.press("ken nasa\n").await;
-    browser.until("document.getElementById('source-text').textContent === 'Pictures that fit “title broken nasa”'").await;
+    browser
+        .until(
+            "document.getElementById('source-text').textContent === 'Pictures that fit “title broken nasa”'",
+        )
+        .await;
     browser.until("document.querySelectorAll('.excerpt mark').length === 3").await;
     assert_eq!(browser.value("document.querySelectorAll('.badge.score').length").await, json!(0));
     // Where only what is shown was found there is no excerpt.

@@ -7,6 +7,7 @@ mod texts;
 
 use std::sync::Arc;
 
+pub use asked::Unasked;
 use docent_models::embedding::{self, ImageEmbedding};
 use docent_models::manifest::ModelEntry;
 use docent_models::session::SessionOptions;
@@ -16,7 +17,6 @@ use docent_pipelines::executor::{DynNetwork, ExecutorError, ExecutorOptions, Mod
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::TuningOptions;
 use docent_pipelines::{AssetId, Image, VectorSpace};
-pub use asked::Unasked;
 pub use fusion::{By, ByWords, Match, Matches, by_words};
 pub use nearest::{Question, nearest};
 use serde::Serialize;

@@ -121,9 +121,13 @@ fn a_folder_is_analyzed_once_and_can_be_searched() {
     assert_eq!(keys(&page[0]), BTreeSet::from(["asset_id", "uri", "matched", "text"]));
     let excerpt = &page[0]["text"];
     let place = |end: usize| excerpt["places"][0][end].as_u64().expect("a number") as usize;
-    let shown: String = excerpt["text"].as_str().expect("a text").chars().take(place(1)).skip(place(0)).collect();
+    let shown: String =
+        excerpt["text"].as_str().expect("a text").chars().take(place(1)).skip(place(0)).collect();
     assert_eq!(shown.to_lowercase(), "segmentation");
-    assert_eq!(docent.json(["search", "--text", "egmentatio", "--format=json"])[0]["asset_id"], page[0]["asset_id"]);
+    assert_eq!(
+        docent.json(["search", "--text", "egmentatio", "--format=json"])[0]["asset_id"],
+        page[0]["asset_id"]
+    );
     let both = docent.json(["search", "segmentation", "--format=json"]);
     let found = both.iter().find(|hit| hit["asset_id"] == page[0]["asset_id"]).expect("is found");
     assert!(found["matched"].as_array().expect("a list").contains(&"text".into()), "{found}");

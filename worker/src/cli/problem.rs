@@ -147,7 +147,9 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         match error {
             SearchError::NotAnalyzed { .. } => "`docent retry --missing` computes what is missing",
             SearchError::Lost { .. } => "`docent vectors rebuild` fills it from the ledger",
-            SearchError::Unasked(Unasked::Nothing) => "say which words, as in docent search --text \"grand hotel\"",
+            SearchError::Unasked(Unasked::Nothing) => {
+                "say which words, as in docent search --text \"grand hotel\""
+            }
             SearchError::Unasked(Unasked::TooMuch) => "look for fewer words, those that are rare",
             SearchError::NoModel(_) => "`docent models list` shows the models there are",
             SearchError::Picture(_) => {

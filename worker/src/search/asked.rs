@@ -43,7 +43,8 @@ impl Asked {
         let goes_on = unfinished && typed.chars().next_back().is_some_and(char::is_alphanumeric);
         let all = pieces.into_iter().map(|piece| (piece, false)).chain(last.map(|piece| (piece, goes_on)));
         for ((words, quoted), goes_on) in all {
-            let part = if goes_on { words.beginning().unwrap_or_else(|| words.clone()) } else { words.clone() };
+            let part =
+                if goes_on { words.beginning().unwrap_or_else(|| words.clone()) } else { words.clone() };
             let loose = if quoted { None } else { words.anywhere() };
             if let Some(all) = &mut asked.loose {
                 all.push(loose.unwrap_or_else(|| part.clone()));
@@ -94,11 +95,17 @@ mod tests {
     fn whatever_is_typed_is_words() {
         for (typed, exact, loose) in [
             ("Hotel Minerva", &["_hotel_", "_minerva_"][..], Some(&["hotel", "minerva"][..])),
-            ("\"hotel minerva\" Zürich", &["_hotel_minerva_", "_zurich_"], Some(&["_hotel_minerva_", "zurich"])),
+            (
+                "\"hotel minerva\" Zürich",
+                &["_hotel_minerva_", "_zurich_"],
+                Some(&["_hotel_minerva_", "zurich"]),
+            ),
             ("„Hotel Minerva“", &["_hotel_minerva_"], None),
-            ("hotel AND NOT -bar* OR (x:y) NEAR/2", &[
-                "_hotel_", "_and_", "_not_", "_bar_", "_or_", "_x_y_", "_near_2_",
-            ], Some(&["hotel", "and", "not", "bar", "_or_", "x_y", "near_2"])),
+            (
+                "hotel AND NOT -bar* OR (x:y) NEAR/2",
+                &["_hotel_", "_and_", "_not_", "_bar_", "_or_", "_x_y_", "_near_2_"],
+                Some(&["hotel", "and", "not", "bar", "_or_", "x_y", "near_2"]),
+            ),
             ("\"hotel minerva", &["_hotel_", "_minerva_"], Some(&["hotel", "minerva"])),
             ("a \" b", &["_a_", "_b_"], None),
             ("e-mail", &["_e_mail_"], Some(&["e_mail"])),
@@ -106,7 +113,11 @@ mod tests {
             ("no 5", &["_no_", "_5_"], None),
         ] {
             let loose = loose.map(|parts| parts.iter().map(ToString::to_string).collect());
-            assert_eq!(read(typed, false), (exact.iter().map(ToString::to_string).collect(), loose), "{typed}");
+            assert_eq!(
+                read(typed, false),
+                (exact.iter().map(ToString::to_string).collect(), loose),
+                "{typed}"
+            );
         }
         for nothing in ["", " ", "\"\"", "***", "- \" _"] {
             assert_eq!(Asked::of(nothing, true), Err(Unasked::Nothing), "{nothing}");

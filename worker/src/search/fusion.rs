@@ -96,7 +96,9 @@ where
                 complete &= found.complete || found.hits.len() >= k;
                 shown = found.hits;
             }
-            Err(SearchError::NoModel(model)) if asked.is_some() && by.is_none() => without_meaning = Some(model),
+            Err(SearchError::NoModel(model)) if asked.is_some() && by.is_none() => {
+                without_meaning = Some(model)
+            }
             Err(error) => return Err(error),
         }
     }
@@ -113,7 +115,13 @@ where
         matches.insert(hit.asset_id, (worth(place), found));
     }
     for (place, TextHit { asset, excerpt }) in texts.into_iter().enumerate() {
-        let empty = || Match { asset_id: asset.clone(), uri: String::new(), score: None, matched: Vec::new(), text: None };
+        let empty = || Match {
+            asset_id: asset.clone(),
+            uri: String::new(),
+            score: None,
+            matched: Vec::new(),
+            text: None,
+        };
         let (sum, found) = matches.entry(asset.clone()).or_insert_with(|| (0.0, empty()));
         *sum += worth(place);
         found.matched.push(By::Text);

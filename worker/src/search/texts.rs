@@ -56,10 +56,18 @@ pub(super) async fn by_texts(
         let fresh: Vec<Held> = held.into_iter().filter(|held| seen.insert(held.asset.clone())).collect();
         for some in fresh.chunks(AT_ONCE) {
             let ids: Vec<AssetId> = some.iter().map(|held| held.asset.clone()).collect();
-            let there: HashSet<AssetId> =
-                store.assets(&ids).await?.into_iter().filter(|row| !row.gone).map(|row| row.asset_id).collect();
-            let (here, elsewhere): (Vec<_>, Vec<_>) =
-                some.iter().cloned().map(|held| (held, parts)).partition(|(held, _)| there.contains(&held.asset));
+            let there: HashSet<AssetId> = store
+                .assets(&ids)
+                .await?
+                .into_iter()
+                .filter(|row| !row.gone)
+                .map(|row| row.asset_id)
+                .collect();
+            let (here, elsewhere): (Vec<_>, Vec<_>) = some
+                .iter()
+                .cloned()
+                .map(|held| (held, parts))
+                .partition(|(held, _)| there.contains(&held.asset));
             living.extend(here);
             gone.extend(elsewhere);
             if living.len() >= k {
@@ -120,9 +128,12 @@ fn excerpt(suggestion_id: SuggestionId, text: &str, parts: &[Part]) -> Excerpt {
     let parts: Vec<&str> = parts.iter().map(Part::as_str).collect();
     let found = places(&text, &parts, PLACES);
     let first = found.first().map_or(0, |place| place.start);
-    let mut from = if text.len() <= EXCERPT { 0 } else { first.saturating_sub(BEFORE).min(text.len() - EXCERPT) };
+    let mut from =
+        if text.len() <= EXCERPT { 0 } else { first.saturating_sub(BEFORE).min(text.len() - EXCERPT) };
     // Not amid a word, if a space is near.
-    if from > 0 && let Some(space) = text[from..first.max(from)].iter().position(|c| c.is_whitespace()) {
+    if from > 0
+        && let Some(space) = text[from..first.max(from)].iter().position(|c| c.is_whitespace())
+    {
         from += space + 1;
     }
     let to = (from + EXCERPT).min(text.len());
@@ -153,7 +164,8 @@ mod tests {
         let asked = Asked::of(typed, false).expect("has words");
         let excerpt = excerpt(id, text, &asked.exact);
         let characters: Vec<char> = excerpt.text.chars().collect();
-        let marked = excerpt.places.iter().map(|(from, to)| characters[*from..*to].iter().collect()).collect();
+        let marked =
+            excerpt.places.iter().map(|(from, to)| characters[*from..*to].iter().collect()).collect();
         (excerpt.text, marked)
     }
 
@@ -161,10 +173,14 @@ mod tests {
     fn an_excerpt_shows_what_was_found() {
         let (text, marked) = shown("GRAND\nHÔTEL Métropole", "hotel \"grand hotel\"");
         assert_eq!((text.as_str(), marked), ("GRAND HÔTEL Métropole", vec!["GRAND HÔTEL".to_owned()]));
-        let page = format!("{} the Harbor at night {} harbor", "lorem ipsum ".repeat(50), "dolor ".repeat(100));
+        let page =
+            format!("{} the Harbor at night {} harbor", "lorem ipsum ".repeat(50), "dolor ".repeat(100));
         let (text, marked) = shown(&page, "harbor");
         assert_eq!(marked, ["Harbor"]);
-        assert!(text.starts_with("…ipsum") && text.ends_with('…') && text.chars().count() <= EXCERPT + 2, "{text}");
+        assert!(
+            text.starts_with("…ipsum") && text.ends_with('…') && text.chars().count() <= EXCERPT + 2,
+            "{text}"
+        );
         let (text, marked) = shown(&format!("{}Harbor", "x".repeat(1000)), "nothing");
         assert!(text.starts_with("xxx") && marked.is_empty(), "{text}");
         assert_eq!(shown(&format!("{} harbor", "x".repeat(1000)), "harbor").1, ["harbor"]);

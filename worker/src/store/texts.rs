@@ -77,7 +77,9 @@ impl Part {
     pub(super) fn trigrams(&self) -> Vec<String> {
         let characters: Vec<char> = self.folded.chars().collect();
         let all = characters.windows(TRIGRAM);
-        all.filter(|window| self.reach == Reach::Anything || window[1] == EDGE).map(String::from_iter).collect()
+        all.filter(|window| self.reach == Reach::Anything || window[1] == EDGE)
+            .map(String::from_iter)
+            .collect()
     }
 }
 
@@ -167,7 +169,10 @@ mod tests {
         assert_eq!((piece.as_str(), piece.known()), ("hotel", (vec![], None)));
         assert_eq!(piece.trigrams(), ["hot", "ote", "tel"]);
         let row = part("_a_big_hotel_");
-        assert_eq!((row.known(), row.trigrams()), ((vec!["a", "big", "hotel"], None), vec!["a_b".into(), "g_h".into()]));
+        assert_eq!(
+            (row.known(), row.trigrams()),
+            ((vec!["a", "big", "hotel"], None), vec!["a_b".into(), "g_h".into()])
+        );
         assert_eq!(row.beginning().expect("is long enough").known(), (vec!["a", "big"], Some("hotel")));
         assert_eq!(row.anywhere().expect("is long enough").known(), (vec!["big"], None));
         assert_eq!(part("_東_京_").trigrams(), ["東_京"]);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use docent::search::{By, ByWords, Hit, Hits, Match, Matches, SearchError, by_words};
 use docent::store::{
-    AssetFilter, Decision, Finished, JobState, NewJob, Part, PlaceFilter, Requeue, Store, SuggestionFilter, folded,
+    AssetFilter, Decision, Finished, JobState, NewJob, Part, PlaceFilter, Requeue, Store, SuggestionFilter,
+    folded,
 };
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{AssetId, Kind, Status};
@@ -110,19 +111,26 @@ pub async fn words_are_found_in_texts(store: &dyn Store) {
     // Of some assets alone, which need no index.
     let some = [0, 5, 8].map(|number| content(number).asset_id());
     let held = store.holding(&[piece("hotel")], Some(&some)).await.expect("searches");
-    assert_eq!(held.texts.iter().map(|held| number(&held.asset)).collect::<BTreeSet<_>>(), BTreeSet::from([0, 5]));
+    assert_eq!(
+        held.texts.iter().map(|held| number(&held.asset)).collect::<BTreeSet<_>>(),
+        BTreeSet::from([0, 5])
+    );
 
     // As people type it: whole words come before pieces, in quotes there are no pieces, signs are nothing.
     assert_eq!(typed(store, "hotel", false).await.last(), Some(&5));
     assert_eq!(typed(store, "\"hotel\"", false).await.len(), 2);
     assert_eq!(typed(store, "\"grand hotel\"", false).await, [0]);
-    assert_eq!(typed(store, "\"grand hot", true).await.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&0, &5, &7]));
+    assert_eq!(
+        typed(store, "\"grand hot", true).await.iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from([&0, &5, &7])
+    );
     assert_eq!(typed(store, "e-mail", false).await, [1]);
-    for words in ["hotel*", "-hotel", "(hotel)", "hotel:", "'hotel'", "hotel\\", "hotel & |", "NEAR(hotel)^2"] {
+    for words in ["hotel*", "-hotel", "(hotel)", "hotel:", "'hotel'", "hotel\\", "hotel & |", "NEAR(hotel)^2"]
+    {
         let found = typed(store, words, false).await;
         assert!(found.is_empty() || found.len() == 3, "{words}: {found:?}");
     }
-    assert_eq!(typed(store, "hotel AND minerva", false).await, [0; 0], "AND is a word");
+    assert_eq!(typed(store, "hotel OR minerva", false).await, [0; 0], "OR is a word");
     let texts = store.holding(&[part("hafen")], None).await.expect("searches").texts;
     let read = store.texts(&[texts[0].suggestion.clone()]).await.expect("looks up");
     assert_eq!(read[0].1, "Das Grandhotel am Hafen, Zimmer 12");
@@ -151,7 +159,10 @@ pub async fn texts_follow_runs_and_decisions(store: &dyn Store) {
         analyze(store, number, &[says(text)]).await;
     };
     again(1, "Old Town").await;
-    assert_eq!((harbor().await, holding(store, &[part("old town")]).await), (BTreeSet::from([0]), BTreeSet::from([1])));
+    assert_eq!(
+        (harbor().await, holding(store, &[part("old town")]).await),
+        (BTreeSet::from([0]), BTreeSet::from([1]))
+    );
     again(1, "Harbor Bridge").await;
     assert_eq!((harbor().await, holding(store, &[part("town")]).await), (all.clone(), BTreeSet::new()));
     // A run that is recorded twice, and a decision on many.
@@ -204,10 +215,12 @@ pub async fn many_texts_take_no_longer(store: &dyn Store) {
     let held = store.holding(&[part("common")], Some(&few)).await.expect("searches");
     assert_eq!((held.texts.len(), held.complete), (2, true));
     // A filter that few pass is exact however common the words are; one that says nothing of them is not complete.
-    for (path, expected) in [("file:///photos/000003.jpg", 1), ("file:///nowhere", 0), ("file:///photos", 20)] {
+    for (path, expected) in [("file:///photos/000003.jpg", 1), ("file:///nowhere", 0), ("file:///photos", 20)]
+    {
         let place = PlaceFilter { uri_prefix: Some(path.to_owned()), owner: None };
         let filter = AssetFilter { place, ..AssetFilter::default() };
-        let question = ByWords { words: "common", unfinished: false, by: Some(By::Text), k: 20, filter: &filter };
+        let question =
+            ByWords { words: "common", unfinished: false, by: Some(By::Text), k: 20, filter: &filter };
         let found = by_words(store, question, nobody).await.expect("searches");
         assert_eq!((found.hits.len(), found.complete), (expected, true), "{path}");
     }
@@ -219,7 +232,8 @@ fn number_of(asset: AssetId, numbers: std::ops::Range<u32>) -> u32 {
 
 /// Meaning and texts are joined: what both find comes first, filters hold for both, and what is gone comes last.
 pub async fn meaning_and_texts_are_joined(store: &dyn Store) {
-    read(store, &["nothing", "Harbor", "a harbor at night, far away from here", "harbor", "old harbor"]).await;
+    read(store, &["nothing", "Harbor", "a harbor at night, far away from here", "harbor", "old harbor"])
+        .await;
     let asset = |number: u32| content(number).asset_id();
     let nearest = async |order: &[u32]| -> Result<Hits, SearchError> {
         let hit = |number: &u32| Hit { asset_id: asset(*number), uri: file(*number).uri, score: 0.5 };
@@ -242,7 +256,10 @@ pub async fn meaning_and_texts_are_joined(store: &dyn Store) {
     assert_eq!((text.matched, text.score), (vec![By::Text], None));
     assert_eq!((shown.matched, shown.score, shown.text), (vec![By::Meaning], Some(0.5), None));
     let excerpt = of(&found, 2).text.expect("has one");
-    assert_eq!((excerpt.text.as_str(), excerpt.places), ("a harbor at night, far away from here", vec![(2, 8)]));
+    assert_eq!(
+        (excerpt.text.as_str(), excerpt.places),
+        ("a harbor at night, far away from here", vec![(2, 8)])
+    );
     assert!(found.complete && found.without_meaning.is_none());
     let best = by_words(store, question(2, &any), |_| nearest(&[0, 2, 4])).await.expect("searches");
     assert_eq!(numbers(&best), [2, 4]);

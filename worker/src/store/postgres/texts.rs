@@ -24,12 +24,16 @@ impl Texts for PostgresStore {
         }
         let mut query = QueryBuilder::<Postgres>::new("select r.suggestion_id, r.asset_id, ");
         score(&mut query, parts);
-        query.push(", r.id, r.n from (select *, row_number() over () as n from (
-            select id, suggestion_id, asset_id, folded from reading where living");
+        query.push(
+            ", r.id, r.n from (select *, row_number() over () as n from (
+            select id, suggestion_id, asset_id, folded from reading where living",
+        );
         match of {
             None => has(&mut query, parts),
             Some(of) => {
-                query.push(" and asset_id = any(").push_bind(of.iter().map(ToString::to_string).collect::<Vec<_>>());
+                query
+                    .push(" and asset_id = any(")
+                    .push_bind(of.iter().map(ToString::to_string).collect::<Vec<_>>());
                 query.push(")");
             }
         }
@@ -107,14 +111,14 @@ pub(super) async fn keep_texts<'a>(
     .map(drop)
 }
 
-/// The texts of assets that are not kept.
+/// The texts of assets that are not kept. Each is looked up by itself: all that are kept are many.
 pub(super) async fn missing_texts(
     executor: impl PgExecutor<'_>,
     assets: &[String],
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     sqlx::query_as(
         "select s.id, s.value from suggestion s where s.asset_id = any($1::text[]) and s.kind = 'text'
-           and not exists (select 1 from reading r where r.suggestion_id = s.id)",
+           and not exists (select 1 from reading r where r.suggestion_id = s.id offset 0)",
     )
     .bind(assets)
     .fetch_all(executor)

@@ -38,8 +38,7 @@ impl Texts for SqliteStore {
                 query.push(" limit ").push(LOOKED_AT + 1);
             }
         }
-        let rows: Vec<Row> =
-            query.build_query_as().fetch_all(&self.read).await.map_err(fault(OPERATION))?;
+        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.read).await.map_err(fault(OPERATION))?;
         ranked(rows, true)
     }
 
@@ -116,7 +115,8 @@ mod tests {
     async fn thousand_steps(texts: u32) -> u64 {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = SqliteStore::open(&folder.path().join("ledger")).await.expect("opens");
-        let numbers = format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {texts})");
+        let numbers =
+            format!("with recursive n (i) as (select 1 union all select i + 1 from n where i < {texts})");
         for fill in [
             "insert into asset (id, content_hash, bytes, lane, created_at)
              select printf('%032x', i), printf('%064x', i), 1, 1, i from n",
@@ -155,6 +155,9 @@ mod tests {
     #[tokio::test]
     async fn a_common_word_takes_as_long_in_a_large_archive() {
         let (small, large) = (thousand_steps(5_000).await, thousand_steps(20_000).await);
-        assert!(small > 0 && large <= small + 2, "{small} thousand steps with 5,000 texts, {large} with 20,000");
+        assert!(
+            small > 0 && large <= small + 2,
+            "{small} thousand steps with 5,000 texts, {large} with 20,000"
+        );
     }
 }
