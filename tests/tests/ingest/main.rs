@@ -1,6 +1,7 @@
 //! `docent ingest` and what follows from it, from the outside: the program, a folder, a data directory.
 
 mod places;
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -113,29 +114,6 @@ fn a_folder_is_analyzed_once_and_can_be_searched() {
     assert_eq!(hits[0]["matched"], serde_json::json!(["meaning"]));
     let scores: Vec<f64> = hits.iter().map(|hit| hit["score"].as_f64().expect("a number")).collect();
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
-
-    // The words in a picture, also by a piece of one.
-    let page = docent.json(["search", "--text", "SEGMENTATION", "--format=json"]);
-    assert_eq!(page.len(), 1, "{page:?}");
-    assert_eq!(page[0]["uri"], uri(&pictures.join("page.png")).as_str());
-    assert_eq!(keys(&page[0]), BTreeSet::from(["asset_id", "uri", "matched", "text"]));
-    let excerpt = &page[0]["text"];
-    let place = |end: usize| excerpt["places"][0][end].as_u64().expect("a number") as usize;
-    let shown: String =
-        excerpt["text"].as_str().expect("a text").chars().take(place(1)).skip(place(0)).collect();
-    assert_eq!(shown.to_lowercase(), "segmentation");
-    assert_eq!(
-        docent.json(["search", "--text", "egmentatio", "--format=json"])[0]["asset_id"],
-        page[0]["asset_id"]
-    );
-    let both = docent.json(["search", "segmentation", "--format=json"]);
-    let found = both.iter().find(|hit| hit["asset_id"] == page[0]["asset_id"]).expect("is found");
-    assert!(found["matched"].as_array().expect("a list").contains(&"text".into()), "{found}");
-    let table = docent.run(["search", "--text", "segmentation"]).expect(0);
-    assert!(table.stdout.to_lowercase().contains("segmentation"), "{}", table.stdout);
-    docent.run(["search", "--text", "no such words anywhere"]).expect(1);
-    let nothing = docent.run(["search", "--text", "***"]).expect(2);
-    assert!(nothing.stderr.contains("docent search --text"), "{}", nothing.stderr);
 
     // By path and by id: the same neighbors.
     let path = pictures.join("chelsea.jpg");

@@ -30,7 +30,8 @@ create index reading_index on reading using gin (reading_words(folded), reading_
 -- Runs and decisions are followed.
 create function reading_follows() returns trigger language plpgsql as $$
 begin
-    update reading set living = new.status in ('pending', 'accepted') where suggestion_id = new.id;
+    update reading set living = not living
+        where suggestion_id = new.id and living <> (new.status in ('pending', 'accepted'));
     return null;
 end $$;
 create trigger reading_follows after update of status on suggestion for each row

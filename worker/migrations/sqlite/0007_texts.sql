@@ -36,7 +36,8 @@ end;
 create trigger reading_follows after update of status on suggestion
     when new.kind = 'text' and new.status <> old.status
 begin
-    update reading set living = new.status in ('pending', 'accepted') where suggestion_id = new.id;
+    update reading set living = not living
+        where suggestion_id = new.id and living <> (new.status in ('pending', 'accepted'));
 end;
 
 insert into repair (name) values ('texts');

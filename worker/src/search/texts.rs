@@ -54,7 +54,7 @@ pub(super) async fn by_texts(
         let (held, all) = passing(store, parts, k, filter).await?;
         complete &= all;
         let fresh: Vec<Held> = held.into_iter().filter(|held| seen.insert(held.asset.clone())).collect();
-        for some in fresh.chunks(AT_ONCE) {
+        for some in fresh.chunks(k.clamp(1, AT_ONCE)) {
             let ids: Vec<AssetId> = some.iter().map(|held| held.asset.clone()).collect();
             let there: HashSet<AssetId> = store
                 .assets(&ids)
