@@ -21,8 +21,8 @@ Examples:
   docent search \"a red car\" --format json | jq -r .uri
 
 Pictures are found by what they show and by the words that docent has read in them; --text asks for words in them alone. Of
-these, all must be there, those in double quotes one after the other; case and accents do not matter. What was rejected is not
-found.
+these, all must be there, those in double quotes one after the other; case and accents do not matter, and --text finds parts of
+longer words, too. What was rejected is not found.
 
 The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match,
 even for what is in no picture: look at the scores.

@@ -140,6 +140,7 @@ pub struct SearchHits {
 #[into_params(parameter_in = Query)]
 pub struct ByQuery {
     /// The words. In texts all of them must be found, those in double quotes one after the other; other signs mean nothing.
+    /// Parts of longer words are found by `by=text`, after whole words.
     q: String,
     /// Only by this; by both where not given.
     by: Option<SearchedBy>,

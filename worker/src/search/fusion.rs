@@ -86,7 +86,8 @@ where
         None => Asked::of(words, unfinished).ok(),
     };
     let (texts, mut complete) = match &asked {
-        Some(asked) => by_texts(store, asked, depth, filter).await?,
+        // Beside meaning whole words alone count: "cat" is in many an advocate's letter.
+        Some(asked) => by_texts(store, asked, by.is_some(), depth, filter).await?,
         None => (Vec::new(), true),
     };
     let (mut shown, mut without_meaning) = (Vec::new(), None);

@@ -13,6 +13,8 @@ use crate::store::{AssetFilter, Held, Part, Store, characters, places};
 const FEW: usize = 4096;
 /// Assets that are asked for at once whether they pass a filter, or are there.
 const AT_ONCE: usize = 512;
+/// Beyond what is wanted, because files of some may be gone.
+const SPARE: usize = 8;
 /// An excerpt is so long at most, in characters …
 const EXCERPT: usize = 160;
 /// … begins so far before what was found …
@@ -40,18 +42,20 @@ pub struct TextHit {
     pub excerpt: Excerpt,
 }
 
-/// The `k` best assets with a text that holds what was asked for and that pass, best first: words before parts of words. Those
-/// whose files are gone come last. Answers also whether these are all that were asked for.
+/// The `k` best assets with a text that holds what was asked for and that pass, best first, and those whose files are gone last.
+/// Where whole words give too few, `pieces` of longer ones follow. Answers also whether these are all that were asked for.
 pub(super) async fn by_texts(
     store: &dyn Store,
     asked: &Asked,
+    pieces: bool,
     k: usize,
     filter: &AssetFilter,
 ) -> Result<(Vec<TextHit>, bool), SearchError> {
     let (mut living, mut gone) = (Vec::new(), Vec::new());
     let (mut seen, mut complete) = (HashSet::new(), true);
-    for parts in [Some(&asked.exact), asked.loose.as_ref()].into_iter().flatten() {
-        let (held, all) = passing(store, parts, k, filter).await?;
+    let loose = asked.loose.as_ref().filter(|_| pieces);
+    for parts in std::iter::once(&asked.exact).chain(loose) {
+        let (held, all) = passing(store, parts, k + SPARE, filter).await?;
         complete &= all;
         let fresh: Vec<Held> = held.into_iter().filter(|held| seen.insert(held.asset.clone())).collect();
         for some in fresh.chunks(k.clamp(1, AT_ONCE)) {
@@ -102,24 +106,34 @@ async fn passing(
     if filter.is_empty() {
         return Ok((holding.texts, holding.complete));
     }
-    let mut judged: HashMap<AssetId, bool> = HashMap::new();
-    let unknown: HashSet<AssetId> = holding.texts.iter().map(|held| held.asset.clone()).collect();
-    let unknown: Vec<AssetId> = unknown.into_iter().collect();
-    for some in unknown.chunks(AT_ONCE) {
-        let passing = store.passing(filter, some).await?;
-        judged.extend(some.iter().map(|asset| (asset.clone(), passing.contains(asset))));
-    }
-    let passes = judged.values().filter(|passes| **passes).count();
-    if !holding.complete
-        && passes < k
-        && let Some(few) = store.matching(filter, FEW).await?
+    let mut distinct = HashSet::new();
+    let assets: Vec<AssetId> = holding
+        .texts
+        .iter()
+        .filter(|held| distinct.insert(&held.asset))
+        .map(|held| held.asset.clone())
+        .collect();
+    let mut passing: HashSet<AssetId> = HashSet::new();
+    let mut groups = assets.chunks(AT_ONCE);
+    let mut is_first = true;
+    while passing.len() < k
+        && let Some(group) = groups.next()
     {
-        let few: Vec<AssetId> = few.into_iter().collect();
-        let holding = store.holding(parts, Some(&few)).await?;
-        return Ok((holding.texts, holding.complete));
+        passing.extend(store.passing(filter, group).await?);
+        let is_rest = groups.len() > 0 || !holding.complete;
+        // Rare among the best, and perhaps everywhere.
+        if passing.len() < k
+            && std::mem::take(&mut is_first)
+            && is_rest
+            && let Some(few) = store.matching(filter, FEW).await?
+        {
+            let few: Vec<AssetId> = few.into_iter().collect();
+            let holding = store.holding(parts, Some(&few)).await?;
+            return Ok((holding.texts, holding.complete));
+        }
     }
-    holding.texts.retain(|held| judged.get(&held.asset).copied().unwrap_or(false));
-    Ok((holding.texts, holding.complete || passes >= k))
+    holding.texts.retain(|held| passing.contains(&held.asset));
+    Ok((holding.texts, holding.complete || passing.len() >= k))
 }
 
 /// The part of `text` that holds the first of `parts`, and what else of them is there.

@@ -264,6 +264,12 @@ pub async fn meaning_and_texts_are_joined(store: &dyn Store) {
     let best = by_words(store, question(2, &any), |_| nearest(&[0, 2, 4])).await.expect("searches");
     assert_eq!(numbers(&best), [2, 4]);
 
+    // A piece of a word is no reason to show a picture among those that show something.
+    let piece = ByWords { words: "arbo", ..question(10, &any) };
+    let found = by_words(store, piece, |_| nearest(&[0])).await.expect("searches");
+    assert_eq!(numbers(&found), [0]);
+    assert_eq!(typed(store, "arbo", false).await.len(), 4);
+
     let place = PlaceFilter { uri_prefix: Some(file(1).uri), owner: None };
     let filter = AssetFilter { place, ..AssetFilter::default() };
     let found = by_words(store, question(10, &filter), |_| nearest(&[])).await.expect("searches");
