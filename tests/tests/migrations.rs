@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use docent::store::{Ledger, PostgresOptions, PostgresStore, SqliteStore, Store};
+use docent::store::{
+    Decision, Ledger, Part, PostgresOptions, PostgresStore, Reviewer, SqliteStore, Store, folded,
+};
 use docent_pipelines::{AssetId, Status};
 use docent_tests::servers::Database;
 use sqlx::migrate::Migrator;
@@ -11,6 +13,7 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 
 const ASSET: &str = "00112233445566778899aabbccddeeff";
 const SUGGESTION: &str = "ffeeddccbbaa99887766554433221100";
+const TEXT: &str = "ffeeddccbbaa99887766554433221101";
 
 fn migrations(backend: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../worker/migrations").join(backend);
@@ -28,8 +31,8 @@ async fn older(backend: &str, count: usize, folder: &Path) -> Migrator {
     Migrator::new(folder).await.expect("are migrations")
 }
 
-/// A picture that was looked at, with a tag that was accepted.
-fn rows() -> [String; 5] {
+/// A picture that was looked at, with a tag that was accepted and two texts, of which one was rejected.
+fn rows() -> [String; 6] {
     [
         format!(
             "insert into asset (id, content_hash, bytes, width, height, format, lane, created_at)
@@ -44,6 +47,14 @@ fn rows() -> [String; 5] {
                  created_at, asset_at, kind_order)
              values ('{SUGGESTION}', '{ASSET}', 'tags', 'tag', 'cat', 0.9, 'accepted', 'tagger@1', 1,
                  1700000000000, 1700000000000, 0)"
+        ),
+        format!(
+            "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id,
+                 created_at, asset_at, kind_order)
+             values ('{TEXT}', '{ASSET}', 'text', 'text', 'Hôtel Minerva', 0.9, 'pending', 'reader@1', 1,
+                     1700000000000, 1700000000000, 5),
+                 ('{ASSET}', '{ASSET}', 'text', 'text', 'Hotel Nowhere', 0.9, 'rejected', 'reader@1', 1,
+                     1700000000000, 1700000000000, 5)"
         ),
         format!(
             "insert into review (suggestion_id, at, reviewer, client, action, before, after)
@@ -66,6 +77,18 @@ async fn is_as_it_was(store: &dyn Store, version: usize) {
     assert_eq!(suggestion.status, Status::Accepted);
     let log = store.reviews(&suggestion.id).await.expect("is there");
     assert_eq!(log.iter().map(|entry| entry.reviewer.as_str()).collect::<Vec<_>>(), ["Ada"]);
+    // Texts that were there are found like those that come.
+    let holding = async |word: &str| {
+        let part = Part::words(&folded(word)).expect("is a word");
+        let texts = store.holding(&[part], None).await.expect("searches").texts;
+        texts.into_iter().map(|held| held.suggestion.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(holding("hotel").await, [TEXT], "from {version}");
+    let rejected = AssetId::try_from(ASSET.to_owned()).expect("an id");
+    let rejected = store.suggestion(rejected.as_str()).await.expect("is there").id;
+    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
+    store.decide(&rejected, Decision::Undo, &by).await.expect("undoes");
+    assert_eq!(holding("nowhere").await, [ASSET], "from {version}");
 }
 
 #[tokio::test]

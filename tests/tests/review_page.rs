@@ -221,6 +221,40 @@ async fn pictures_are_found_by_words_and_by_likeness() {
 }
 
 #[tokio::test]
+async fn words_in_pictures_are_found_while_they_are_typed() {
+    let archive = Archive::with_pictures().await;
+    let browser = open(&archive, "chelsea.jpg").await;
+    browser.press("/").await;
+    browser.until("document.activeElement.id === 'words'").await;
+    browser.press("title bro").await;
+    browser.until("document.querySelectorAll('.cell').length === 1").await;
+    browser.until("document.querySelector('.excerpt')?.textContent.includes('broken in')").await;
+    // What was looked for is marked, the beginning of a word, too; what a file says stays text.
+    let marked = "[...document.querySelectorAll('.excerpt mark')].map(mark => mark.textContent)";
+    assert_eq!(browser.value(marked).await, json!(["title", "bro"]));
+    assert_eq!(browser.value("document.querySelectorAll('.excerpt img').length").await, json!(0));
+    browser
+        .until("document.getElementById('source-text').textContent === 'Pictures that say “title bro”'")
+        .await;
+    // Nothing shows that, and so both together find what the text alone does.
+    browser.press("ken nasa\n").await;
+    browser
+        .until(
+            "document.getElementById('source-text').textContent === 'Pictures that fit “title broken nasa”'",
+        )
+        .await;
+    browser.until("document.querySelectorAll('.excerpt mark').length === 3").await;
+    assert_eq!(browser.value("document.querySelectorAll('.badge.score').length").await, json!(0));
+    // Where only what is shown was found there is no excerpt.
+    browser.fill("#words", "coffee\n").await;
+    browser.until("document.querySelector('.badge.score')?.textContent === '0.600'").await;
+    assert_eq!(browser.value("document.querySelectorAll('.excerpt').length").await, json!(0));
+    browser.click("#source-clear").await;
+    browser.until("document.querySelectorAll('.cell').length > 1").await;
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn who_decided_first_is_told() {
     let archive = Archive::with_pictures().await;
     let browser = open(&archive, "chelsea.jpg").await;

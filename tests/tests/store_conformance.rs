@@ -69,6 +69,10 @@ conformance!(
     retries_become_due,
     large_requeues_leave_nothing_behind,
     places_may_be_long,
+    words_are_found_in_texts,
+    texts_follow_runs_and_decisions,
+    many_texts_take_no_longer,
+    meaning_and_texts_are_joined,
 );
 
 #[tokio::test]

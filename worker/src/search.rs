@@ -1,9 +1,13 @@
 //! Finds assets by words, by likeness, or by a picture that is not in the archive.
 
+mod asked;
+mod fusion;
 mod nearest;
+mod texts;
 
 use std::sync::Arc;
 
+pub use asked::Unasked;
 use docent_models::embedding::{self, ImageEmbedding};
 use docent_models::manifest::ModelEntry;
 use docent_models::session::SessionOptions;
@@ -13,8 +17,10 @@ use docent_pipelines::executor::{DynNetwork, ExecutorError, ExecutorOptions, Mod
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::TuningOptions;
 use docent_pipelines::{AssetId, Image, VectorSpace};
+pub use fusion::{By, ByWords, Match, Matches, by_words};
 pub use nearest::{Question, nearest};
 use serde::Serialize;
+pub use texts::Excerpt;
 use tokio::sync::OnceCell;
 
 use crate::store::{AssetFilter, Catalog, StoreError, Wanted};
@@ -69,6 +75,9 @@ pub enum SearchError {
         /// Their space.
         space: VectorSpace,
     },
+    /// Texts cannot be searched for these words.
+    #[error(transparent)]
+    Unasked(#[from] Unasked),
     /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),

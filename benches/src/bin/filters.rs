@@ -1,13 +1,14 @@
 //! How long the API takes over a large archive, for every filter it has; how much memory; and whether its statements seek.
 //!
-//!     cargo run --release -p docent-benches --bin filters -- postgres [ASSETS]
-//!     cargo run --release -p docent-benches --bin filters -- sqlite [ASSETS]
+//!     cargo run --release -p docent-benches --bin filters -- postgres [ASSETS [QUESTIONS]]
+//!     cargo run --release -p docent-benches --bin filters -- sqlite [ASSETS [QUESTIONS]]
 //!     cargo run --release -p docent-benches --bin filters -- postgres control [ASSETS]
 //!     cargo run --release -p docent-benches --bin filters -- sqlite control [ASSETS]
 //!     cargo run --release -p docent-benches --bin filters -- writes
 //!
 //! Fills a ledger of its own with `benches/sql/filters.*.sql`: 1,000,000 assets and 5,000,000 suggestions on a PostgreSQL
-//! server of its own (or an empty database at `DOCENT_TEST_POSTGRES_URL`), 400,000 and 2,000,000 in a file. With
+//! server of its own (or an empty database at `DOCENT_TEST_POSTGRES_URL`), 400,000 and 2,000,000 in a file. 400,000 assets get a
+//! text of about twenty words besides. QUESTIONS is a part of the names of those that are asked, as in `by=text`. With
 //! `DOCENT_BENCH_LEDGER` an address or a file that such a run filled before is asked again, and nothing is filled.
 //! Requests go through the API's routes, in this process; the index of vectors is an imitation that answers at once.
 //!
@@ -22,6 +23,8 @@ mod archive;
 mod control;
 #[path = "filters/plans.rs"]
 mod plans;
+#[path = "filters/texts.rs"]
+mod texts;
 #[path = "filters/writes.rs"]
 mod writes;
 
@@ -52,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
     let what = args.next().unwrap_or_default();
     let control = args.next_if(|word| word == "control").is_some();
     let assets = args.next().map(|text| text.parse()).transpose()?;
+    let only = args.next().unwrap_or_default();
     let archive = match what.as_str() {
         "postgres" => Archive::postgres(assets.unwrap_or(1_000_000)).await?,
         "sqlite" => Archive::sqlite(assets.unwrap_or(400_000)).await?,
@@ -67,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
         "milliseconds", "p50", "p95", "worst", "8 at once", "MiB"
     );
     let mut broken = 0;
-    for Question { name, ask } in questions() {
+    for Question { name, ask } in questions().into_iter().filter(|question| question.name.contains(&only)) {
         plans.forget();
         ask(Arc::clone(&archive), 0).await?;
         let statements = plans.heard();
@@ -214,6 +218,7 @@ fn questions() -> Vec<Question> {
         all.push(get(format!("search?q=x&{filter}").replace("&&", "&").trim_end_matches('&')));
     }
     all.push(get("search?q=x&status=pending&k=1000"));
+    all.extend(of_texts());
     all.push(get("assets/{asset}/similar?status=pending"));
     for path in
         ["assets/{asset}", "assets/{asset}/suggestions", "status", "failures", "failures?limit=1000", "jobs"]
@@ -221,6 +226,48 @@ fn questions() -> Vec<Question> {
         all.push(get(path));
     }
     all
+}
+
+/// Searches by the words in pictures. The number of a word is its place among the words, the most common first.
+fn of_texts() -> Vec<Question> {
+    let words = texts::words();
+    let word = |place: usize| words[place].as_str();
+    // Of the rare words one that is long enough to have a piece.
+    let long = words.iter().skip(WORD_OF_TEN_TEXTS).find(|word| word.len() > 9).map_or("", String::as_str);
+    let two = format!("{}+{}", word(20), word(300));
+    let asked = [
+        ("word 40,000, rare", word(40_000).to_owned()),
+        ("word 1000", word(1000).to_owned()),
+        ("word 1, common", word(0).to_owned()),
+        ("words 20 and 300", two.clone()),
+        ("words 1 and 2", format!("{}+{}", word(0), word(1))),
+        ("words 1 to 8", words[..8].join("+")),
+        ("words 1 and 2 in a row", format!("%22{}+{}%22", word(0), word(1))),
+        ("a piece of a rare word", long.get(1..8).unwrap_or_default().to_owned()),
+        ("a piece of common words", "sch".to_owned()),
+        ("beginning of common words", "scha&unfinished=true".to_owned()),
+        ("no word", "qqqqqqqq".to_owned()),
+    ];
+    let mut all: Vec<Question> =
+        asked.iter().map(|(name, q)| named(name, &format!("search?by=text&q={q}"))).collect();
+    for filter in
+        ["tag=picture", "owner=ada", "owner=bob", "path=/few", "path=/archive/1", "min_confidence=0.97"]
+    {
+        for (name, q) in [("word 1, common", word(0)), ("words 20 and 300", two.as_str())] {
+            all.push(named(&format!("{name}, {filter}"), &format!("search?by=text&q={q}&{filter}")));
+        }
+    }
+    all.push(named("words 20 and 300, meaning too", &format!("search?q={two}&k=20")));
+    all.push(named("words 20 and 300, meaning too, page", &format!("search?q={two}&k=200")));
+    all
+}
+
+/// From this place on a word is in ten texts or so.
+const WORD_OF_TEN_TEXTS: usize = 40_000;
+
+/// A request under another name, which says that texts are searched.
+fn named(name: &str, address: &str) -> Question {
+    Question { name: format!("by=text: {name}"), ..get(address) }
 }
 
 /// What this process holds.

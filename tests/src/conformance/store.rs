@@ -22,6 +22,7 @@ mod leases;
 mod leasing;
 mod owners;
 mod places;
+mod texts;
 mod together;
 mod vectors;
 
@@ -32,6 +33,7 @@ pub use leases::*;
 pub use leasing::*;
 pub use owners::*;
 pub use places::*;
+pub use texts::*;
 pub use together::*;
 pub use vectors::*;
 

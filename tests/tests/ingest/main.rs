@@ -1,6 +1,7 @@
 //! `docent ingest` and what follows from it, from the outside: the program, a folder, a data directory.
 
 mod places;
+mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -109,7 +110,8 @@ fn a_folder_is_analyzed_once_and_can_be_searched() {
     let hits = docent.json(["search", "a cat looking at the camera", "-k", "3", "--format=json"]);
     assert_eq!(hits.len(), 3);
     assert_eq!(hits[0]["uri"], uri(&pictures.join("chelsea.jpg")).as_str());
-    assert_eq!(keys(&hits[0]), BTreeSet::from(["asset_id", "uri", "score"]));
+    assert_eq!(keys(&hits[0]), BTreeSet::from(["asset_id", "uri", "score", "matched"]));
+    assert_eq!(hits[0]["matched"], serde_json::json!(["meaning"]));
     let scores: Vec<f64> = hits.iter().map(|hit| hit["score"].as_f64().expect("a number")).collect();
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
 

@@ -4,7 +4,7 @@ use super::output::OutputError;
 use crate::app::AppError;
 use crate::config::{ConfigError, Servers};
 use crate::queue::QueueError;
-use crate::search::SearchError;
+use crate::search::{SearchError, Unasked};
 use crate::store::StoreError;
 use crate::vectors::IndexError;
 
@@ -147,6 +147,10 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         match error {
             SearchError::NotAnalyzed { .. } => "`docent retry --missing` computes what is missing",
             SearchError::Lost { .. } => "`docent vectors rebuild` fills it from the ledger",
+            SearchError::Unasked(Unasked::Nothing) => {
+                "say which words, as in docent search --text \"grand hotel\""
+            }
+            SearchError::Unasked(Unasked::TooMuch) => "look for fewer words, those that are rare",
             SearchError::NoModel(_) => "`docent models list` shows the models there are",
             SearchError::Picture(_) => {
                 "give a picture in JPEG, PNG, WebP, GIF, TIFF or BMP, or the id of an asset"

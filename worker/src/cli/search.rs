@@ -10,27 +10,35 @@ use super::{Outcome, words};
 use crate::app::{Access, App};
 use crate::assets::display_path;
 use crate::config::Config;
-use crate::search::Hits;
+use crate::search::{By, ByWords, Hits, Matches, by_words};
 use crate::store::Store;
 
 const HELP: &str = "\
 Examples:
   docent search \"two dogs on grass\" -k 20
-  docent search \"market square\" --path ~/Pictures/1998 --kind text
+  docent search \"market square\" --path ~/Pictures/1998
+  docent search --text '\"grand hotel\" 1927'
   docent search \"a red car\" --format json | jq -r .uri
+
+A search finds pictures by what they show and by the words that docent read in them; --text searches only the words. A \
+text matches if it contains all words. Words in double quotes must follow each other. Case and accents do not matter. \
+--text also finds parts of longer words. Rejected texts are not found.
 
 The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match, \
 even for what no picture shows: look at the scores.
 
 Exit codes: 0 something was found, 1 nothing was, 2 an error.";
 
-/// Find pictures by what they show, in words
+/// Find pictures by what they show, or by the words in them
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SearchArgs {
     /// What to look for
     #[arg(value_name = "WORDS")]
     words: String,
+    /// Search only the words in pictures
+    #[arg(long)]
+    text: bool,
     /// How many pictures
     #[arg(short, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     k: u16,
@@ -49,10 +57,49 @@ pub async fn run(config: Config, args: SearchArgs, out: &mut Out) -> anyhow::Res
         .into());
     }
     let app = App::open(config, Access::Shared).await?;
-    let hits = app.search().by_words(&args.words, args.k.into(), &args.filter.into()).await?;
-    let outcome = show(&hits, args.format.format, &*app.store(), out).await?;
+    let filter = args.filter.into();
+    let question = ByWords {
+        words: &args.words,
+        unfinished: false,
+        by: args.text.then_some(By::Text),
+        k: args.k.into(),
+        filter: &filter,
+    };
+    let search = app.search();
+    let found = by_words(&*app.store(), question, |k| search.by_words(&args.words, k, &filter)).await?;
+    let outcome = show_matches(&found, args.format.format, &*app.store(), out).await?;
+    drop(search);
     app.close().await;
     Ok(outcome)
+}
+
+/// Writes what was found by words, or says why there is nothing.
+async fn show_matches(
+    found: &Matches,
+    format: Format,
+    store: &dyn Store,
+    out: &mut Out,
+) -> anyhow::Result<Outcome> {
+    if let Some(model) = &found.without_meaning {
+        say(format!(
+            "only the words in pictures were searched: {model}; `docent models list` shows the models there are"
+        ));
+    }
+    let columns = [Column::right("SCORE"), Column::left("ASSET"), Column::path("FILE"), Column::text("TEXT")];
+    let mut table = Table::new(columns);
+    for hit in &found.hits {
+        match format {
+            Format::Json => out.json(hit)?,
+            Format::Table => table.row([
+                hit.score.map_or_else(String::new, |score| format!("{score:.3}")),
+                words::short(hit.asset_id.as_str()),
+                display_path(&hit.uri),
+                hit.text.as_ref().map_or_else(String::new, |excerpt| excerpt.text.clone()),
+            ]),
+        }
+    }
+    out.table(&mut table)?;
+    end(found.hits.is_empty(), found.complete, store).await
 }
 
 /// Writes hits, or says why there are none.
@@ -75,12 +122,17 @@ pub(super) async fn show(
         }
     }
     out.table(&mut table)?;
-    if !found.complete {
+    end(hits.is_empty(), found.complete, store).await
+}
+
+/// Says what there is to say behind a list of hits.
+async fn end(nothing: bool, complete: bool, store: &dyn Store) -> anyhow::Result<Outcome> {
+    if !complete {
         say(
-            "the filters pass few of the nearest pictures; there may be more, further away: narrow the filters to see them",
+            "the filters pass few of the best hits; there may be more, further away: narrow the filters to see them",
         );
     }
-    if !hits.is_empty() {
+    if !nothing {
         return Ok(Outcome::Done);
     }
     let page = crate::store::Page { limit: 1, after: None };

@@ -163,6 +163,7 @@ impl From<SearchError> for ApiError {
             SearchError::NotAnalyzed { .. } => {
                 Self::Unprocessable { code: "not_analyzed", message: error.to_string() }
             }
+            SearchError::Unasked(error) => Self::Invalid(error.to_string()),
             SearchError::Picture(_) => Self::Unprocessable { code: "unreadable", message: error.to_string() },
             SearchError::Store(error) => error.into(),
             SearchError::Index(IndexError::Unavailable { .. }) => Self::Unavailable {

@@ -1,4 +1,4 @@
-//! Search by words, and more of the same.
+//! Search by words, in meaning and in texts, and more of the same.
 
 use async_trait::async_trait;
 use axum::Json;
@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ErrorBody;
 use super::extract::{Path, Query};
 use super::{ApiError, AppState, wire};
-use crate::search::{Hits, Search, SearchError};
+use crate::search::{By, ByWords, Hits, Matches, Search, SearchError, by_words};
 use crate::store::AssetFilter;
 
 /// Hits where the request does not say.
@@ -44,6 +44,75 @@ impl Searcher for Search {
     }
 }
 
+/// What a picture was found by.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchedBy {
+    /// What it shows.
+    Meaning,
+    /// The words in it.
+    Text,
+}
+
+impl From<By> for SearchedBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::Meaning => Self::Meaning,
+            By::Text => Self::Text,
+        }
+    }
+}
+
+impl From<SearchedBy> for By {
+    fn from(by: SearchedBy) -> Self {
+        match by {
+            SearchedBy::Meaning => Self::Meaning,
+            SearchedBy::Text => Self::Text,
+        }
+    }
+}
+
+/// A part of a text that was read in a picture.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SearchExcerpt {
+    /// The suggestion whose value the text is.
+    suggestion_id: String,
+    /// The part, in one line, at most 162 characters.
+    text: String,
+    /// Where in it the words are: for each the first character and the one behind its last, counted in Unicode characters
+    /// from 0.
+    places: Vec<[usize; 2]>,
+}
+
+/// One asset that was found by words.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WordHit {
+    /// The asset.
+    asset_id: String,
+    /// One of its places.
+    uri: String,
+    /// Cosine similarity of words and picture, -1 to 1; missing where its text alone was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// What it was found by: one or both.
+    matched: Vec<SearchedBy>,
+    /// Its text that fits best, where it was found by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<SearchExcerpt>,
+}
+
+/// What was found by words.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WordHits {
+    /// Best first.
+    hits: Vec<WordHit>,
+    /// Whether no more than these are to be had. Otherwise the filters pass so few of what was found that looking for more was
+    /// given up: what is here is right, and there may be more.
+    complete: bool,
+    /// What was searched by. Without a model for meaning, texts alone are.
+    searched: Vec<SearchedBy>,
+}
+
 /// One asset that was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SearchHit {
@@ -69,9 +138,15 @@ pub struct SearchHits {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ByWords {
-    /// The words.
+pub struct ByQuery {
+    /// The words. In texts all of them must be found, those in double quotes one after the other; other signs mean nothing.
+    /// Parts of longer words are found by `by=text`, after whole words.
     q: String,
+    /// Only by this; by both where not given.
+    by: Option<SearchedBy>,
+    /// Whether the last word may go on, as while it is typed; for texts only.
+    #[serde(default)]
+    unfinished: bool,
     /// At most this many hits, 1 to 1000; 20 where not given.
     #[param(minimum = 1, maximum = 1000)]
     k: Option<usize>,
@@ -131,16 +206,16 @@ fn wanted_hits(k: Option<usize>) -> Result<usize, ApiError> {
     }
 }
 
-/// Assets that fit words.
-#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(ByWords), responses(
-    (status = 200, description = "The best hits", body = SearchHits),
+/// Assets that fit words, by what they show and by the words in them.
+#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(ByQuery), responses(
+    (status = 200, description = "The best hits", body = WordHits),
     (status = 400, description = "A parameter is wrong", body = ErrorBody),
-    (status = 422, description = "The model for it is not installed", body = ErrorBody),
+    (status = 422, description = "Only meaning was asked for, and the model for it is not installed", body = ErrorBody),
 ))]
 pub async fn words(
     State(state): State<AppState>,
-    Query(query): Query<ByWords>,
-) -> Result<Json<SearchHits>, ApiError> {
+    Query(query): Query<ByQuery>,
+) -> Result<Json<WordHits>, ApiError> {
     if query.q.trim().is_empty() {
         return Err(ApiError::Invalid("q holds no words".to_owned()));
     }
@@ -151,7 +226,40 @@ pub async fn words(
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
     };
-    Ok(hits(state.search.by_words(query.q.trim(), wanted_hits(query.k)?, &filter).await?))
+    let by = query.by.map(Into::into);
+    let question = ByWords {
+        words: query.q.trim_start(),
+        unfinished: query.unfinished,
+        by,
+        k: wanted_hits(query.k)?,
+        filter: &filter,
+    };
+    let meaning = |k| state.search.by_words(query.q.trim(), k, &filter);
+    Ok(word_hits(by_words(&*state.store, question, meaning).await?, by))
+}
+
+fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
+    let searched = match (by, found.without_meaning) {
+        (Some(by), _) => vec![by.into()],
+        (None, Some(_)) => vec![SearchedBy::Text],
+        (None, None) => vec![SearchedBy::Meaning, SearchedBy::Text],
+    };
+    let hits = found
+        .hits
+        .into_iter()
+        .map(|hit| WordHit {
+            asset_id: hit.asset_id.into(),
+            uri: hit.uri,
+            score: hit.score,
+            matched: hit.matched.into_iter().map(Into::into).collect(),
+            text: hit.text.map(|excerpt| SearchExcerpt {
+                suggestion_id: excerpt.suggestion_id.into(),
+                text: excerpt.text,
+                places: excerpt.places.into_iter().map(|(from, to)| [from, to]).collect(),
+            }),
+        })
+        .collect();
+    Json(WordHits { hits, complete: found.complete, searched })
 }
 
 /// Assets that look like one.

@@ -12,6 +12,9 @@ use crate::queue::Lane;
 /// Assets whose work is brought up to date in one transaction: others must get their turn in between.
 pub(super) const PORTION: usize = 2000;
 
+/// The repair that makes the texts that are there already be found.
+pub(super) const TEXTS: &str = "texts";
+
 /// What a look found. What may run now or later does not name leased assets.
 #[derive(Debug, Default)]
 pub(super) struct Look {

@@ -1,6 +1,6 @@
 //! The ledger: what there is, what is to be done, what was said, what was decided.
 //!
-//! Four roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
+//! Five roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
 //! - Every write is one transaction and can be repeated: the same call twice leaves the rows of one call.
 //! - A decided suggestion is never changed by [`Ledger::record`], and a claim that a decided suggestion answers
 //!   ([`docent_pipelines::Suggestion::is_answered_by`]) is not raised again.
@@ -13,6 +13,7 @@ mod codec;
 mod due;
 mod fault;
 mod find;
+mod fold;
 mod jobs;
 mod lease;
 mod leasing;
@@ -23,6 +24,7 @@ mod room;
 mod rows;
 mod sqlite;
 mod tally;
+mod texts;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -30,11 +32,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+pub use fold::{characters, folded, places};
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
+pub use texts::{Held, Holding, Part, Texts};
 
 use crate::queue::AnalyzeAsset;
 
@@ -357,5 +361,5 @@ pub trait Catalog: Send + Sync {
 }
 
 /// All roles together.
-pub trait Store: Ledger + Reviews + Catalog + Jobs {}
-impl<T: Ledger + Reviews + Catalog + Jobs> Store for T {}
+pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts {}
+impl<T: Ledger + Reviews + Catalog + Jobs + Texts> Store for T {}

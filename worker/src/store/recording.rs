@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Suggestion};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Suggestion};
 
 use super::codec::millis;
 use super::{Finished, Outcome, OutcomeState, Recorded};
@@ -68,6 +68,12 @@ pub(super) fn unanswered<'a>(analysis: &'a Analysis, decided: &[Claim]) -> (Reco
     raised.sort_by(|a, b| a.id.cmp(&b.id));
     raised.dedup_by(|a, b| a.id == b.id);
     (recorded, raised)
+}
+
+/// The texts among suggestions, each with its id.
+pub(super) fn texts<'a>(raised: &[&'a Suggestion]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let texts = raised.iter().filter(|suggestion| suggestion.kind == Kind::Text);
+    texts.map(|suggestion| (suggestion.id.as_str(), suggestion.value.as_str()))
 }
 
 /// Two names as one, for a look into a list of pairs.

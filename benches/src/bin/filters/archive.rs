@@ -10,7 +10,9 @@ use axum::Router;
 use docent::assets::{AssetSource, FetchError};
 use docent::http::{AppState, Options, Ports, Searcher, router};
 use docent::search::{Hits, Question, SearchError, nearest};
-use docent::store::{AssetFilter, Catalog, PostgresOptions, PostgresStore, SqliteStore, Store, Wanted};
+use docent::store::{
+    AssetFilter, Catalog, Ledger as _, PostgresOptions, PostgresStore, SqliteStore, Store, Wanted,
+};
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, DecodeLimits, VectorRecord, VectorSpace};
@@ -19,7 +21,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::plans;
+use crate::{plans, texts};
 
 /// A ledger, filled, with the API's routes over it.
 pub struct Archive {
@@ -44,7 +46,7 @@ impl Archive {
         let url = filled.clone().or_else(|| database.as_ref().map(|database| database.url().to_owned()));
         let url = url.unwrap_or_default();
         let options = PostgresOptions { connections: 16, events: false };
-        let store = PostgresStore::connect(&url, options).await?;
+        let mut store = PostgresStore::connect(&url, options).await?;
         let mut connection = PgConnection::connect(&url).await?;
         if filled.is_none() {
             let begin = Instant::now();
@@ -54,6 +56,15 @@ impl Archive {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
             }
             println!("filled in {:.0?}", begin.elapsed());
+            let ids: Vec<String> =
+                sqlx::query_scalar("select id from asset order by id").fetch_all(&mut connection).await?;
+            sqlx::raw_sql("set session_replication_role = origin").execute(&mut connection).await?;
+            texts::write_postgres(&mut connection, &ids).await?;
+            store.close().await;
+            let begin = Instant::now();
+            store = PostgresStore::connect(&url, options).await?;
+            println!("made to be found in {:.0?}", begin.elapsed());
+            sqlx::raw_sql("vacuum analyze suggestion, reading").execute(&mut connection).await?;
         }
         let size: String = sqlx::query_scalar("select pg_size_pretty(pg_database_size(current_database()))")
             .fetch_one(&mut connection)
@@ -69,7 +80,7 @@ impl Archive {
         let path =
             filled.clone().or_else(|| folder.as_ref().map(|folder| folder.path().join("ledger.sqlite")));
         let path = path.unwrap_or_default();
-        let store = SqliteStore::open(&path).await?;
+        let mut store = SqliteStore::open(&path).await?;
         let options = SqliteConnectOptions::new().filename(&path);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         if filled.is_none() {
@@ -80,6 +91,13 @@ impl Archive {
                 sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
             }
             println!("filled in {:.0?}", begin.elapsed());
+            let ids: Vec<String> =
+                sqlx::query_scalar("select id from asset order by id").fetch_all(&mut connection).await?;
+            texts::write_sqlite(&mut connection, &ids).await?;
+            store.close().await;
+            let begin = Instant::now();
+            store = SqliteStore::open(&path).await?;
+            println!("made to be found in {:.0?}", begin.elapsed());
         }
         let ids = sqlx::query_scalar("select id from asset order by id").fetch_all(&mut connection).await?;
         println!("{} assets in SQLite, {} MB", ids.len(), std::fs::metadata(&path)?.len() / 1_000_000);

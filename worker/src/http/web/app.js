@@ -13,6 +13,8 @@ const COUNTS_EVERY_MS = 15000;
 const COUNTS_REST = 20;
 /** How far a job is is asked so often. */
 const JOB_EVERY_MS = 700;
+/** Somebody who types so slowly waits for an answer. */
+const TYPING_MS = 250;
 /** Counting ends there. */
 const COUNTED = 10000;
 const wide = matchMedia("(min-width: 901px)");
@@ -36,6 +38,9 @@ let opening = null;
 /** The suggestion to select once its picture is open. */
 let pick = null;
 let counts = null;
+/** Whether the words are still being typed, and what waits for the next key. */
+let typing = false;
+let pausing = null;
 /** How many pictures there were when the gallery was loaded. */
 let countsAtLoad = null;
 
@@ -69,7 +74,8 @@ function go(changes, { replace = false } = {}) {
 }
 
 async function apply() {
-  const at = place();
+  typing &&= place().words !== "";
+  const at = { ...place(), typing };
   document.body.dataset.view = at.view || (at.asset ? "asset" : "gallery");
   $("failures").hidden = at.view !== "failures";
   $("show-failures").setAttribute("aria-pressed", String(at.view === "failures"));
@@ -77,7 +83,7 @@ async function apply() {
   showFilters(at);
   panel.setFilter({ kind: at.kind, status: at.status, min: at.min });
   if (at.asset !== shownAsset) openAsset(at.asset);
-  const source = JSON.stringify([at.words, at.like, at.kind, at.status, at.min]);
+  const source = JSON.stringify([at.words, at.like, at.kind, at.status, at.min, typing]);
   if (source !== shownSource) {
     shownSource = source;
     await loadGallery(at);
@@ -93,7 +99,7 @@ function showFilters({ kind, status, min, words, like }) {
   showMinimum(min);
   if (document.activeElement !== $("words")) $("words").value = words;
   $("source").hidden = !words && !like;
-  if (words) $("source-text").textContent = `Pictures that fit “${words}”`;
+  if (words) $("source-text").textContent = typing ? `Pictures that say “${words}”` : `Pictures that fit “${words}”`;
   else if (like) $("source-text").textContent = "Pictures like the one chosen";
 }
 
@@ -110,10 +116,14 @@ async function loadGallery(at) {
   gallery.select(shownAsset);
   const found = gallery.rows.length;
   if (at.words || at.like) announce(count(found, "picture found", "pictures found"));
+  if (at.words && !typing && gallery.searched && !gallery.searched.includes("meaning")) {
+    $("source-text").textContent = `Pictures that say “${at.words}” (there is no model for their meaning)`;
+  }
   if (found > 0) return;
   const empty = $("gallery-empty");
   empty.hidden = false;
-  if (at.words || at.like) empty.replaceChildren("No picture was found. Pictures are found once they have been analyzed.");
+  if (at.words && typing) empty.replaceChildren("No picture says so. Enter looks for what pictures show, too.");
+  else if (at.words || at.like) empty.replaceChildren("No picture was found. Pictures are found once they have been analyzed.");
   else if (at.kind || at.status || at.min) empty.replaceChildren("No picture passes the filters.");
   else {
     empty.replaceChildren(el("b", {}, "There are no pictures yet."), el("span", {}, "Bring some in with"), el("code", {}, "docent ingest ~/Pictures"));
@@ -305,13 +315,36 @@ $("accept-all").onclick = () => shown(askAcceptAll());
 $("accept-cancel").onclick = () => $("accept-dialog").close();
 $("search").onsubmit = (event) => {
   event.preventDefault();
+  typed(false);
   $("words").blur();
   go({ words: $("words").value.trim(), like: "", view: "" });
 };
-$("words").addEventListener("search", () => {
-  if (!$("words").value && place().words) go({ words: "" });
+$("words").addEventListener("input", () => {
+  clearTimeout(pausing);
+  pausing = setTimeout(() => {
+    const words = $("words").value.trimStart();
+    if (words === place().words) return;
+    typed(words !== "");
+    go({ words, like: "", view: "" }, { replace: place().words !== "" });
+  }, TYPING_MS);
 });
-$("source-clear").onclick = () => go({ words: "", like: "" });
+$("words").addEventListener("search", () => {
+  if (!$("words").value && place().words) {
+    typed(false);
+    go({ words: "" });
+  }
+});
+$("source-clear").onclick = () => {
+  typed(false);
+  go({ words: "", like: "" });
+};
+
+/** Notes whether words are still being typed. */
+function typed(still) {
+  clearTimeout(pausing);
+  typing = still;
+}
+
 $("newer").onclick = () => {
   shownSource = null;
   apply();
@@ -396,8 +429,12 @@ document.addEventListener("keydown", (event) => {
   shown(Promise.resolve(action()));
 });
 
-window.addEventListener("popstate", apply);
-window.addEventListener("hashchange", apply);
+for (const moved of ["popstate", "hashchange"]) {
+  window.addEventListener(moved, () => {
+    typed(false);
+    apply();
+  });
+}
 document.querySelector(".brand").addEventListener("click", (event) => {
   event.preventDefault();
   go({ words: "", like: "", kind: "", status: "", min: 0, view: "", asset: wide.matches ? place().asset : "" });

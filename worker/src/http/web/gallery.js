@@ -11,6 +11,8 @@ const GAP = 8;
 const PADDING = 12;
 const CAPTION = 24;
 const OVERSCAN_ROWS = 2;
+/** Characters of an excerpt before the first word that was looked for. */
+const EXCERPT_BEFORE = 12;
 
 export class Gallery {
   constructor({ onOpen }) {
@@ -77,11 +79,15 @@ export class Gallery {
 
   async fetch() {
     const { signal } = this.abort;
-    const { words, like, kind, status } = this.source;
+    const { words, like, kind, status, typing } = this.source;
     const filter = { kind, status, min_confidence: this.source.min || null };
     const before = this.rows.length;
     let part;
-    if (words) part = await shown(api.search({ ...filter, q: words, k: HITS }, signal));
+    if (words) {
+      // While somebody types, texts are all there is time for.
+      const how = typing ? { by: "text", unfinished: true } : {};
+      part = await shown(api.search({ ...filter, ...how, q: words, k: HITS }, signal));
+    }
     else if (like) part = await shown(api.similar(like, { ...filter, k: HITS }, signal));
     else {
       // Where few pass the filters, a part may be empty although more follow.
@@ -90,6 +96,7 @@ export class Gallery {
     }
     if (signal.aborted) return false;
     this.next = part?.next ?? null;
+    this.searched = part?.searched ?? null;
     this.add((part?.hits ?? part?.assets ?? []).map(light));
     return this.rows.length > before;
   }
@@ -192,12 +199,13 @@ export class Gallery {
 }
 
 /** What the grid needs of a row. */
-const light = ({ asset_id, uri, uris, pending, score, accepted_tags }) => ({
+const light = ({ asset_id, uri, uris, pending, score, accepted_tags, text }) => ({
   asset_id,
   uri: uri ?? uris?.[0] ?? "",
   pending,
   score,
   accepted: accepted_tags?.length ?? 0,
+  text,
 });
 
 function build(row, place) {
@@ -214,8 +222,22 @@ function build(row, place) {
     el("span", { class: "name" }, nameOf(row.uri)),
   );
   cell.setAttribute("aria-posinset", String(place + 1));
+  if (row.text) frame.append(excerpt(row.text));
   badge(cell, row);
   return cell;
+}
+
+/** What a text says around the words that were looked for, which are marked. */
+function excerpt({ text, places }) {
+  const characters = Array.from(text);
+  let at = Math.max(0, (places[0]?.[0] ?? 0) - EXCERPT_BEFORE);
+  const parts = at > 0 ? ["…"] : [];
+  for (const [from, to] of places) {
+    parts.push(characters.slice(at, from).join(""), el("mark", {}, characters.slice(from, to).join("")));
+    at = to;
+  }
+  parts.push(characters.slice(at).join(""));
+  return el("span", { class: "excerpt", title: text }, ...parts);
 }
 
 function badge(cell, row) {

@@ -6,9 +6,10 @@ use docent_pipelines::AssetId;
 use sqlx::postgres::{PgConnection, PgExecutor};
 use sqlx::{AssertSqlSafe, Postgres, Transaction};
 
+use super::texts::{mend_texts, missing_texts};
 use super::{PostgresStore, fault};
 use crate::store::StoreError;
-use crate::store::due::{Look, PORTION};
+use crate::store::due::{Look, PORTION, TEXTS};
 use crate::store::fault::again;
 
 /// A look into the indexes.
@@ -167,7 +168,12 @@ impl PostgresStore {
         .map_err(failed)?;
         let Some((name, after)) = repair else { return Ok(None) };
         let ids = ids_after(&mut tx, &after).await.map_err(failed)?;
-        refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
+        if name == TEXTS {
+            lock(&mut tx, &ids).await.map_err(failed)?;
+            mend_texts(&mut tx, &ids).await.map_err(failed)?;
+        } else {
+            refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
+        }
         sqlx::query(
             "update repair set after = coalesce($2, after), looked_at = $3,
                  finished_at = case when $2 is null then $3 end where name = $1",
@@ -201,12 +207,19 @@ impl PostgresStore {
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
+        let unread = missing_texts(&mut *connection, &ids).await.map_err(failed)?;
         drop(connection);
-        if !stranded.is_empty() {
-            tracing::warn!(assets = stranded.len(), "pending work was not due; it is now");
+        if !stranded.is_empty() || !unread.is_empty() {
+            tracing::warn!(
+                assets = stranded.len(),
+                texts = unread.len(),
+                "pending work was not due, or texts were not found; now they are"
+            );
             again(|| async {
                 let (mut tx, now) = self.begin(OPERATION).await?;
+                lock(&mut tx, &ids).await.map_err(failed)?;
                 refresh_due(&mut tx, &stranded, now).await.map_err(failed)?;
+                mend_texts(&mut tx, &ids).await.map_err(failed)?;
                 tx.commit().await.map_err(failed)
             })
             .await?;

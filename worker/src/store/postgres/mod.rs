@@ -19,6 +19,7 @@ mod reach;
 mod record;
 mod requeue;
 mod reviews;
+mod texts;
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
@@ -33,7 +34,7 @@ use super::fault::{fault, migration_fault};
 use super::migrations::{Migrations, migrations};
 pub use reach::PostgresLedger;
 
-pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places");
+pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts");
 
 /// The shared store.
 pub struct PostgresStore {

@@ -11,9 +11,10 @@ use sqlx::{Postgres, Transaction};
 
 use super::due::due_columns;
 use super::outbox::tell_failures;
+use super::texts::keep_texts;
 use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
-use crate::store::recording::{Settled, blind, rounds, settled, unanswered};
+use crate::store::recording::{Settled, blind, rounds, settled, texts, unanswered};
 use crate::store::{Finished, Recorded, StoreError};
 
 const OPERATION: &str = "record runs";
@@ -241,6 +242,8 @@ async fn suggest(
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
+    let suggestions: Vec<&Suggestion> = raised.iter().map(|r| r.1).collect();
+    keep_texts(tx, texts(&suggestions)).await.map_err(failed)?;
     let (of, by): (Vec<&str>, Vec<&str>) = runs
         .iter()
         .flat_map(|Finished { run, analysis, .. }| {

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, SqliteConnection, SqliteExecutor};
 
+use super::texts::{mend_texts, missing_texts};
 use super::{SqliteStore, fault, now};
 use crate::queue::Lane;
 use crate::store::StoreError;
 use crate::store::codec::{json_array, lane_number};
-use crate::store::due::{Look, PORTION};
+use crate::store::due::{Look, PORTION, TEXTS};
 use crate::store::fault::again;
 
 /// A look into the indexes; `$1` are the lanes. For each lane by itself: of a comparison of rows SQLite seeks the first column only.
@@ -151,7 +152,12 @@ impl SqliteStore {
             return Ok(None);
         };
         let ids = ids_after(&mut *tx, &after).await.map_err(failed)?;
-        refresh_due(&mut tx, &json_array(&ids), now()).await.map_err(failed)?;
+        let portion = json_array(&ids);
+        match name.as_str() {
+            TEXTS => mend_texts(&mut tx, &portion).await.map(drop),
+            _ => refresh_due(&mut tx, &portion, now()).await,
+        }
+        .map_err(failed)?;
         sqlx::query(
             "update repair set after = coalesce($2, after), looked_at = $3,
                  finished_at = case when $2 is null then $3 end where name = $1",
@@ -187,10 +193,16 @@ impl SqliteStore {
         .fetch_all(&self.read)
         .await
         .map_err(failed)?;
-        if !stranded.is_empty() {
-            tracing::warn!(assets = stranded.len(), "pending work was not due; it is now");
+        let unread = missing_texts(&self.read, &json_array(&ids)).await.map_err(failed)?.len();
+        if !stranded.is_empty() || unread > 0 {
+            tracing::warn!(
+                assets = stranded.len(),
+                texts = unread,
+                "pending work was not due, or texts were not found; now they are"
+            );
             let mut tx = self.begin(OPERATION).await?;
             refresh_due(&mut tx, &json_array(&stranded), now()).await.map_err(failed)?;
+            mend_texts(&mut tx, &json_array(&ids)).await.map_err(failed)?;
             tx.commit().await.map_err(failed)?;
         }
         let mut swept = self.swept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

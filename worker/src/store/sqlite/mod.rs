@@ -15,6 +15,7 @@ mod places;
 mod record;
 mod requeue;
 mod reviews;
+mod texts;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ use super::fault::{fault, migration_fault};
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts");
 
 /// The embedded store.
 pub struct SqliteStore {

@@ -10,9 +10,10 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use super::due::due_columns;
+use super::texts::keep_texts;
 use super::{SqliteStore, fault, get, now, region};
 use crate::store::codec::{corrupt, json_array, kind_order, text, vector_bytes};
-use crate::store::recording::{Settled, blind, pair, rounds, settled, unanswered};
+use crate::store::recording::{Settled, blind, pair, rounds, settled, texts, unanswered};
 use crate::store::{Finished, Recorded, StoreError};
 
 const OPERATION: &str = "record runs";
@@ -164,14 +165,14 @@ async fn suggest(
     let failed = fault(OPERATION);
     let decided = decided(tx, assets).await?;
     let mut rows = Vec::new();
-    let mut ids: Vec<&str> = Vec::new();
+    let mut raised: Vec<&Suggestion> = Vec::new();
     let mut recorded = Vec::with_capacity(runs.len());
     for Finished { run, analysis, .. } in runs {
         let asset = run.asset.as_str();
-        let (counts, raised) = unanswered(analysis, decided.get(asset).map_or(&[], Vec::as_slice));
+        let (counts, of_run) = unanswered(analysis, decided.get(asset).map_or(&[], Vec::as_slice));
         recorded.push(counts);
-        ids.extend(raised.iter().map(|suggestion| suggestion.id.as_str()));
-        rows.extend(raised.into_iter().map(|suggestion| row(asset, suggestion, places.get(asset))));
+        rows.extend(of_run.iter().map(|suggestion| row(asset, suggestion, places.get(asset))));
+        raised.extend(of_run);
     }
     sqlx::query(
         "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
@@ -189,6 +190,7 @@ async fn suggest(
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
+    keep_texts(tx, texts(&raised)).await.map_err(failed)?;
     let completed = runs.iter().flat_map(|Finished { run, analysis, .. }| {
         analysis.completed.keys().map(|analyzer| pair(run.asset.as_str(), analyzer.as_str()))
     });
@@ -201,7 +203,7 @@ async fn suggest(
     )
     .bind(assets)
     .bind(json_array(completed))
-    .bind(json_array(ids))
+    .bind(json_array(raised.iter().map(|suggestion| &suggestion.id)))
     .fetch_all(&mut **tx)
     .await
     .map_err(failed)?;

@@ -1,0 +1,56 @@
+//! The words in pictures are read, found, and found no more.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn words_in_pictures_are_found_until_they_are_rejected() {
+    let docent = docent();
+    let pictures = docent.folder().join("pictures");
+    corpus::copy_samples(&pictures);
+    let args = [OsStr::new("ingest"), pictures.as_os_str(), OsStr::new("--only=text,embedding")];
+    docent.run(args).expect(0);
+    let by_text = |words: &str| docent.json(["search", "--text", words, "--format=json"]);
+
+    let page = by_text("SEGMENTATION");
+    assert_eq!(page.len(), 1, "{page:?}");
+    assert_eq!(page[0]["uri"], uri(&pictures.join("page.png")).as_str());
+    assert_eq!(keys(&page[0]), BTreeSet::from(["asset_id", "uri", "matched", "text"]));
+    let excerpt = &page[0]["text"];
+    let place = |end: usize| excerpt["places"][0][end].as_u64().expect("a number") as usize;
+    let text = excerpt["text"].as_str().expect("a text");
+    let shown: String = text.chars().take(place(1)).skip(place(0)).collect();
+    assert_eq!(shown.to_lowercase(), "segmentation");
+    // A piece of a word, and words in a row, as far as they are there.
+    assert_eq!(by_text("egmentatio")[0]["asset_id"], page[0]["asset_id"]);
+    docent.run(["search", "--text", "\"egmentatio\""]).expect(1);
+
+    let both = docent.json(["search", "segmentation", "--format=json"]);
+    let found = both.iter().find(|hit| hit["asset_id"] == page[0]["asset_id"]).expect("is found");
+    assert_eq!(found["matched"], json!(["meaning", "text"]));
+    let table = docent.run(["search", "--text", "segmentation"]).expect(0);
+    assert!(table.stdout.to_lowercase().contains("segmentation"), "{}", table.stdout);
+    docent.run(["search", "--text", "no such words anywhere"]).expect(1);
+    docent.run(["search", "--text", "segmentation", "--path", "/nowhere"]).expect(1);
+    let nothing = docent.run(["search", "--text", "***"]).expect(2);
+    assert!(nothing.stderr.contains("docent search --text"), "{}", nothing.stderr);
+    let much = docent.run(["search", "--text", &"word ".repeat(40)]).expect(2);
+    assert!(much.stderr.contains("32 words") && much.stderr.contains("fewer words"), "{}", much.stderr);
+
+    // Its lines are suggestions, and so is the whole.
+    let mut rejected = Vec::new();
+    loop {
+        let found = docent.run(["search", "--text", "segmentation", "--format=json"]);
+        if found.code == Some(1) {
+            break;
+        }
+        let id = found.json()[0]["text"]["suggestion_id"].as_str().expect("an id").to_owned();
+        assert!(!rejected.contains(&id), "{id} was rejected, and is found");
+        docent.run(["reject", &id]).expect(0);
+        rejected.push(id);
+    }
+    assert!(!rejected.is_empty());
+    docent.run(["undo", &rejected[0]]).expect(0);
+    assert_eq!(by_text("segmentation"), page);
+}
