@@ -80,7 +80,7 @@ async fn searches_ask_the_older_space_until_the_newer_is_complete() {
     let index =
         Arc::new(QdrantIndex::connect(QdrantOptions::new(server.url())).expect("the options are right"));
     let options = SearchOptions {
-        start: Arc::new(|| Ok(None)),
+        start: Arc::new(|| Ok(())),
         session: SessionOptions::default(),
         decode: DecodeLimits::default(),
     };

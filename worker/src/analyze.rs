@@ -95,7 +95,7 @@ pub async fn analyze_paths(
 ) -> anyhow::Result<()> {
     let pack = Arc::new(Pack::open(&config.models_dir)?);
     let analyzers = request.only.unwrap_or_else(|| config.analyzers.enabled.clone());
-    let pipeline = Arc::new(load_pipeline(config, pack, analyzers.clone(), false).await?);
+    let pipeline = Arc::new(load_pipeline(config, pack, analyzers.clone()).await?);
     let source = FileSource { max_bytes: config.assets.max_bytes, ..FileSource::default() };
     let limits = config.decode_limits();
     let runtime = Handle::current();

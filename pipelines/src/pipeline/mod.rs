@@ -5,7 +5,6 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Instant;
 
 use docent_models::captioning::CaptionRequest;
@@ -21,7 +20,6 @@ use crate::analyzers::{
     Subject, TextRule,
 };
 use crate::asset::AssetId;
-use crate::executor::batching::{Batching, Sampler, Tuning, TuningMemory};
 use crate::executor::{ExecutorError, Limit, Usage, panic_message};
 use crate::image::Image;
 use crate::suggestion::Suggestion;
@@ -38,8 +36,8 @@ pub struct PipelineOptions {
     pub sessions: usize,
     /// Sessions of networks on GPUs, over all of them.
     pub gpu_sessions: usize,
-    /// How the best sizes of batches are found; `None`: the manifest's.
-    pub tuning: Option<TuningOptions>,
+    /// Most inputs in one call of a network on a GPU; on a processor the manifest says it for each network.
+    pub gpu_max_batch: usize,
     /// Inputs, or groups of them, that may wait for one network.
     pub inbox: usize,
     /// When a tag is offered.
@@ -58,24 +56,6 @@ pub struct PipelineOptions {
     pub caption: CaptionRule,
 }
 
-/// How the best sizes of batches are found.
-#[derive(Debug, Clone)]
-pub struct TuningOptions {
-    /// The largest size that may be tried.
-    pub most: usize,
-    /// Whether to measure what nobody remembers.
-    pub measure: bool,
-    /// Where results are kept.
-    pub memory: Arc<dyn TuningMemory>,
-}
-
-impl TuningOptions {
-    /// For a network, with an input to measure with.
-    pub fn with<I>(self, sample: Sampler<I>) -> Tuning<I> {
-        Tuning { most: self.most, measure: self.measure, sample, memory: self.memory }
-    }
-}
-
 /// Loaded analyzers over their running networks.
 pub struct Pipeline {
     analyzers: Vec<Box<dyn Analyzer>>,
@@ -85,7 +65,7 @@ pub struct Pipeline {
     models: BTreeMap<AnalyzerId, ModelRef>,
     usage: Vec<UsageProbe>,
     providers: Vec<(ModelRef, String)>,
-    batching: Vec<(ModelRef, Batching)>,
+    max_batches: Vec<(ModelRef, usize)>,
 }
 
 /// What is needed for a picture's caption, once everything else is known of it. It holds the encoder's view of the picture
@@ -173,7 +153,7 @@ impl Pipeline {
             models,
             usage: Vec::new(),
             providers: Vec::new(),
-            batching: Vec::new(),
+            max_batches: Vec::new(),
         }
     }
 
@@ -187,9 +167,9 @@ impl Pipeline {
         &self.providers
     }
 
-    /// How large each network's batches may be.
-    pub fn batching(&self) -> &[(ModelRef, Batching)] {
-        &self.batching
+    /// Most inputs in one call of each network.
+    pub fn max_batches(&self) -> &[(ModelRef, usize)] {
+        &self.max_batches
     }
 
     /// What each network has done since it was loaded.
@@ -254,7 +234,7 @@ impl Pipeline {
 
     /// How many captions are best made together: 1 where it makes no difference, or none are made.
     pub fn captions_together(&self) -> usize {
-        self.captions.as_ref().map_or(1, |captions| captions.captioner.batching().size)
+        self.captions.as_ref().map_or(1, |captions| captions.captioner.max_batch())
     }
 
     /// How many groups of captions may be made at once.
