@@ -19,7 +19,7 @@ use walkdir::WalkDir;
 use crate::app::load_pipeline;
 use crate::assets::{AssetSource, FileSource, file_uri};
 use crate::config::Config;
-use crate::consumer::{Captioning, Look, Seen, look_at};
+use crate::consumer::{Look, Seen, look_at};
 use crate::disposition;
 
 /// What `docent analyze` prints for one file.
@@ -121,7 +121,6 @@ pub async fn analyze_paths(
                         pipeline: &pipeline,
                         limits: &limits,
                         wanted: &analyzers,
-                        captioning: Captioning::AtOnce,
                         watch: &Watch::default(),
                     };
                     look_at(&runtime, &hash.asset_id(), &bytes, &look)

@@ -43,7 +43,6 @@ impl Pipeline {
         let needed: BTreeSet<Task> = wanted.iter().flat_map(asked).collect();
         let mut running = Networks::default();
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
-        let mut captions = None;
         let shared = std::thread::scope(|scope| {
             let start = Loader { pack, options, needed: &needed, scope };
             let tagger = start.network(Task::Tagging, tagging::load);
@@ -99,15 +98,16 @@ impl Pipeline {
             if networks.is_some() || tesseract.is_some() {
                 loaded.push(Box::new(TextAnalyzer { networks, tesseract, rule: options.text }));
             }
-            captions = finish(captioner, &mut running)?
-                .map(|(_, captioner)| CaptionAnalyzer { captioner, rule: options.caption.clone() });
+            if let Some((_, captioner)) = finish(captioner, &mut running)? {
+                loaded.push(Box::new(CaptionAnalyzer { captioner, rule: options.caption.clone() }));
+            }
             if let (true, Some((_, image))) = (wanted.contains(&AnalyzerId::Embedding), &shared.image) {
                 loaded.push(Box::new(EmbeddingAnalyzer { model: image.model().clone() }));
             }
             Ok::<_, docent_models::Error>(shared)
         })?;
         let Networks { usage, providers, max_batches } = running;
-        Ok(Self { analyzers: loaded, captions, shared, models, usage, providers, max_batches })
+        Ok(Self { analyzers: loaded, shared, models, usage, providers, max_batches })
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::threads::Threads;
 use crate::app::App;
 use crate::assets::file_uri;
-use crate::consumer::{Captioning, Look, Seen, look_at};
+use crate::consumer::{Look, Seen, look_at};
 use crate::progress::Cpu;
 
 /// Each core's pictures in the busy pass, at least.
@@ -158,13 +158,8 @@ pub(super) async fn look(
     let seen = tokio::task::spawn_blocking(move || {
         let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
         let analyzers: Vec<AnalyzerId> = pipeline.models().keys().copied().collect();
-        let look = Look {
-            pipeline: &pipeline,
-            limits: &limits,
-            wanted: &analyzers,
-            captioning: Captioning::AtOnce,
-            watch: &Watch::default(),
-        };
+        let look =
+            Look { pipeline: &pipeline, limits: &limits, wanted: &analyzers, watch: &Watch::default() };
         look_at(&runtime, &asset, &bytes, &look)
     })
     .await?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cpu_time::ThreadTime;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::{Overdue, Uncaptioned, Watch, decoder};
+use docent_pipelines::pipeline::{Overdue, Watch, decoder};
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Late, Pipeline};
 use tokio::runtime::Handle;
 
@@ -22,31 +22,14 @@ pub(crate) struct Seen {
     /// Upright width and height, and the format, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
     pub analysis: Analysis,
-    /// What its caption is to be made from, if that was left for later.
-    pub uncaptioned: Option<Uncaptioned>,
     pub cpu: Cpu,
 }
 
 impl Seen {
     pub(crate) fn failed(failure: Failure) -> Self {
         let analysis = Analysis { failures: vec![failure], ..Analysis::default() };
-        Self { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() }
+        Self { picture: None, analysis, cpu: Cpu::default() }
     }
-}
-
-/// When a picture is captioned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Captioning {
-    /// While the other analyzers look at it.
-    AtOnce,
-    /// By somebody else, together with other pictures.
-    Later,
-}
-
-/// What is asked about a picture.
-pub(super) struct Asked {
-    pub wanted: Vec<AnalyzerId>,
-    pub captioning: Captioning,
 }
 
 /// How a picture is looked at.
@@ -56,7 +39,6 @@ pub(crate) struct Look<'a> {
     /// Limits of the decoder.
     pub limits: &'a DecodeLimits,
     pub wanted: &'a [AnalyzerId],
-    pub captioning: Captioning,
     /// Who watches, and how long a step may take.
     pub watch: &'a Watch,
 }
@@ -64,7 +46,7 @@ pub(crate) struct Look<'a> {
 /// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
 /// Keeps that thread busy; `runtime` only waits for the networks' answers.
 pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Look<'_>) -> Seen {
-    let Look { pipeline, limits, wanted, captioning, watch } = *look;
+    let Look { pipeline, limits, wanted, watch } = *look;
     let (start, thread) = (Instant::now(), ThreadTime::now());
     // What cannot be decoded costs something, too.
     let failed = |reason| {
@@ -78,17 +60,12 @@ pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Lo
     };
     let decoded = start.elapsed();
     let decode = thread.elapsed();
-    let (mut analysis, uncaptioned) = match captioning {
-        Captioning::AtOnce => {
-            (runtime.block_on(pipeline.analyze_watched(asset, &image, wanted, watch)), None)
-        }
-        Captioning::Later => runtime.block_on(pipeline.analyze_but_caption(asset, &image, wanted, watch)),
-    };
+    let mut analysis = runtime.block_on(pipeline.analyze_watched(asset, &image, wanted, watch));
     analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
     analysis.completed.insert(AnalyzerId::Decode, decoder());
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
     let picture = Some((image.width(), image.height(), image.format().as_str()));
-    Seen { picture, analysis, uncaptioned, cpu }
+    Seen { picture, analysis, cpu }
 }
 
 /// The pictures that took too long and are still worked on.
@@ -116,7 +93,7 @@ impl StillAtIt {
             analysis.failures.push(Failure { analyzer, ..failure.clone() });
             analysis.late.insert(analyzer, Late::Overdue(*limit));
         }
-        Some(Seen { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() })
+        Some(Seen { picture: None, analysis, cpu: Cpu::default() })
     }
 
     fn add(&self, asset: &AssetId, occupied: &Arc<Occupied>, analysis: &Analysis) {
@@ -139,10 +116,9 @@ impl Walk {
         &self,
         job: &AnalyzeAsset,
         bytes: Vec<u8>,
-        asked: Asked,
+        wanted: Vec<AnalyzerId>,
         occupied: &Arc<Occupied>,
     ) -> Seen {
-        let Asked { wanted, captioning } = asked;
         // A second thread at it would take a second place, and be no faster.
         if let Some(seen) = occupied.still_at_it().again(&job.asset, &wanted) {
             return seen;
@@ -154,8 +130,7 @@ impl Walk {
             let (runtime, watch, occupied) = (Handle::current(), Arc::clone(&watch), Arc::clone(occupied));
             let wanted = wanted.clone();
             tokio::task::spawn_blocking(move || {
-                let look =
-                    Look { pipeline: &pipeline, limits: &limits, wanted: &wanted, captioning, watch: &watch };
+                let look = Look { pipeline: &pipeline, limits: &limits, wanted: &wanted, watch: &watch };
                 let seen = look_at(&runtime, &asset, &bytes, &look);
                 drop(occupied);
                 seen
@@ -195,6 +170,6 @@ impl Walk {
         if is_decoded {
             analysis.completed.insert(AnalyzerId::Decode, decoder());
         }
-        Seen { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() }
+        Seen { picture: None, analysis, cpu: Cpu::default() }
     }
 }

@@ -4,7 +4,6 @@
 //! the ack) makes a crash at any point end in a repeated walk with the same writes.
 
 mod at_work;
-mod captions;
 mod gathering;
 mod intake;
 mod look;
@@ -20,16 +19,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use at_work::AtWork;
-pub(crate) use captions::room as captions_room;
-use captions::{CaptionOptions, Captions};
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::StepTimes;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Pipeline};
 use futures_util::FutureExt;
 pub use gathering::Counted;
-use look::Asked;
-pub(crate) use look::{Captioning, Look, Seen, look_at};
+pub(crate) use look::{Look, Seen, look_at};
 use places::{Occupied, Place, Places};
 use recorder::LONGEST_WAIT;
 pub use recorder::{Gather, Recorder, RecorderOptions, Scribe};
@@ -103,7 +99,6 @@ enum Walked {
 #[derive(Clone)]
 struct Desks {
     recorder: Recorder,
-    captions: Option<Captions>,
     turns: Turns,
     places: Arc<Places>,
     at_work: AtWork,
@@ -141,27 +136,11 @@ impl Walk {
         // They end with the walks they answer, or with this call.
         let mut desks_at_work = JoinSet::new();
         desks_at_work.spawn(scribe.write());
-        let captions = CaptionOptions {
-            in_flight: self.options.places(),
-            timeout: self.options.timeout,
-            stop: stop.clone(),
-        };
-        let captions = Captions::new(&self.pipeline, captions).map(|(captions, desk)| {
-            desks_at_work.spawn(desk.serve());
-            captions
-        });
         let turns = Turns::new(self.options.in_flight, &self.progress);
         let gate = Gate::new(&self.progress);
         gate.look(&*self.index, stop).await;
         desks_at_work.spawn(Arc::clone(&gate).tend(self.clone()));
-        let desks = Desks {
-            recorder,
-            captions,
-            turns,
-            places: Arc::clone(&places),
-            at_work: AtWork::default(),
-            gate,
-        };
+        let desks = Desks { recorder, turns, places: Arc::clone(&places), at_work: AtWork::default(), gate };
         let mut walks = JoinSet::new();
         loop {
             while let Some(walked) = walks.try_join_next() {
@@ -178,8 +157,7 @@ impl Walk {
                 Ok(Some((delivery, place))) => {
                     let (walk, desks) = (self.clone(), desks.clone());
                     let expected = desks.recorder.expect();
-                    let later = desks.captions.as_ref().filter(|_| can_wait(&delivery.job));
-                    let place = Occupied::new(place, later.map(Captions::looking), &self.progress);
+                    let place = Occupied::new(place, &self.progress);
                     walks.spawn(async move { walk.settle(delivery, place, expected, &desks).await });
                 }
                 Ok(None) => break,
@@ -262,7 +240,7 @@ impl Walk {
                 }
                 walked => break walked,
             }
-            place = Occupied::new(desks.places.alone().await, None, &self.progress);
+            place = Occupied::new(desks.places.alone().await, &self.progress);
             expected = desks.recorder.expect();
         };
         let mut outcome = Walked::Settled;
@@ -311,7 +289,6 @@ impl Walk {
         expected: Counted,
         desks: &Desks,
     ) -> Result<(), WalkError> {
-        let later = desks.captions.as_ref().filter(|_| can_wait(job));
         let (registered, bytes);
         let (job, bytes) = match job {
             Job::Analyze(job) => (job, None),
@@ -334,37 +311,26 @@ impl Walk {
                 return Err(WalkError::GivenUp { lost });
             }
         };
-        let captioning = if later.is_some() { Captioning::Later } else { Captioning::AtOnce };
         let wanted: Vec<AnalyzerId> = begun.keys().copied().collect();
         let fetched = match bytes {
             Some(bytes) => Ok(bytes),
             None => self.fetch(job, &place).await?,
         };
-        let Seen { picture, analysis, uncaptioned, cpu } = match fetched {
+        let Seen { picture, analysis, cpu } = match fetched {
             Ok(bytes) => {
                 let _turn = desks.turns.take(job.lane).await;
-                self.look(job, bytes, Asked { wanted, captioning }, &place).await
+                self.look(job, bytes, wanted, &place).await
             }
             Err(failure) => Seen::failed(failure),
         };
         self.progress.spent(cpu);
-        let mut place = Some(place);
-        let (analysis, room) = match (later, uncaptioned) {
-            (Some(captions), Some(uncaptioned)) => {
-                let room = captions.room().await;
-                let captioned = captions.hand_over(job.asset.clone(), analysis, uncaptioned).await;
-                drop(place.take());
-                (captioned.await.map_err(|_| WalkError::Ended)?, Some(room))
-            }
-            _ => (analysis, None),
-        };
         let outcomes = self.outcomes(&analysis, &begun);
         let timings = analysis.timings.clone();
         let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture };
         let finished = Finished { run, analysis, outcomes: outcomes.clone() };
         let kept = finished.clone();
         let recorded = desks.recorder.take(finished, job.lane == Lane::Interactive).await;
-        drop((place, room, expected));
+        drop((place, expected));
         let recorded = match recorded.await.map_err(|_| WalkError::Ended)? {
             Err(WalkError::Store(error @ (StoreError::Unfit { .. } | StoreError::Bug { .. }))) => {
                 return self.fail(job, &begun, error, desks).await;
@@ -419,15 +385,6 @@ impl Walk {
             self.progress.finish(failed);
         }
     }
-}
-
-/// Whether nobody waits for it, and nothing is to be in work beside it.
-fn can_wait(job: &Job) -> bool {
-    let lane = match job {
-        Job::Analyze(job) => job.lane,
-        Job::Submit(submission) => submission.lane,
-    };
-    lane == Lane::Backfill && !job.alone()
 }
 
 /// A number in 0..1, different from call to call.
