@@ -64,9 +64,6 @@ impl VectorIndex for Calls {
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
         Ok(())
     }
-    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
-        Ok(())
-    }
     async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
         Ok(0)
     }

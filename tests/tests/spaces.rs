@@ -268,10 +268,6 @@ impl VectorIndex for Ranked {
         Ok(())
     }
 
-    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
-        Ok(())
-    }
-
     async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
         Ok(self.0.len() as u64)
     }
