@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::search::{Search, SearchRules, log_softmax, words};
+use super::beam::{Search, SearchRules, log_softmax, words};
 use super::{Caption, CaptionRequest};
 use crate::manifest::ModelEntry;
 use crate::session::{Input, Output, Session, SessionOptions};

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::assets::{AssetSource, FileSource};
 use crate::config::{Config, QueueBackend, StoreBackend};
-use crate::consumer::{Gather, Walk, WalkOptions};
+use crate::consumer::{BatchLimits, Walk, WalkOptions};
 use crate::feeder::Feeder;
 use crate::progress::Progress;
 use crate::queue::{Queue, QueueError};
@@ -174,7 +174,7 @@ impl App {
                 text_timeout: Duration::from_secs(self.config.work.text_timeout_seconds),
                 grace: Duration::from_secs(self.config.work.grace_seconds),
                 patience: PATIENCE,
-                gather: gather(&self.config),
+                batch: batch(&self.config),
             },
         }
     }
@@ -238,8 +238,8 @@ async fn let_go(walk: Walk) {
 }
 
 /// What is written together. A backfill does not mind the delay.
-fn gather(config: &Config) -> Gather {
-    Gather { runs: config.work.gathered, vectors: LARGEST_CALL, delay: Duration::from_secs(1) }
+fn batch(config: &Config) -> BatchLimits {
+    BatchLimits { runs: config.work.gathered, vectors: LARGEST_CALL, delay: Duration::from_secs(1) }
 }
 
 /// Which server is away, if that is why something failed.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::threads::Threads;
 use crate::app::App;
 use crate::assets::file_uri;
-use crate::consumer::{Look, Seen, look_at};
+use crate::consumer::{AnalyzeOptions, Analyzed, analyze_bytes};
 use crate::progress::Cpu;
 
 /// Each core's pictures in the busy pass, at least.
@@ -88,7 +88,7 @@ struct Sum {
 
 impl Sum {
     /// Those that cannot be decoded count in the walk, too, but say nothing of how long an answer takes.
-    fn add(&mut self, seen: &Seen, latency: Duration) {
+    fn add(&mut self, seen: &Analyzed, latency: Duration) {
         self.pictures += 1;
         self.cpu.decode += seen.cpu.decode;
         self.cpu.prepare += seen.cpu.prepare;
@@ -150,7 +150,7 @@ pub(super) async fn look(
     app: &App,
     pipeline: &Arc<Pipeline>,
     file: &Path,
-) -> anyhow::Result<Option<(Seen, Duration)>> {
+) -> anyhow::Result<Option<(Analyzed, Duration)>> {
     let Ok(bytes) = app.named().fetch(&file_uri(file)).await else { return Ok(None) };
     let (runtime, pipeline) = (Handle::current(), Arc::clone(pipeline));
     let limits = app.config().decode_limits();
@@ -158,9 +158,13 @@ pub(super) async fn look(
     let seen = tokio::task::spawn_blocking(move || {
         let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
         let analyzers: Vec<AnalyzerId> = pipeline.models().keys().copied().collect();
-        let look =
-            Look { pipeline: &pipeline, limits: &limits, wanted: &analyzers, watch: &Watch::default() };
-        look_at(&runtime, &asset, &bytes, &look)
+        let options = AnalyzeOptions {
+            pipeline: &pipeline,
+            limits: &limits,
+            wanted: &analyzers,
+            watch: &Watch::default(),
+        };
+        analyze_bytes(&runtime, &asset, &bytes, &options)
     })
     .await?;
     Ok(Some((seen, start.elapsed())))
@@ -208,10 +212,13 @@ mod tests {
         let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
         let second = Duration::from_secs(1);
         let cpu = Cpu { decode: second, prepare: Duration::ZERO };
-        let broken = Seen { cpu, ..Seen::failed(failure) };
+        let broken = Analyzed { cpu, ..Analyzed::failed(failure) };
         let cpu = Cpu { decode: second, prepare: 2 * second };
-        let whole =
-            Seen { picture: Some((3, 2, "jpeg")), cpu, ..Seen::failed(broken.analysis.failures[0].clone()) };
+        let whole = Analyzed {
+            picture: Some((3, 2, "jpeg")),
+            cpu,
+            ..Analyzed::failed(broken.analysis.failures[0].clone())
+        };
         let mut sum = Sum::default();
         sum.add(&broken, second);
         sum.add(&whole, 4 * second);

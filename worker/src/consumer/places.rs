@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::watch;
 
-use super::look::StillAtIt;
+use super::analyze::StillAtIt;
 use crate::progress::Progress;
 
 /// All places of a worker.

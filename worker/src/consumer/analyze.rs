@@ -18,14 +18,14 @@ use crate::progress::Cpu;
 use crate::queue::AnalyzeAsset;
 
 /// What is known of an asset after looking at its bytes.
-pub(crate) struct Seen {
+pub(crate) struct Analyzed {
     /// Upright width and height, and the format, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
     pub analysis: Analysis,
     pub cpu: Cpu,
 }
 
-impl Seen {
+impl Analyzed {
     pub(crate) fn failed(failure: Failure) -> Self {
         let analysis = Analysis { failures: vec![failure], ..Analysis::default() };
         Self { picture: None, analysis, cpu: Cpu::default() }
@@ -33,7 +33,7 @@ impl Seen {
 }
 
 /// How a picture is looked at.
-pub(crate) struct Look<'a> {
+pub(crate) struct AnalyzeOptions<'a> {
     /// By what.
     pub pipeline: &'a Pipeline,
     /// Limits of the decoder.
@@ -45,13 +45,18 @@ pub(crate) struct Look<'a> {
 
 /// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
 /// Keeps that thread busy; `runtime` only waits for the networks' answers.
-pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Look<'_>) -> Seen {
-    let Look { pipeline, limits, wanted, watch } = *look;
+pub(crate) fn analyze_bytes(
+    runtime: &Handle,
+    asset: &AssetId,
+    bytes: &[u8],
+    options: &AnalyzeOptions<'_>,
+) -> Analyzed {
+    let AnalyzeOptions { pipeline, limits, wanted, watch } = *options;
     let (start, thread) = (Instant::now(), ThreadTime::now());
     // What cannot be decoded costs something, too.
     let failed = |reason| {
         let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
-        Seen { cpu: Cpu { decode: thread.elapsed(), ..Cpu::default() }, ..Seen::failed(failure) }
+        Analyzed { cpu: Cpu { decode: thread.elapsed(), ..Cpu::default() }, ..Analyzed::failed(failure) }
     };
     let image = match watch.step(AnalyzerId::Decode, || catch_unwind(|| Image::decode(bytes, limits))) {
         Ok(Ok(image)) => image,
@@ -65,7 +70,7 @@ pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Lo
     analysis.completed.insert(AnalyzerId::Decode, decoder());
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
     let picture = Some((image.width(), image.height(), image.format().as_str()));
-    Seen { picture, analysis, cpu }
+    Analyzed { picture, analysis, cpu }
 }
 
 /// The pictures that took too long and are still worked on.
@@ -80,7 +85,7 @@ struct Endless {
 
 impl StillAtIt {
     /// What an attempt at `wanted` comes to while an earlier one is still at the picture: nothing if none is.
-    fn again(&self, asset: &AssetId, wanted: &[AnalyzerId]) -> Option<Seen> {
+    fn again(&self, asset: &AssetId, wanted: &[AnalyzerId]) -> Option<Analyzed> {
         let pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let endless = pictures.get(asset).filter(|endless| endless.occupied.strong_count() > 0)?;
         // Without its pixels nothing else can be done.
@@ -93,7 +98,7 @@ impl StillAtIt {
             analysis.failures.push(Failure { analyzer, ..failure.clone() });
             analysis.late.insert(analyzer, Late::Overdue(*limit));
         }
-        Some(Seen { picture: None, analysis, cpu: Cpu::default() })
+        Some(Analyzed { picture: None, analysis, cpu: Cpu::default() })
     }
 
     fn add(&self, asset: &AssetId, occupied: &Arc<Occupied>, analysis: &Analysis) {
@@ -112,13 +117,13 @@ impl StillAtIt {
 impl Walk {
     /// Decodes and analyzes. Never fails: what goes wrong is part of the analysis. Whatever still works on the picture
     /// when this ends keeps `occupied`.
-    pub(super) async fn look(
+    pub(super) async fn analyze(
         &self,
         job: &AnalyzeAsset,
         bytes: Vec<u8>,
         wanted: Vec<AnalyzerId>,
         occupied: &Arc<Occupied>,
-    ) -> Seen {
+    ) -> Analyzed {
         // A second thread at it would take a second place, and be no faster.
         if let Some(seen) = occupied.still_at_it().again(&job.asset, &wanted) {
             return seen;
@@ -130,8 +135,9 @@ impl Walk {
             let (runtime, watch, occupied) = (Handle::current(), Arc::clone(&watch), Arc::clone(occupied));
             let wanted = wanted.clone();
             tokio::task::spawn_blocking(move || {
-                let look = Look { pipeline: &pipeline, limits: &limits, wanted: &wanted, watch: &watch };
-                let seen = look_at(&runtime, &asset, &bytes, &look);
+                let options =
+                    AnalyzeOptions { pipeline: &pipeline, limits: &limits, wanted: &wanted, watch: &watch };
+                let seen = analyze_bytes(&runtime, &asset, &bytes, &options);
                 drop(occupied);
                 seen
             })
@@ -142,7 +148,7 @@ impl Walk {
                 biased;
                 seen = &mut work => break seen.unwrap_or_else(|error| {
                     let (kind, reason) = (FailureKind::Transient, format!("analyze: {error}"));
-                    Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason })
+                    Analyzed::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason })
                 }),
                 () = tokio::time::sleep_until(due.into()) => {}
             }
@@ -159,7 +165,7 @@ impl Walk {
     }
 
     /// What is known of a picture whose thread is at a step that does not end.
-    fn abandon(&self, asset: &AssetId, wanted: &[AnalyzerId], watch: &Watch, overdue: &Overdue) -> Seen {
+    fn abandon(&self, asset: &AssetId, wanted: &[AnalyzerId], watch: &Watch, overdue: &Overdue) -> Analyzed {
         let is_decoded = overdue.analyzer != AnalyzerId::Decode;
         // Without its pixels nothing else can be done.
         let left: Vec<AnalyzerId> = match is_decoded {
@@ -170,6 +176,6 @@ impl Walk {
         if is_decoded {
             analysis.completed.insert(AnalyzerId::Decode, decoder());
         }
-        Seen { picture: None, analysis, cpu: Cpu::default() }
+        Analyzed { picture: None, analysis, cpu: Cpu::default() }
     }
 }
