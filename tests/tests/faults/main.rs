@@ -3,10 +3,10 @@
 //! The real feeder, consumer and scanner work over the real ledger, queue and networks. One call at a time fails, or
 //! the process dies there; what is left is then taken up by a new one, as at the next start.
 
-mod captions;
 mod late;
 mod ports;
 mod refusals;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::path::Path;
