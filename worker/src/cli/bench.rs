@@ -36,8 +36,7 @@ What the columns say:
   share   of the processor time of the walk
 
 ideal is the time per picture if every core did only the stages' own work, as in the column 'busy',
-in batches of the best size and with the better number of threads in a call; efficiency is
-ideal / achieved.";
+with the better number of threads in a call; efficiency is ideal / achieved.";
 
 /// Measure how fast this machine is, and why not faster
 #[derive(Debug, Args)]
