@@ -18,11 +18,6 @@ pub trait Network: Send + 'static {
         None
     }
 
-    /// An input of the usual form and cost, to measure with; `None` where it takes a picture that the network does not have.
-    fn sample(&self) -> Option<Self::Input> {
-        None
-    }
-
     /// Answers one output per input, in the order of the inputs. The answer for an input does not depend on
     /// its neighbors in the batch. An error concerns the whole batch; nothing was answered.
     /// The inputs are only borrowed, so that the caller can ask again for one at a time.

@@ -9,7 +9,6 @@ pub mod asset;
 pub mod executor;
 pub mod image;
 pub mod pipeline;
-mod sample;
 pub mod suggestion;
 pub mod vector;
 pub mod vocabulary;

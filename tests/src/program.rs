@@ -120,7 +120,6 @@ impl Docent {
             .env("USER", "tester")
             .env("LANG", "C.UTF-8")
             .env("DOCENT_MODELS_DIR", models)
-            .env("DOCENT_DEVICE_TUNING_CACHE", self.tuning())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.root.path())
             .stdin(Stdio::null())
@@ -131,11 +130,6 @@ impl Docent {
             command.arg("--config").arg(config);
         }
         Running::of(command)
-    }
-
-    /// Where measured sizes of batches are kept.
-    pub fn tuning(&self) -> PathBuf {
-        self.root.path().join("tuning")
     }
 
     /// Runs a command to its end.

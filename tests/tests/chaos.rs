@@ -63,8 +63,8 @@ fn the_end_is_that_of_a_calm_run() {
 
     let cluster = Cluster::start();
     let torn = Docent::new(PROGRAM);
-    // Few at once in the hands of each, those that may wait for captions included, so that there is something to feed until the end.
-    let work = "[work]\nin_flight = 2\ngathered = 8\nretry_delay_ms = 200\n[device]\nmax_batch = 1\n";
+    // Few at once in the hands of each, so that there is something to feed until the end.
+    let work = "[work]\nin_flight = 2\ngathered = 8\nretry_delay_ms = 200\n";
     // Short lanes, so that feeders publish until the end.
     let backends = cluster.configuration().replace("[backends]\n", "[backends]\nlane_capacity = 12\n");
     torn.configure(&format!("{ANALYZERS}{backends}{work}"));

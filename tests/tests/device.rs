@@ -108,50 +108,6 @@ fn doctor_says_what_each_network_runs_on() {
     }
 }
 
-/// How large batches should be is measured by the first command that walks, and read by all others.
-#[test]
-fn batches_are_measured_once_on_a_machine() {
-    let docent = Docent::new(PROGRAM);
-    let pictures = docent.folder().join("pictures");
-    corpus::copy_samples(&pictures);
-    let of_networks = |docent: &Docent| detail(&finding(docent, "networks run on")).to_owned();
-    docent.run([OsStr::new("analyze"), pictures.as_os_str(), OsStr::new("--only=tags")]).expect(0);
-    assert!(of_networks(&docent).contains("is measured when the first folder is ingested"));
-    assert!(!docent.tuning().exists());
-
-    let ingest = |pictures: &OsStr| {
-        docent.run([OsStr::new("ingest"), pictures, OsStr::new("--only=tags,caption,embedding")]).expect(0);
-    };
-    let records = || {
-        let files = std::fs::read_dir(docent.tuning()).expect("is there").flatten();
-        let mut texts: Vec<String> =
-            files.map(|file| std::fs::read_to_string(file.path()).expect("is read")).collect();
-        texts.sort();
-        texts
-    };
-    ingest(pictures.as_os_str());
-    let first = records();
-    assert_eq!(first.len(), 3, "the tagger, the image encoder and the captioner: {first:?}");
-    for text in &first {
-        let record: Value = serde_json::from_str(text).expect("is JSON");
-        let trials = record["trials"].as_array().expect("is a list");
-        assert!(trials.len() >= 2 && trials[0]["size"] == 1 && trials[1]["size"] == 2, "{record}");
-        assert!(trials.iter().all(|trial| trial["seconds"].as_f64() > Some(0.0)), "{record}");
-    }
-    let told = of_networks(&docent);
-    assert!(told.contains("batches, as measured, of ") && told.contains("efficientnet-lite0"), "{told}");
-    // Other pictures, another run: nothing is measured again.
-    corpus::write(&pictures.join("more"), 2, 9);
-    ingest(pictures.as_os_str());
-    assert_eq!(records(), first);
-    // The text encoder is measured when somebody first searches by words.
-    docent.run(["search", "a dog"].map(OsStr::new)).expect(0);
-    let words = records();
-    assert_eq!((words.len(), words.iter().filter(|text| first.contains(text)).count()), (4, 3), "{words:?}");
-    docent.run(["search", "a cat"].map(OsStr::new)).expect(0);
-    assert_eq!(records(), words);
-}
-
 #[test]
 fn a_preferred_provider_that_is_not_there_is_said_once_and_done_without() {
     let docent = Docent::new(PROGRAM);

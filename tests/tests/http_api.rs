@@ -407,7 +407,7 @@ async fn ready_is_when_ledger_and_index_answer() {
     let index = QdrantIndex::connect(QdrantOptions::new(server.url())).expect("is set up");
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     let options = SearchOptions {
-        start: Arc::new(|| Ok(None)),
+        start: Arc::new(|| Ok(())),
         session: SessionOptions::default(),
         decode: DecodeLimits::default(),
     };

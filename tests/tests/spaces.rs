@@ -80,7 +80,7 @@ async fn searches_ask_the_older_space_until_the_newer_is_complete() {
     let index =
         Arc::new(QdrantIndex::connect(QdrantOptions::new(server.url())).expect("the options are right"));
     let options = SearchOptions {
-        start: Arc::new(|| Ok(None)),
+        start: Arc::new(|| Ok(())),
         session: SessionOptions::default(),
         decode: DecodeLimits::default(),
     };
@@ -265,10 +265,6 @@ impl VectorIndex for Ranked {
     }
 
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
         Ok(())
     }
 

@@ -271,8 +271,8 @@ fn what_is_forbidden_is_found() {
         ("worker/src/store/sqlite.rs", "use crate::queue::Queue;"),
         ("worker/src/store/mod.rs", "use crate::queue::{Lane, Delivery};"),
         ("worker/src/vectors/embedded.rs", "use super::super::store::Catalog;"),
-        ("worker/src/search.rs", "let store = crate::store::SqliteStore::open(path);"),
-        ("worker/src/search.rs", "fn f(args: clap::ArgMatches) {}"),
+        ("worker/src/search/mod.rs", "let store = crate::store::SqliteStore::open(path);"),
+        ("worker/src/search/mod.rs", "fn f(args: clap::ArgMatches) {}"),
         ("worker/src/feeder.rs", "self.queue.ack(receipt).await?;"),
         ("worker/src/feeder.rs", "let x = y.unwrap();"),
         ("worker/src/feeder.rs", "println!(\"x\");"),
@@ -302,7 +302,7 @@ fn what_is_allowed_is_not_complained_about() {
         ("worker/src/store/mod.rs", "use crate::queue::{AnalyzeAsset, Lane};"),
         ("worker/src/app/mod.rs", "use crate::store::SqliteStore;"),
         (
-            "worker/src/search.rs",
+            "worker/src/search/mod.rs",
             "x.unwrap_or(1); eprintln!(\"x\");\n#[cfg(test)]\nmod tests { fn f() { x.unwrap(); } }",
         ),
     ] {

@@ -153,7 +153,6 @@ conformance!(
     answers_are_those_of_comparing_with_every_vector,
     neighbors_are_what_was_written,
     odd_wishes_are_granted,
-    deletes_an_asset,
     pruning_keeps_what_is_named,
     a_dropped_space_is_empty,
     spaces_are_apart,

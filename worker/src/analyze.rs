@@ -19,7 +19,7 @@ use walkdir::WalkDir;
 use crate::app::load_pipeline;
 use crate::assets::{AssetSource, FileSource, file_uri};
 use crate::config::Config;
-use crate::consumer::{Captioning, Look, Seen, look_at};
+use crate::consumer::{AnalyzeOptions, Analyzed, analyze_bytes};
 use crate::disposition;
 
 /// What `docent analyze` prints for one file.
@@ -95,7 +95,7 @@ pub async fn analyze_paths(
 ) -> anyhow::Result<()> {
     let pack = Arc::new(Pack::open(&config.models_dir)?);
     let analyzers = request.only.unwrap_or_else(|| config.analyzers.enabled.clone());
-    let pipeline = Arc::new(load_pipeline(config, pack, analyzers.clone(), false).await?);
+    let pipeline = Arc::new(load_pipeline(config, pack, analyzers.clone()).await?);
     let source = FileSource { max_bytes: config.assets.max_bytes, ..FileSource::default() };
     let limits = config.decode_limits();
     let runtime = Handle::current();
@@ -111,23 +111,22 @@ pub async fn analyze_paths(
                 let bytes = match source.fetch(&uri).await {
                     Ok(bytes) => bytes,
                     Err(error) => {
-                        return report(uri, None, Seen::failed(disposition::of_fetch(&error)), false);
+                        return report(uri, None, Analyzed::failed(disposition::of_fetch(&error)), false);
                     }
                 };
                 let hash = ContentHash::of(&bytes);
                 let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 let looked = tokio::task::spawn_blocking(move || {
-                    let look = Look {
+                    let options = AnalyzeOptions {
                         pipeline: &pipeline,
                         limits: &limits,
                         wanted: &analyzers,
-                        captioning: Captioning::AtOnce,
                         watch: &Watch::default(),
                     };
-                    look_at(&runtime, &hash.asset_id(), &bytes, &look)
+                    analyze_bytes(&runtime, &hash.asset_id(), &bytes, &options)
                 });
                 let seen = looked.await.unwrap_or_else(|error| {
-                    Seen::failed(Failure {
+                    Analyzed::failed(Failure {
                         analyzer: AnalyzerId::Decode,
                         kind: FailureKind::Transient,
                         reason: format!("analyze: {error}"),
@@ -170,8 +169,8 @@ fn files(path: PathBuf, follow: bool) -> Box<dyn Iterator<Item = PathBuf> + Send
     )
 }
 
-fn report(uri: String, hash: Option<ContentHash>, seen: Seen, with_vectors: bool) -> AnalyzedAsset {
-    let Seen { picture, analysis, .. } = seen;
+fn report(uri: String, hash: Option<ContentHash>, seen: Analyzed, with_vectors: bool) -> AnalyzedAsset {
+    let Analyzed { picture, analysis, .. } = seen;
     AnalyzedAsset {
         uri,
         content_hash: hash.map(|hash| hash.to_hex()),

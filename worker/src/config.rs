@@ -332,7 +332,7 @@ impl Config {
             },
             sessions: self.sessions(),
             gpu_sessions: self.work.sessions.max(self.device.devices.len()),
-            tuning: None,
+            gpu_max_batch: self.device.max_batch,
             // Each picture in work may wait with its faces or tiles; few have more than one.
             inbox: 2 * self.places(),
             tags: TagRule {

@@ -122,7 +122,7 @@ fn load(engine: &str) -> anyhow::Result<Pipeline> {
         session: SessionOptions::default(),
         sessions: 1,
         gpu_sessions: 1,
-        tuning: None,
+        gpu_max_batch: 1,
         inbox: 4,
         tags: TagRule { leaf: 0.5, parent: 0.5, apparel: 0.5 },
         min_object_score: 0.5,

@@ -1,7 +1,7 @@
 //! A sentence from visual tokens.
 
+mod beam;
 mod optimum;
-mod search;
 
 use std::sync::Arc;
 

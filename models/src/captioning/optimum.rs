@@ -4,16 +4,14 @@
 //! attention over the picture are computed in the first step and kept; those over the sentence grow by one each step.
 //! All sentences of all pictures in a batch are rows of one run; a row that has ended is left out of the next.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use tokenizers::Tokenizer;
 
-use super::search::{Search, SearchRules, log_softmax, words};
-use super::{Caption, CaptionRequest, Strategy};
+use super::beam::{Search, SearchRules, log_softmax, words};
+use super::{Caption, CaptionRequest};
 use crate::manifest::ModelEntry;
 use crate::session::{Input, Output, Session, SessionOptions};
-use crate::{Error, ModelRef, Network, Pack, Tensor};
+use crate::{Error, ModelRef, Network, Pack};
 
 pub(super) struct OptimumDecoder {
     session: Session,
@@ -22,12 +20,7 @@ pub(super) struct OptimumDecoder {
     caches: Vec<CachePort>,
     takes_states: bool,
     takes_mask: bool,
-    /// Of what it reads about a picture, as far as the graph tells.
-    sample_shape: [usize; 2],
 }
-
-/// Tokens of a picture of 224 pixels at a stride of 32, where the graph takes any number.
-const USUAL_TOKENS: usize = 49;
 
 /// One `past_key_values.*` input and the `present.*` output that follows it.
 #[derive(Debug)]
@@ -75,9 +68,6 @@ impl OptimumDecoder {
         let inputs = session.inputs();
         let takes = |name: &str| inputs.iter().any(|input| input.name == name);
         let (takes_states, takes_mask) = (takes("encoder_hidden_states"), takes("encoder_attention_mask"));
-        let states = inputs.iter().find(|input| input.name == "encoder_hidden_states");
-        let length = |place: usize| states.and_then(|input| usize::try_from(*input.shape.get(place)?).ok());
-        let sample_shape = [length(1).unwrap_or(USUAL_TOKENS), length(2).unwrap_or(1)];
         let caches = inputs
             .iter()
             .filter_map(|input| {
@@ -105,7 +95,7 @@ impl OptimumDecoder {
             max_length: config.max_length,
             length_penalty: config.length_penalty,
         };
-        Ok(Self { session, tokenizer, rules, caches, takes_states, takes_mask, sample_shape })
+        Ok(Self { session, tokenizer, rules, caches, takes_states, takes_mask })
     }
 
     /// One step: the next-token log-probabilities of each row, and its caches. Those over the picture are the same in all
@@ -187,14 +177,6 @@ impl Network for OptimumDecoder {
 
     fn provider(&self) -> Option<&str> {
         Some(self.session.provider())
-    }
-
-    /// About noise of the usual size there is as much to say as about a picture.
-    fn sample(&self) -> Option<CaptionRequest> {
-        let [tokens, width] = self.sample_shape;
-        let data = (0..tokens * width).map(|i| (i as f32 * 12.9898).sin() * 1.4).collect::<Vec<_>>();
-        let tokens = Arc::new(Tensor { shape: vec![tokens, width], data: data.into() });
-        Some(CaptionRequest { tokens, strategy: Strategy::Greedy })
     }
 
     fn run(&mut self, batch: &[CaptionRequest]) -> Result<Vec<Caption>, Error> {

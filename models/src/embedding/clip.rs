@@ -84,10 +84,6 @@ impl Network for ClipText {
         Some(self.session.provider())
     }
 
-    fn sample(&self) -> Option<String> {
-        Some("a dog that runs along a beach in the evening".to_owned())
-    }
-
     fn run(&mut self, batch: &[String]) -> Result<Vec<Vec<f32>>, Error> {
         let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
         let encoded = self.tokenizer.encode_batch(texts, true).map_err(|error| Error::Inference {

@@ -1,26 +1,26 @@
 //! ONNX Runtime. The only folder that names `ort`.
 
 mod assignment;
+mod concurrent;
 mod device;
 mod placement;
 mod runtime;
-mod shared;
 
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use concurrent::Siblings;
 pub use device::{DeviceOptions, Policy, Provider};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{DynValue, TensorElementType, TensorRef, ValueType};
 pub use placement::{Offer, Placement, Refusal, offers, placement};
 pub use runtime::{RuntimeInfo, init_runtime};
-pub use shared::Siblings;
 
 use self::assignment::Assigned;
+use self::concurrent::Loaded;
 use self::runtime::runtime;
-use self::shared::Loaded;
 use crate::{Error, ModelRef};
 
 /// How a session computes.
@@ -197,7 +197,7 @@ impl Session {
         }
         match &mut self.held {
             Held::Shared(loaded) => {
-                let outputs = shared::run(&loaded.session, &values, wanted).map_err(|e| failed(&e))?;
+                let outputs = concurrent::run(&loaded.session, &values, wanted).map_err(|e| failed(&e))?;
                 outputs.iter().map(|value| floats(value).map_err(|e| failed(&e))).collect()
             }
             Held::Own(session, _) => {

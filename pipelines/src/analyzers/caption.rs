@@ -4,7 +4,7 @@ use docent_models::captioning::{Caption, CaptionRequest, Strategy};
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
-use crate::executor::{Limit, ModelHandle};
+use crate::executor::ModelHandle;
 use crate::suggestion::{Claim, Confidence, Kind};
 
 /// The captioner; it reads the tokens of the shared image encoder.
@@ -20,30 +20,11 @@ pub struct CaptionAnalyzer {
 pub struct CaptionRule {
     /// Greedy or beam search.
     pub strategy: Strategy,
-    /// Least geometric mean of the token probabilities, 0..=1. An improbable caption is mostly an invented one.
+    /// Least geometric mean of the token probabilities, 0..=1. Most improbable captions are invented.
     pub min_probability: f64,
 }
 
 impl CaptionAnalyzer {
-    /// What the captioner needs to know of a picture; nothing if no encoder is loaded.
-    pub async fn request(&self, subject: &Subject<'_>) -> Result<Option<CaptionRequest>, AnalyzerError> {
-        let embedding = subject.embedding().await?;
-        Ok(embedding.map(|embedding| CaptionRequest {
-            tokens: embedding.tokens.clone(),
-            strategy: self.rule.strategy,
-        }))
-    }
-
-    /// Answers several pictures' requests, in their order.
-    pub async fn answer(
-        &self,
-        limit: Option<&Limit>,
-        requests: Vec<CaptionRequest>,
-    ) -> Vec<Result<Findings, AnalyzerError>> {
-        let captions = self.captioner.run_together(limit, requests).await;
-        captions.into_iter().map(|caption| Ok(self.findings(caption?))).collect()
-    }
-
     fn findings(&self, caption: Caption) -> Findings {
         let probability = f64::from(caption.mean_log_probability).exp();
         let offered = probability >= self.rule.min_probability && !caption.text.is_empty();
@@ -68,7 +49,9 @@ impl Analyzer for CaptionAnalyzer {
 
     fn analyze<'a>(&'a self, subject: &'a Subject<'a>) -> BoxFuture<'a, Result<Findings, AnalyzerError>> {
         async move {
-            let Some(request) = self.request(subject).await? else { return Ok(Findings::default()) };
+            // Without an encoder there is nothing to say.
+            let Some(embedding) = subject.embedding().await? else { return Ok(Findings::default()) };
+            let request = CaptionRequest { tokens: embedding.tokens.clone(), strategy: self.rule.strategy };
             Ok(self.findings(self.captioner.run_within(subject.limits.step.as_ref(), request).await?))
         }
         .boxed()

@@ -5,7 +5,7 @@ mod caption;
 mod embedding;
 mod faces;
 mod objects;
-mod shared;
+mod subject;
 mod tags;
 mod text;
 
@@ -20,7 +20,7 @@ pub use faces::{FaceRule, FacesAnalyzer};
 use futures_util::future::BoxFuture;
 pub use objects::ObjectsAnalyzer;
 use serde::{Deserialize, Serialize};
-pub use shared::{Limits, SharedNetworks, Subject, Tagger};
+pub use subject::{Limits, SharedNetworks, Subject, Tagger};
 pub use tags::TagsAnalyzer;
 pub use text::{Languages, TextAnalyzer, TextEngine, TextNetworks, TextRule};
 

@@ -2,20 +2,17 @@
 //!
 //! Each network has a bounded inbox and one or more owner threads, which may run one session or each its own. An owner that
 //! becomes free takes what lies in the inbox, at most a batch, and never waits for more: a lone picture is answered at
-//! once, and under load batches fill by themselves. How large a batch may be is measured ([`batching`]).
+//! once, and under load batches fill by themselves.
 
-pub mod batching;
 mod limit;
 
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use batching::{Batching, Tuning};
 use cpu_time::ThreadTime;
 use docent_models::{ModelRef, Network};
 use limit::{Beginning, Starved};
@@ -32,7 +29,7 @@ type Loader<I, O> = dyn Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models
 pub struct ExecutorOptions {
     /// Owner threads, each with what the loader gives it: calls that may run at once.
     pub sessions: usize,
-    /// Most inputs answered by one call of the network, where nothing is measured.
+    /// Most inputs answered by one call of the network.
     pub max_batch: usize,
     /// Inputs, or groups of them, that may wait; a further one waits outside, which is how load flows back to the consumer.
     pub inbox: usize,
@@ -91,7 +88,7 @@ impl<I, O> Clone for ModelHandle<I, O> {
 struct Shared<I, O> {
     model: ModelRef,
     provider: Option<String>,
-    batching: Batching,
+    max_batch: usize,
     inbox: Option<mpsc::Sender<Group<I, O>>>,
     threads: Vec<JoinHandle<()>>,
     usage: Arc<Mutex<Usage>>,
@@ -133,23 +130,20 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         options: ExecutorOptions,
         load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<Self, docent_models::Error> {
-        Self::spawn_each(name, options, None, move |_| load())
+        Self::spawn_each(name, options, move |_| load())
     }
 
-    /// The same, where `load` wants to know which of the sessions it loads: 0, 1 and so on. With `tuning` it finds out how
-    /// large batches should be.
+    /// The same, where `load` wants to know which of the sessions it loads: 0, 1 and so on.
     pub fn spawn_each(
         name: &str,
         options: ExecutorOptions,
-        tuning: Option<Tuning<I>>,
         load: impl Fn(usize) -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<Self, docent_models::Error> {
         let load: Arc<Loader<I, O>> = Arc::new(load);
         let (sender, receiver) = mpsc::channel(options.inbox.max(1));
         let receiver = Arc::new(Mutex::new(Inbox { groups: receiver, next: None }));
         let usage = Arc::new(Mutex::new(Usage::default()));
-        let max_batch = Arc::new(AtomicUsize::new(options.max_batch.max(1)));
-        let tuning = Arc::new(tuning);
+        let max_batch = options.max_batch.max(1);
         let mut threads = Vec::new();
         let answered = |answer: std::sync::mpsc::Receiver<_>| {
             answer.recv().unwrap_or_else(|_| {
@@ -165,32 +159,13 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
             let (load, receiver) = (Arc::clone(&load), Arc::clone(&receiver));
             let (loaded, answer) = std::sync::mpsc::channel();
             let usage = Arc::clone(&usage);
-            let (tuning, max_batch) = (Arc::clone(&tuning), Arc::clone(&max_batch));
             let owner = move || {
-                let mut network = match load(number) {
+                let network = match load(number) {
                     Ok(network) => network,
                     Err(error) => return drop(loaded.send(Err(error))),
                 };
                 let provider = network.provider().map(str::to_owned);
-                // One of them finds out for all.
-                let batching = match tuning.as_ref() {
-                    Some(tuning) if number == 0 => {
-                        let (batching, anew) = tuning.choose(network.as_mut(), options.max_batch.max(1));
-                        if anew {
-                            drop(network);
-                            network = match load(number) {
-                                Ok(network) => network,
-                                Err(error) => return drop(loaded.send(Err(error))),
-                            };
-                        }
-                        Some(batching)
-                    }
-                    _ => None,
-                };
-                if let Some(batching) = &batching {
-                    max_batch.store(batching.size, Ordering::Relaxed);
-                }
-                if loaded.send(Ok((network.model().clone(), provider, batching))).is_ok() {
+                if loaded.send(Ok((network.model().clone(), provider))).is_ok() {
                     Owner { network, load, number, usage, max_batch }.serve(&receiver);
                 }
             };
@@ -202,7 +177,7 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
             })?;
             threads.push(thread);
             match number {
-                // The others may run the session that it loaded, as it is when the size of batches was measured.
+                // The others may run the session that it loaded.
                 0 => answers.push(answered(answer)?),
                 _ => others.push(answer),
             }
@@ -211,11 +186,9 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
             answers.push(answered(answer)?);
         }
         let mut model = None;
-        let mut batching = Batching { size: options.max_batch.max(1), trials: Vec::new() };
         let mut providers = BTreeSet::new();
-        for (loaded, provider, found) in answers {
+        for (loaded, provider) in answers {
             model = Some(loaded);
-            batching = found.unwrap_or(batching);
             providers.extend(provider);
         }
         let providers: Vec<String> = providers.into_iter().collect();
@@ -231,7 +204,7 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
             shared: Arc::new(Shared {
                 model,
                 provider,
-                batching,
+                max_batch,
                 inbox,
                 threads,
                 usage,
@@ -256,9 +229,9 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
         self.shared.threads.len()
     }
 
-    /// How large its batches may be, and why.
-    pub fn batching(&self) -> &Batching {
-        &self.shared.batching
+    /// Most inputs in one call of it.
+    pub fn max_batch(&self) -> usize {
+        self.shared.max_batch
     }
 
     /// What the network has done so far.
@@ -279,7 +252,7 @@ impl<I: Send + 'static, O: Send + 'static> ModelHandle<I, O> {
     /// Answers several inputs, in their order, by as few calls as the size of batches allows. A group takes one place in
     /// the inbox.
     pub async fn run_together(&self, limit: Option<&Limit>, inputs: Vec<I>) -> Vec<Result<O, ExecutorError>> {
-        let size = self.shared.batching.size.max(1);
+        let size = self.shared.max_batch;
         let mut inputs = inputs.into_iter().peekable();
         let (mut waiting, mut refused) = (Vec::new(), None);
         while inputs.peek().is_some() {
@@ -335,12 +308,12 @@ struct Owner<I: Send + 'static, O: Send + 'static> {
     load: Arc<Loader<I, O>>,
     number: usize,
     usage: Arc<Mutex<Usage>>,
-    max_batch: Arc<AtomicUsize>,
+    max_batch: usize,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     fn serve(mut self, inbox: &Mutex<Inbox<I, O>>) {
-        while let Some(batch) = next_batch(inbox, &self.max_batch) {
+        while let Some(batch) = next_batch(inbox, self.max_batch) {
             // Whoever gave up waiting needs no answer.
             let batch = batch.into_iter().filter(|request| !request.reply.is_closed());
             // What the pictures occupy is occupied until this is over.
@@ -410,15 +383,13 @@ impl<I: Send + 'static, O: Send + 'static> Owner<I, O> {
     }
 }
 
-fn next_batch<I, O>(inbox: &Mutex<Inbox<I, O>>, max: &AtomicUsize) -> Option<Group<I, O>> {
+fn next_batch<I, O>(inbox: &Mutex<Inbox<I, O>>, max: usize) -> Option<Group<I, O>> {
     // Owners of the same network queue up here while they are idle.
     let mut inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
     let mut batch = match inbox.next.take() {
         Some(group) => group,
         None => inbox.groups.blocking_recv()?,
     };
-    // It may have been measured meanwhile.
-    let max = max.load(Ordering::Relaxed);
     while batch.len() < max {
         match inbox.groups.try_recv() {
             Ok(group) if batch.len() + group.len() <= max => batch.extend(group),

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::thread::ScopedJoinHandle;
 
-use docent_models::captioning::CaptionRequest;
 use docent_models::manifest::ModelEntry;
 use docent_models::ocr;
 use docent_models::session::{SessionOptions, placement};
@@ -16,9 +15,7 @@ use crate::analyzers::{
     Analyzer, AnalyzerId, CaptionAnalyzer, EmbeddingAnalyzer, FacesAnalyzer, ObjectsAnalyzer, SharedNetworks,
     Tagger, TagsAnalyzer, TextAnalyzer, TextNetworks, Thresholds,
 };
-use crate::executor::batching::{Batching, Tuning};
 use crate::executor::{DynNetwork, ExecutorOptions, ModelHandle, panic_message};
-use crate::sample::Sample;
 use crate::vocabulary::TagVocabulary;
 
 /// The way into a task's network.
@@ -46,21 +43,18 @@ impl Pipeline {
         let needed: BTreeSet<Task> = wanted.iter().flat_map(asked).collect();
         let mut running = Networks::default();
         let mut loaded: Vec<Box<dyn Analyzer>> = Vec::new();
-        let mut captions = None;
         let shared = std::thread::scope(|scope| {
-            let strategy = options.caption.strategy;
-            let captioned = Box::new(move |own| CaptionRequest { strategy, ..own });
             let start = Loader { pack, options, needed: &needed, scope };
-            let tagger = start.network(Task::Tagging, tagging::load, Sample::tensor());
-            let detector = start.network(Task::ObjectDetection, objects::load, Sample::prepared());
-            let faces = start.network(Task::FaceDetection, faces::load_detector, Sample::prepared());
-            let landmarks = start.network(Task::FaceLandmarks, faces::load_landmarks, Sample::prepared());
-            let embedder = start.network(Task::FaceEmbedding, faces::load_embedder, Sample::tensor());
-            let expressions = start.network(Task::Emotion, emotion::load, Sample::tensor());
-            let image = start.network(Task::ImageEmbedding, embedding::load_image, Sample::tensor());
-            let captioner = start.network(Task::Captioning, captioning::load, Sample::Own(captioned));
-            let lines = start.network(Task::TextDetection, ocr::load_detector, Sample::prepared());
-            let letters = start.network(Task::TextRecognition, ocr::load_recognizer, Sample::strip());
+            let tagger = start.network(Task::Tagging, tagging::load);
+            let detector = start.network(Task::ObjectDetection, objects::load);
+            let faces = start.network(Task::FaceDetection, faces::load_detector);
+            let landmarks = start.network(Task::FaceLandmarks, faces::load_landmarks);
+            let embedder = start.network(Task::FaceEmbedding, faces::load_embedder);
+            let expressions = start.network(Task::Emotion, emotion::load);
+            let image = start.network(Task::ImageEmbedding, embedding::load_image);
+            let captioner = start.network(Task::Captioning, captioning::load);
+            let lines = start.network(Task::TextDetection, ocr::load_detector);
+            let letters = start.network(Task::TextRecognition, ocr::load_recognizer);
             let tesseract = (wanted.contains(&AnalyzerId::Text) && options.text.engine.has_tesseract())
                 .then(|| scope.spawn(|| load_tesseract(options)));
 
@@ -104,15 +98,16 @@ impl Pipeline {
             if networks.is_some() || tesseract.is_some() {
                 loaded.push(Box::new(TextAnalyzer { networks, tesseract, rule: options.text }));
             }
-            captions = finish(captioner, &mut running)?
-                .map(|(_, captioner)| CaptionAnalyzer { captioner, rule: options.caption.clone() });
+            if let Some((_, captioner)) = finish(captioner, &mut running)? {
+                loaded.push(Box::new(CaptionAnalyzer { captioner, rule: options.caption.clone() }));
+            }
             if let (true, Some((_, image))) = (wanted.contains(&AnalyzerId::Embedding), &shared.image) {
                 loaded.push(Box::new(EmbeddingAnalyzer { model: image.model().clone() }));
             }
             Ok::<_, docent_models::Error>(shared)
         })?;
-        let Networks { usage, providers, batching } = running;
-        Ok(Self { analyzers: loaded, captions, shared, models, usage, providers, batching })
+        let Networks { usage, providers, max_batches } = running;
+        Ok(Self { analyzers: loaded, shared, models, usage, providers, max_batches })
     }
 }
 
@@ -141,7 +136,7 @@ struct Loader<'s, 'e, 'a> {
 
 impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
     /// Starts loading the network of `task`, if it is needed.
-    fn network<I, O>(&self, task: Task, load: Load<I, O>, sample: Sample<I>) -> Loading<'s, I, O>
+    fn network<I, O>(&self, task: Task, load: Load<I, O>) -> Loading<'s, I, O>
     where
         I: Send + 'static,
         O: Send + 'static,
@@ -151,8 +146,7 @@ impl<'s, 'e, 'a: 's> Loader<'s, 'e, 'a> {
             self.scope.spawn(move || {
                 let entry = pack.model(task)?;
                 let executor = options.executor(entry)?;
-                let tuning = options.tuning(entry, sample);
-                let handle = ModelHandle::spawn_each(entry.model_ref().id(), executor, tuning, {
+                let handle = ModelHandle::spawn_each(entry.model_ref().id(), executor, {
                     let (pack, session) = (pack.clone(), options.session.clone());
                     move |number| load(&pack, &SessionOptions { number, ..session.clone() })
                 })?;
@@ -188,8 +182,8 @@ impl PipelineOptions {
         if placement(&self.session.device)?.accelerators().is_empty() {
             return Ok(ExecutorOptions { sessions: self.sessions, max_batch, inbox: self.inbox });
         }
-        // What was not measured there is better too large. A second batch fills while the first is answered.
-        let max_batch = self.tuning.as_ref().map_or(max_batch, |tuning| tuning.most.max(max_batch));
+        // A second batch fills while the first is answered.
+        let max_batch = self.gpu_max_batch;
         let inbox = self.inbox.max(2 * max_batch);
         Ok(ExecutorOptions { sessions: self.gpu_sessions, max_batch, inbox })
     }
@@ -198,12 +192,6 @@ impl PipelineOptions {
     fn spec(&self, entry: &ModelEntry) -> Result<Option<InputSpec>, docent_models::Error> {
         let alone = placement(&self.session.device)?.accelerators().is_empty();
         Ok(entry.input.clone().map(|spec| if alone { spec } else { spec.untrimmed() }))
-    }
-
-    fn tuning<I: 'static>(&self, entry: &ModelEntry, sample: Sample<I>) -> Option<Tuning<I>> {
-        let tuning = self.tuning.clone()?;
-        let spec = entry.input.clone();
-        Some(tuning.with(Box::new(move |own| sample.make(spec.as_ref(), own))))
     }
 }
 
@@ -218,7 +206,7 @@ fn join<T>(thread: ScopedJoinHandle<'_, Result<T, docent_models::Error>>) -> Res
 struct Networks {
     usage: Vec<UsageProbe>,
     providers: Vec<(ModelRef, String)>,
-    batching: Vec<(ModelRef, Batching)>,
+    max_batches: Vec<(ModelRef, usize)>,
 }
 
 fn finish<I: Send + 'static, O: Send + 'static>(
@@ -235,7 +223,7 @@ fn probe<I: Send + 'static, O: Send + 'static>(handle: &ModelHandle<I, O>, runni
     if let Some(provider) = handle.provider() {
         running.providers.push((handle.model().clone(), provider.to_owned()));
     }
-    running.batching.push((handle.model().clone(), handle.batching().clone()));
+    running.max_batches.push((handle.model().clone(), handle.max_batch()));
     let handle = handle.clone();
     running.usage.push(Box::new(move || (handle.model().clone(), handle.usage())));
 }

@@ -5,24 +5,20 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Instant;
 
-use docent_models::captioning::CaptionRequest;
 use docent_models::manifest::ModelEntry;
 use docent_models::ocr::{self, OcrOptions};
 use docent_models::session::SessionOptions;
 use docent_models::{ModelRef, Pack, Task};
-use futures_util::future::{FutureExt, join, join_all};
+use futures_util::future::{FutureExt, join_all};
 
 use crate::analysis::{Analysis, Failure, FailureKind, Late};
 use crate::analyzers::{
-    Analyzer, AnalyzerError, AnalyzerId, CaptionAnalyzer, CaptionRule, FaceRule, Findings, SharedNetworks,
-    Subject, TextRule,
+    Analyzer, AnalyzerError, AnalyzerId, CaptionRule, FaceRule, Findings, SharedNetworks, Subject, TextRule,
 };
 use crate::asset::AssetId;
-use crate::executor::batching::{Batching, Sampler, Tuning, TuningMemory};
-use crate::executor::{ExecutorError, Limit, Usage, panic_message};
+use crate::executor::{ExecutorError, Usage, panic_message};
 use crate::image::Image;
 use crate::suggestion::Suggestion;
 use crate::vector::VectorRecord;
@@ -38,8 +34,8 @@ pub struct PipelineOptions {
     pub sessions: usize,
     /// Sessions of networks on GPUs, over all of them.
     pub gpu_sessions: usize,
-    /// How the best sizes of batches are found; `None`: the manifest's.
-    pub tuning: Option<TuningOptions>,
+    /// Most inputs in one call of a network on a GPU; on a processor the manifest says it for each network.
+    pub gpu_max_batch: usize,
     /// Inputs, or groups of them, that may wait for one network.
     pub inbox: usize,
     /// When a tag is offered.
@@ -58,41 +54,14 @@ pub struct PipelineOptions {
     pub caption: CaptionRule,
 }
 
-/// How the best sizes of batches are found.
-#[derive(Debug, Clone)]
-pub struct TuningOptions {
-    /// The largest size that may be tried.
-    pub most: usize,
-    /// Whether to measure what nobody remembers.
-    pub measure: bool,
-    /// Where results are kept.
-    pub memory: Arc<dyn TuningMemory>,
-}
-
-impl TuningOptions {
-    /// For a network, with an input to measure with.
-    pub fn with<I>(self, sample: Sampler<I>) -> Tuning<I> {
-        Tuning { most: self.most, measure: self.measure, sample, memory: self.memory }
-    }
-}
-
 /// Loaded analyzers over their running networks.
 pub struct Pipeline {
     analyzers: Vec<Box<dyn Analyzer>>,
-    /// Apart from the others, because it can be asked later than they.
-    captions: Option<CaptionAnalyzer>,
     shared: SharedNetworks,
     models: BTreeMap<AnalyzerId, ModelRef>,
     usage: Vec<UsageProbe>,
     providers: Vec<(ModelRef, String)>,
-    batching: Vec<(ModelRef, Batching)>,
-}
-
-/// What is needed for a picture's caption, once everything else is known of it. It holds the encoder's view of the picture
-/// (49 tokens of 256 numbers with the bundled one) and not the picture.
-#[derive(Debug)]
-pub struct Uncaptioned {
-    request: CaptionRequest,
+    max_batches: Vec<(ModelRef, usize)>,
 }
 
 /// Reads what one network has done.
@@ -168,12 +137,11 @@ impl Pipeline {
     pub fn of(analyzers: Vec<Box<dyn Analyzer>>, models: BTreeMap<AnalyzerId, ModelRef>) -> Self {
         Self {
             analyzers,
-            captions: None,
             shared: SharedNetworks::default(),
             models,
             usage: Vec::new(),
             providers: Vec::new(),
-            batching: Vec::new(),
+            max_batches: Vec::new(),
         }
     }
 
@@ -187,9 +155,9 @@ impl Pipeline {
         &self.providers
     }
 
-    /// How large each network's batches may be.
-    pub fn batching(&self) -> &[(ModelRef, Batching)] {
-        &self.batching
+    /// Most inputs in one call of each network.
+    pub fn max_batches(&self) -> &[(ModelRef, usize)] {
+        &self.max_batches
     }
 
     /// What each network has done since it was loaded.
@@ -212,54 +180,17 @@ impl Pipeline {
         watch: &Watch,
     ) -> Analysis {
         let subject = Subject::new(image.picture(), &self.shared, watch.limits());
-        let captions = self.captions.as_ref().map(|analyzer| analyzer as &dyn Analyzer);
-        let analyzers = self.analyzers.iter().map(AsRef::as_ref).chain(captions);
-        self.run(asset, &subject, analyzers, wanted, watch).await
-    }
-
-    /// The same, but for the caption: that needs the picture no more, and several of them are cheaper together
-    /// ([`Pipeline::caption`]). Nothing is left where no caption is wanted or it failed already.
-    pub async fn analyze_but_caption(
-        &self,
-        asset: &AssetId,
-        image: &Image,
-        wanted: &[AnalyzerId],
-        watch: &Watch,
-    ) -> (Analysis, Option<Uncaptioned>) {
-        let subject = Subject::new(image.picture(), &self.shared, watch.limits());
-        let analyzers = self.analyzers.iter().map(AsRef::as_ref);
-        let captions = self.captions.as_ref().filter(|_| wanted.contains(&AnalyzerId::Caption));
-        let request = async {
-            match captions {
-                Some(captions) => {
-                    let request = watch.steps(AnalyzerId::Caption, captions.request(&subject));
-                    AssertUnwindSafe(request).catch_unwind().await.map(Result::transpose)
-                }
-                None => Ok(None),
-            }
-        };
-        let (mut analysis, request) =
-            join(self.run(asset, &subject, analyzers, wanted, watch), request).await;
-        match request {
-            Ok(Some(Ok(request))) => return (analysis, Some(Uncaptioned { request })),
-            Ok(Some(Err(error))) => self.take(&mut analysis, asset, AnalyzerId::Caption, Ok(Err(error))),
-            Err(panic) => self.take(&mut analysis, asset, AnalyzerId::Caption, Err(panic)),
-            Ok(None) if captions.is_some() => {
-                self.complete(&mut analysis, asset, AnalyzerId::Caption, Findings::default());
-            }
-            Ok(None) => {}
-        }
-        (analysis, None)
-    }
-
-    /// How many captions are best made together: 1 where it makes no difference, or none are made.
-    pub fn captions_together(&self) -> usize {
-        self.captions.as_ref().map_or(1, |captions| captions.captioner.batching().size)
-    }
-
-    /// How many groups of captions may be made at once.
-    pub fn caption_sessions(&self) -> usize {
-        self.captions.as_ref().map_or(1, |captions| captions.captioner.sessions())
+        let start = Instant::now();
+        let analyzers = self.analyzers.iter().filter(|analyzer| wanted.contains(&analyzer.id()));
+        let subject = &subject;
+        join_all(analyzers.enumerate().map(|(place, analyzer)| async move {
+            let id = analyzer.id();
+            let work = watch.steps(id, analyzer.analyze(subject));
+            let outcome = AssertUnwindSafe(work).catch_unwind().await;
+            watch.keep(place, (id, start.elapsed(), outcome));
+        }))
+        .await;
+        self.gather(asset, watch)
     }
 
     /// What was found of a picture whose thread is at a step that does not end. Analyzers of `wanted` that have found
@@ -284,44 +215,6 @@ impl Pipeline {
             }
         }
         analysis
-    }
-
-    /// Captions pictures, within a limit for each call, and adds that to what is known of them.
-    pub async fn caption(
-        &self,
-        limit: Option<&Limit>,
-        pictures: Vec<(Uncaptioned, &AssetId, &mut Analysis)>,
-    ) {
-        let Some(captions) = &self.captions else { return };
-        let start = Instant::now();
-        let (requests, analyses): (Vec<_>, Vec<_>) = pictures
-            .into_iter()
-            .map(|(uncaptioned, asset, analysis)| (uncaptioned.request, (asset, analysis)))
-            .unzip();
-        for (outcome, (asset, analysis)) in captions.answer(limit, requests).await.into_iter().zip(analyses) {
-            analysis.timings.insert(AnalyzerId::Caption.as_str(), start.elapsed());
-            self.take(analysis, asset, AnalyzerId::Caption, Ok(outcome));
-        }
-    }
-
-    async fn run<'a>(
-        &'a self,
-        asset: &AssetId,
-        subject: &'a Subject<'a>,
-        analyzers: impl Iterator<Item = &'a dyn Analyzer>,
-        wanted: &[AnalyzerId],
-        watch: &Watch,
-    ) -> Analysis {
-        let start = Instant::now();
-        let analyzers = analyzers.filter(|analyzer| wanted.contains(&analyzer.id()));
-        join_all(analyzers.enumerate().map(|(place, analyzer)| async move {
-            let id = analyzer.id();
-            let work = watch.steps(id, analyzer.analyze(subject));
-            let outcome = AssertUnwindSafe(work).catch_unwind().await;
-            watch.keep(place, (id, start.elapsed(), outcome));
-        }))
-        .await;
-        self.gather(asset, watch)
     }
 
     /// What the analyzers have found so far.

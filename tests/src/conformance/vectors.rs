@@ -167,13 +167,13 @@ pub async fn answers_are_those_of_comparing_with_every_vector(fixture: &dyn Fixt
                 assert!((neighbor.score - own).abs() < 1e-5, "{round}: {neighbor:?} has {own}");
             }
         }
-        // The first ten are written again, the next are deleted, and the next pruned.
+        // The first ten are written again, and the next pruned, some of them one by one.
         for record in &mut there[..10] {
             record.values = vector(round + 3);
         }
         fixture.write(&there[..10]).await;
         for record in there.drain(10..30).collect::<Vec<_>>() {
-            fixture.index().delete(&record.asset).await.expect("deletes");
+            fixture.index().prune(&space(), &[record.asset], &[]).await.expect("prunes");
         }
         let pruned: Vec<AssetId> = there.drain(10..20).map(|record| record.asset).collect();
         fixture.index().prune(&space(), &pruned, &[]).await.expect("prunes");
@@ -196,7 +196,7 @@ pub async fn neighbors_are_what_was_written(fixture: &dyn Fixture) {
 pub async fn odd_wishes_are_granted(fixture: &dyn Fixture) {
     fixture.index().ping().await.expect("is there");
     fixture.write(&[]).await;
-    fixture.index().delete(&asset(1)).await.expect("deletes what is not there");
+    fixture.index().prune(&space(), &[asset(1)], &[]).await.expect("prunes what is not there");
     assert_eq!(fixture.index().count(&space()).await.expect("counts"), 0);
     fixture.write(&[record(1, 0.0), record(2, 0.1)]).await;
     let found = async |k, only: Option<&HashSet<AssetId>>| {
@@ -207,16 +207,6 @@ pub async fn odd_wishes_are_granted(fixture: &dyn Fixture) {
     assert_eq!(found(5, Some(&[asset(7)].into())).await, 0);
     assert_eq!(found(usize::MAX, None).await, 2);
     assert_eq!(found(usize::MAX, Some(&[asset(2)].into())).await, 1);
-}
-
-/// Deleting an asset removes all its records, and nothing else.
-pub async fn deletes_an_asset(fixture: &dyn Fixture) {
-    let region = Region::from_corners(0.1, 0.1, 0.4, 0.4);
-    let second = VectorRecord::new(asset(1), space(), region, direction(0.1));
-    fixture.write(&[record(1, 0.0), second, record(2, 0.2)]).await;
-    assert_eq!(nearest(fixture, 0.0, 9).await, [asset(1), asset(1), asset(2)]);
-    fixture.index().delete(&asset(1)).await.expect("deletes");
-    assert_eq!(nearest(fixture, 0.0, 9).await, [asset(2)]);
 }
 
 /// Pruning removes an asset's records that are not named, in that space.
@@ -280,7 +270,9 @@ pub async fn similar_names_are_apart(fixture: &dyn Fixture) {
     for (n, space) in (1..).zip(&spaces) {
         assert_eq!(fixture.index().count(space).await.expect("counts"), n, "{space}");
     }
-    fixture.index().delete(&asset(0)).await.expect("deletes");
+    for space in &spaces {
+        fixture.index().prune(space, &[asset(0)], &[]).await.expect("prunes");
+    }
     for (n, space) in (0..).zip(&spaces) {
         assert_eq!(fixture.index().count(space).await.expect("counts"), n, "{space}");
     }

@@ -3,10 +3,10 @@
 //! The real feeder, consumer and scanner work over the real ledger, queue and networks. One call at a time fails, or
 //! the process dies there; what is left is then taken up by a new one, as at the next start.
 
-mod captions;
 mod late;
 mod ports;
 mod refusals;
+mod suspects;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError, FileSource, Roots};
 use docent::config::{Config, Overrides};
-use docent::consumer::{Gather, Walk, WalkOptions};
+use docent::consumer::{BatchLimits, Walk, WalkOptions};
 use docent::disposition::RetryPolicy;
 use docent::feeder::Feeder;
 use docent::progress::Progress;
@@ -71,7 +71,7 @@ struct Setting {
     /// Of fetching, and of looking at one picture.
     timeout: Duration,
     text_timeout: Duration,
-    gather: Gather,
+    batch: BatchLimits,
     /// Pictures that are fetched while one is looked at, and how many there really were, that one included.
     ahead: usize,
     most_fetched: Arc<AtomicU64>,
@@ -160,7 +160,7 @@ impl Setting {
             config,
             timeout: PATIENCE,
             text_timeout: PATIENCE,
-            gather: Gather::SINGLY,
+            batch: BatchLimits::SINGLY,
             ahead: 1,
             most_fetched: Arc::default(),
             most_looking: Arc::default(),
@@ -256,7 +256,7 @@ impl Setting {
                 text_timeout: self.text_timeout,
                 grace: Duration::ZERO,
                 patience: Duration::ZERO,
-                gather: self.gather,
+                batch: self.batch,
             },
         };
         let scan = async {

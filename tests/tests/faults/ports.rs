@@ -362,10 +362,6 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
         self.inner.drop_space(space).await
     }
 
-    async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
-        self.inner.delete(asset).await
-    }
-
     async fn ping(&self) -> Result<(), IndexError> {
         self.inner.ping().await
     }

@@ -5,7 +5,7 @@ use super::*;
 /// An index that answers the first picture's vectors with `fault`, each picture by itself.
 async fn refused_once(fault: Fault) -> (Rows, Rows) {
     let mut setting = Setting::new();
-    setting.gather = Gather::SINGLY;
+    setting.batch = BatchLimits::SINGLY;
     let (calm, torn) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let expected = setting.ingest(calm.path(), &Trigger::new(&[])).await;
     let trigger = Trigger::new(&[Plan { arrow: "upsert", call: 1, side: Side::Before, fault }]);

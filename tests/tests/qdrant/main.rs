@@ -85,7 +85,7 @@ async fn points_are_written_in_batches_that_are_waited_for() {
     });
     assert_eq!(written.collect::<Vec<_>>(), [(256, true), (256, true), (88, true)]);
     assert_eq!(index.count(&space()).await.expect("counts"), 600);
-    index.delete(&asset(1)).await.expect("deletes");
+    index.prune(&space(), &[asset(1)], &[]).await.expect("prunes");
     assert_eq!(
         server.journal(),
         [Event::Deleted { collection: COLLECTION.to_owned(), named: 1, wait: true }]
@@ -104,7 +104,7 @@ async fn an_outage_ends_without_a_new_index() {
             assert_unavailable(index.ping().await);
             assert_unavailable(index.upsert(&records(6)).await);
             assert_unavailable(index.search(&space(), &[1.0, 0.0, 0.0], 2, None).await);
-            assert_unavailable(index.delete(&asset(0)).await);
+            assert_unavailable(index.prune(&space(), &[asset(0)], &[]).await);
             assert_unavailable(index.count(&space()).await);
             assert_unavailable(index.spaces().await);
         }
@@ -161,7 +161,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     assert_unavailable(index.ping().await);
     assert_unavailable(index.upsert(&records(1)).await);
     assert_unavailable(index.search(&space(), &[1.0, 0.0, 0.0], 2, None).await);
-    assert_unavailable(index.delete(&asset(0)).await);
+    assert_unavailable(index.prune(&space(), &[asset(0)], &[]).await);
     assert_unavailable(index.count(&space()).await);
     // Each was given its time and not much more.
     assert!(start.elapsed() < timeout * 5 + Duration::from_secs(5), "{:?}", start.elapsed());
@@ -199,7 +199,7 @@ async fn credentials_are_shown_nowhere() {
         index.ping().await.expect_err("is refused"),
         index.upsert(&records(1)).await.expect_err("is refused"),
         index.search(&space(), &[1.0], 1, None).await.expect_err("is refused"),
-        index.delete(&asset(1)).await.expect_err("is refused"),
+        index.prune(&space(), &[asset(1)], &[]).await.expect_err("is refused"),
         index.count(&space()).await.expect_err("is refused"),
     ];
     for error in &refused {
@@ -312,7 +312,7 @@ async fn spaces_are_listed_and_dropped_and_others_left_alone() {
     neighbor.upsert(&records(3)).await.expect("upserts");
     assert_eq!(index.spaces().await.expect("lists"), [old.clone(), new.clone()]);
     assert_eq!(neighbor.spaces().await.expect("lists"), std::slice::from_ref(&old));
-    index.delete(&asset(1)).await.expect("deletes");
+    index.prune(&space(), &[asset(1)], &[]).await.expect("prunes");
     assert_eq!(neighbor.count(&old).await.expect("counts"), 3);
     index.drop_space(&old).await.expect("drops");
     index.drop_space(&old).await.expect("is dropped already");

@@ -11,7 +11,6 @@ use docent_pipelines::{VectorRecord, VectorSpace};
 
 use super::AppError;
 use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
-use crate::consumer::captions_room;
 use crate::queue::{EventPublisher, MemoryQueue, Queue, RabbitOptions, RabbitQueue};
 use crate::store::{EventSink, PostgresOptions, PostgresStore, SqliteStore, Store};
 use crate::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
@@ -61,8 +60,7 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
             let prefetch = u16::try_from(config.places()).unwrap_or(u16::MAX);
             let capacity = u32::try_from(config.backends.lane_capacity).unwrap_or(u32::MAX);
             let mut options = RabbitOptions::new(address(&url), prefetch, capacity);
-            options.backfill_prefetch =
-                backfill_prefetch(config.places(), config.device.max_batch, config.work.gathered);
+            options.backfill_prefetch = backfill_prefetch(config.places(), config.work.gathered);
             options.intake_capacity = u32::try_from(config.backends.intake_capacity).unwrap_or(u32::MAX);
             options.events = config.backends.events;
             let queue = RabbitQueue::connect(options).await?;
@@ -73,11 +71,10 @@ pub(super) async fn queue(config: &Config, room: usize) -> anyhow::Result<Transp
     }
 }
 
-/// Deliveries of a backfill that are not settled at once: those in work, those that wait for their captions, and those that wait to
-/// be recorded. With fewer, places would stay empty.
-fn backfill_prefetch(in_flight: usize, together: usize, gathered: usize) -> u16 {
-    let all = in_flight.saturating_add(captions_room(in_flight, together)).saturating_add(gathered);
-    u16::try_from(all).unwrap_or(u16::MAX)
+/// Deliveries of a backfill that are not settled at once: those in work, and those that wait to be recorded. With
+/// fewer, places would stay empty.
+fn backfill_prefetch(in_flight: usize, gathered: usize) -> u16 {
+    u16::try_from(in_flight.saturating_add(gathered)).unwrap_or(u16::MAX)
 }
 
 /// The broker's exchange as the ledger sees it.
@@ -150,8 +147,8 @@ mod tests {
 
     #[test]
     fn a_backfill_fetches_for_all_who_wait() {
-        // Three in work, one group of eight that gathers and one that is answered, sixteen that are not recorded yet.
-        assert_eq!(backfill_prefetch(3, 8, 16), 3 + 8 + 8 + 16);
-        assert_eq!(backfill_prefetch(3, 8, usize::MAX), u16::MAX);
+        // Three in work, sixteen that are not recorded yet.
+        assert_eq!(backfill_prefetch(3, 16), 3 + 16);
+        assert_eq!(backfill_prefetch(3, usize::MAX), u16::MAX);
     }
 }

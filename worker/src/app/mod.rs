@@ -5,7 +5,6 @@ mod ingest;
 pub mod inspect;
 mod pulse;
 mod spaces;
-mod tuning;
 pub mod worker;
 
 use std::fs::File;
@@ -16,16 +15,15 @@ use std::time::Duration;
 use anyhow::Context;
 use docent_models::Pack;
 use docent_models::session::init_runtime;
-use docent_pipelines::pipeline::{PipelineOptions, TuningOptions, models_of};
+use docent_pipelines::pipeline::models_of;
 use docent_pipelines::{AnalyzerId, Pipeline};
 pub use ingest::{IngestRequest, IngestSummary, NetworkUsage};
 pub use spaces::{Rebuilt, SpaceRow};
 use tokio::sync::Notify;
-use tuning::{Machine, TuningFolder};
 
 use crate::assets::{AssetSource, FileSource};
 use crate::config::{Config, QueueBackend, StoreBackend};
-use crate::consumer::{Gather, Walk, WalkOptions};
+use crate::consumer::{BatchLimits, Walk, WalkOptions};
 use crate::feeder::Feeder;
 use crate::progress::Progress;
 use crate::queue::{Queue, QueueError};
@@ -176,7 +174,7 @@ impl App {
                 text_timeout: Duration::from_secs(self.config.work.text_timeout_seconds),
                 grace: Duration::from_secs(self.config.work.grace_seconds),
                 patience: PATIENCE,
-                gather: gather(&self.config),
+                batch: batch(&self.config),
             },
         }
     }
@@ -209,9 +207,9 @@ impl App {
 
     /// Searches by words and likeness.
     pub fn search(&self) -> Search {
-        let config = self.config.clone();
+        let library = self.config.onnxruntime.clone();
         let options = SearchOptions {
-            start: Arc::new(move || Ok(tuned_options(&config, true)?.tuning)),
+            start: Arc::new(move || init_runtime(library.as_deref()).map(drop)),
             session: self.config.pipeline_options().session,
             decode: self.config.decode_limits(),
         };
@@ -226,7 +224,7 @@ impl App {
 
     /// Loads the networks of `analyzers`.
     pub async fn pipeline(&self, analyzers: Vec<AnalyzerId>) -> anyhow::Result<Pipeline> {
-        load_pipeline(&self.config, Arc::clone(&self.pack), analyzers, true).await
+        load_pipeline(&self.config, Arc::clone(&self.pack), analyzers).await
     }
 }
 
@@ -240,8 +238,8 @@ async fn let_go(walk: Walk) {
 }
 
 /// What is written together. A backfill does not mind the delay.
-fn gather(config: &Config) -> Gather {
-    Gather { runs: config.work.gathered, vectors: LARGEST_CALL, delay: Duration::from_secs(1) }
+fn batch(config: &Config) -> BatchLimits {
+    BatchLimits { runs: config.work.gathered, vectors: LARGEST_CALL, delay: Duration::from_secs(1) }
 }
 
 /// Which server is away, if that is why something failed.
@@ -257,36 +255,23 @@ fn away(error: &anyhow::Error) -> Option<&'static str> {
     })
 }
 
-/// Loads the networks of `analyzers`, off the async threads. For many pictures it is worth to `measure` how large batches should
-/// be, if that was never done on this machine.
+/// Loads the networks of `analyzers`, off the async threads.
 pub(crate) async fn load_pipeline(
     config: &Config,
     pack: Arc<Pack>,
     analyzers: Vec<AnalyzerId>,
-    measure: bool,
 ) -> anyhow::Result<Pipeline> {
     let config = config.clone();
     let load = move || {
-        let options = tuned_options(&config, measure)?;
-        Pipeline::load(&pack, &analyzers, &options)
+        init_runtime(config.onnxruntime.as_deref())?;
+        Pipeline::load(&pack, &analyzers, &config.pipeline_options())
     };
     let pipeline = tokio::task::spawn_blocking(load).await.context("load the models")??;
     for (model, provider) in pipeline.providers() {
         telemetry::session(model, provider);
     }
-    for (model, batching) in pipeline.batching() {
-        telemetry::batch(model, batching.size);
+    for (model, max_batch) in pipeline.max_batches() {
+        telemetry::batch(model, *max_batch);
     }
     Ok(pipeline)
-}
-
-/// The options of the configuration, and what is known of the machine. Loads ONNX Runtime.
-pub(crate) fn tuned_options(config: &Config, measure: bool) -> Result<PipelineOptions, docent_models::Error> {
-    let library = init_runtime(config.onnxruntime.as_deref())?;
-    let machine = Machine::new(config, &library.path, &library.build);
-    let memory = Arc::new(TuningFolder::new(config.device.tuning_cache.clone(), machine));
-    // Without a place to keep it, it would be measured at every start.
-    let measure = measure && config.device.tuning_cache.is_some();
-    let tuning = TuningOptions { most: config.device.max_batch, measure, memory };
-    Ok(PipelineOptions { tuning: Some(tuning), ..config.pipeline_options() })
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docent_models::ModelRef;
-use docent_pipelines::executor::batching::{Batching, Trial};
 use docent_pipelines::pipeline::Watch;
 use docent_pipelines::{AnalyzerId, Pipeline};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::threads::Threads;
 use crate::app::App;
 use crate::assets::file_uri;
-use crate::consumer::{Captioning, Look, Seen, look_at};
+use crate::consumer::{AnalyzeOptions, Analyzed, analyze_bytes};
 use crate::progress::Cpu;
 
 /// Each core's pictures in the busy pass, at least.
@@ -33,8 +32,8 @@ pub(super) struct Costs {
     pub prepare: f64,
     /// What each network took.
     pub networks: BTreeMap<ModelRef, Cost>,
-    /// How large batches may be, and what was measured for that.
-    pub batching: BTreeMap<ModelRef, Batching>,
+    /// Most inputs in a call of each network.
+    pub max_batches: BTreeMap<ModelRef, usize>,
     /// Wall time from bytes to answers, in seconds, of each picture that could be decoded.
     pub latencies: Vec<f64>,
     /// What the networks ran on; several where they differ.
@@ -51,17 +50,10 @@ pub(super) struct Cost {
 }
 
 impl Costs {
-    /// All of it, in seconds, with each network at its best size of batches, and with the better number of threads, if two were
-    /// tried.
+    /// All of it, in seconds, with the better number of threads, if two were tried.
     pub fn ideal(&self, threads: Option<&Threads>) -> f64 {
-        let network = |(model, cost): (&ModelRef, &Cost)| {
-            let trials = self.batching.get(model).map_or(&[][..], |batching| &batching.trials);
-            // Pictures that come at once are in a batch already.
-            let taken = seconds_for_each(trials, cost.inputs / cost.calls);
-            let best = trials.iter().map(|trial| trial.seconds).fold(f64::INFINITY, f64::min);
-            cost.seconds * taken.map_or(1.0, |taken| (best / taken).min(1.0))
-        };
-        let all = self.decode + self.prepare + self.networks.iter().map(network).sum::<f64>();
+        let networks: f64 = self.networks.values().map(|cost| cost.seconds).sum();
+        let all = self.decode + self.prepare + networks;
         all * threads.map_or(1.0, Threads::gain)
     }
 
@@ -85,19 +77,6 @@ impl Costs {
     }
 }
 
-/// Seconds for each input in batches of this mean size, between those that were tried; nothing if there was no call, or nothing
-/// was tried.
-fn seconds_for_each(trials: &[Trial], size: f64) -> Option<f64> {
-    let (first, last) = (trials.first()?, trials.last()?);
-    let between = trials.windows(2).find_map(|pair| {
-        let [a, b] = pair else { return None };
-        let (low, high) = (a.size as f64, b.size as f64);
-        (low..high).contains(&size).then(|| a.seconds + (b.seconds - a.seconds) * (size - low) / (high - low))
-    });
-    let outside = || if size < first.size as f64 { first.seconds } else { last.seconds };
-    size.is_finite().then(|| between.unwrap_or_else(outside))
-}
-
 /// What looks at pictures add up to.
 #[derive(Default)]
 struct Sum {
@@ -109,7 +88,7 @@ struct Sum {
 
 impl Sum {
     /// Those that cannot be decoded count in the walk, too, but say nothing of how long an answer takes.
-    fn add(&mut self, seen: &Seen, latency: Duration) {
+    fn add(&mut self, seen: &Analyzed, latency: Duration) {
         self.pictures += 1;
         self.cpu.decode += seen.cpu.decode;
         self.cpu.prepare += seen.cpu.prepare;
@@ -159,7 +138,7 @@ pub(super) async fn measure(
         decode: cpu.decode.as_secs_f64() / each,
         prepare: cpu.prepare.as_secs_f64() / each,
         networks: networks.collect(),
-        batching: pipeline.batching().iter().cloned().collect(),
+        max_batches: pipeline.max_batches().iter().cloned().collect(),
         latencies,
         provider: providers.into_iter().collect::<Vec<_>>().join(", "),
     })
@@ -171,7 +150,7 @@ pub(super) async fn look(
     app: &App,
     pipeline: &Arc<Pipeline>,
     file: &Path,
-) -> anyhow::Result<Option<(Seen, Duration)>> {
+) -> anyhow::Result<Option<(Analyzed, Duration)>> {
     let Ok(bytes) = app.named().fetch(&file_uri(file)).await else { return Ok(None) };
     let (runtime, pipeline) = (Handle::current(), Arc::clone(pipeline));
     let limits = app.config().decode_limits();
@@ -179,14 +158,13 @@ pub(super) async fn look(
     let seen = tokio::task::spawn_blocking(move || {
         let asset = docent_pipelines::asset::ContentHash::of(&bytes).asset_id();
         let analyzers: Vec<AnalyzerId> = pipeline.models().keys().copied().collect();
-        let look = Look {
+        let options = AnalyzeOptions {
             pipeline: &pipeline,
             limits: &limits,
             wanted: &analyzers,
-            captioning: Captioning::AtOnce,
             watch: &Watch::default(),
         };
-        look_at(&runtime, &asset, &bytes, &look)
+        analyze_bytes(&runtime, &asset, &bytes, &options)
     })
     .await?;
     Ok(Some((seen, start.elapsed())))
@@ -208,7 +186,7 @@ mod tests {
             decode,
             prepare,
             networks,
-            batching: BTreeMap::new(),
+            max_batches: BTreeMap::new(),
             latencies,
             provider: String::new(),
         }
@@ -234,31 +212,17 @@ mod tests {
         let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
         let second = Duration::from_secs(1);
         let cpu = Cpu { decode: second, prepare: Duration::ZERO };
-        let broken = Seen { cpu, ..Seen::failed(failure) };
+        let broken = Analyzed { cpu, ..Analyzed::failed(failure) };
         let cpu = Cpu { decode: second, prepare: 2 * second };
-        let whole =
-            Seen { picture: Some((3, 2, "jpeg")), cpu, ..Seen::failed(broken.analysis.failures[0].clone()) };
+        let whole = Analyzed {
+            picture: Some((3, 2, "jpeg")),
+            cpu,
+            ..Analyzed::failed(broken.analysis.failures[0].clone())
+        };
         let mut sum = Sum::default();
         sum.add(&broken, second);
         sum.add(&whole, 4 * second);
         assert_eq!((sum.pictures, sum.cpu.decode, sum.cpu.prepare), (2, 2 * second, 2 * second));
         assert_eq!(sum.latencies, [4.0]);
-    }
-
-    #[test]
-    fn what_a_better_batch_would_save_depends_on_the_batches_there_were() {
-        let trials = [(1, 4.0), (2, 3.0), (8, 2.0)].map(|(size, seconds)| Trial { size, seconds });
-        for (size, seconds) in
-            [(0.5, 4.0), (1.0, 4.0), (1.5, 3.5), (2.0, 3.0), (5.0, 2.5), (8.0, 2.0), (9.0, 2.0)]
-        {
-            assert_eq!(seconds_for_each(&trials, size), Some(seconds), "{size}");
-        }
-        assert_eq!((seconds_for_each(&[], 1.0), seconds_for_each(&trials, f64::NAN)), (None, None));
-        // Two inputs in each call.
-        let mut costs = costs(1, 3.0, 2.0);
-        assert_eq!(costs.ideal(None), 3.0 + 6.0 + 3.0);
-        let batching = Batching { size: 8, trials: trials.to_vec() };
-        costs.batching = BTreeMap::from([(ModelRef::new("faces", "1"), batching)]);
-        assert_eq!(costs.ideal(None), 3.0 + 6.0 + 2.0);
     }
 }

@@ -121,7 +121,5 @@ fn alone(config: &Config, folder: &TempDir) -> Config {
     config.backends.events = false;
     // A person names the pictures.
     config.assets.roots.clear();
-    // The best setting is searched for in this run.
-    config.device.tuning_cache = Some(folder.path().join("tuning"));
     config
 }

@@ -64,9 +64,6 @@ pub struct Stage {
     /// Most inputs in a call, for networks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// What was tried for that, as pairs of a size and milliseconds for each input.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tried: Vec<(usize, f64)>,
     /// Milliseconds per picture, one picture after the other.
     pub calm_ms: f64,
     /// Milliseconds per picture, with one for each core at once.
@@ -104,10 +101,7 @@ pub(super) fn of(
         let cost = |of: &Costs| of.networks.get(&network.model).map_or(0.0, |cost| cost.seconds);
         let (name, inputs) = (network.model.to_string(), network.inputs as f64 / all);
         let known = stage(&name, inputs, [cost(calm), cost(busy), network.cpu_seconds / all]);
-        let batching = calm.batching.get(&network.model);
-        let trials = batching.map_or(&[][..], |batching| &batching.trials);
-        let tried = trials.iter().map(|trial| (trial.size, trial.seconds * 1e3)).collect();
-        stages.push(Stage { batch: batching.map(|batching| batching.size), tried, ..known });
+        stages.push(Stage { batch: calm.max_batches.get(&network.model).copied(), ..known });
     }
     let known: f64 = stages.iter().map(|stage| stage.walk_ms).sum();
     stages.push(stage("everything else", 0.0, [0.0, 0.0, (cpu_ms - known).max(0.0) / 1e3]));
@@ -148,16 +142,7 @@ pub(super) fn of(
 /// From seconds in the calm pass, in the busy one, and in the walk.
 fn stage(name: &str, inputs: f64, seconds: [f64; 3]) -> Stage {
     let [calm_ms, busy_ms, walk_ms] = seconds.map(|seconds| seconds * 1e3);
-    Stage {
-        name: name.to_owned(),
-        inputs,
-        batch: None,
-        tried: Vec::new(),
-        calm_ms,
-        busy_ms,
-        walk_ms,
-        share: 0.0,
-    }
+    Stage { name: name.to_owned(), inputs, batch: None, calm_ms, busy_ms, walk_ms, share: 0.0 }
 }
 
 /// What limits the speed, and what could be changed.

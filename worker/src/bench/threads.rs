@@ -78,7 +78,7 @@ pub(super) async fn measure(
 async fn load(app: &App, threads: usize, analyzers: &[AnalyzerId]) -> anyhow::Result<Arc<Pipeline>> {
     let mut config = app.config().clone();
     (config.work.threads_per_session, config.work.sessions) = (threads, 1);
-    Ok(Arc::new(load_pipeline(&config, Arc::clone(app.pack()), analyzers.to_vec(), false).await?))
+    Ok(Arc::new(load_pipeline(&config, Arc::clone(app.pack()), analyzers.to_vec()).await?))
 }
 
 #[cfg(test)]

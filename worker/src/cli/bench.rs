@@ -38,8 +38,8 @@ What the columns say:
 The difference from calm to busy is what pictures take from each other. The difference from busy to walk is what the \
 rest of the walk takes from the stages.
 
-ideal is the time per picture if every core did only the stages' own work, as in the column busy, in batches of the \
-best size and with the better number of threads in a call. efficiency is ideal / achieved.";
+ideal is the time per picture if every core did only the stages' own work, as in the column busy, with the \
+better number of threads in a call. efficiency is ideal / achieved.";
 
 /// Measure how fast this machine is, and what limits it
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use super::output::{Format, FormatArg, Out, say};
 use super::problem;
 use super::table::{Column, Table};
 use super::{Outcome, words};
-use crate::app::{Access, App, inspect, tuned_options};
+use crate::app::{Access, App, inspect};
 use crate::config::{Config, Servers};
 use crate::store::{PostgresLedger, StoreError};
 
@@ -175,8 +175,9 @@ fn providers(config: &Config) -> Finding {
 fn networks(config: &Config) -> Finding {
     const CHECK: &str = "networks run on";
     let loaded = || {
+        init_runtime(config.onnxruntime.as_deref())?;
         let pack = Pack::open(&config.models_dir)?;
-        let options = PipelineOptions { sessions: 1, ..tuned_options(config, false)? };
+        let options = PipelineOptions { sessions: 1, ..config.pipeline_options() };
         let pipeline = Pipeline::load(&pack, &config.analyzers.enabled, &options)?;
         let mut by_provider: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut add = |model: &ModelRef, provider: &str| {
@@ -192,27 +193,15 @@ fn networks(config: &Config) -> Finding {
                 add(words.model(), provider);
             }
         }
-        let mut by_size: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        for (model, batching) in
-            pipeline.batching().iter().filter(|(_, batching)| !batching.trials.is_empty())
-        {
-            by_size.entry(batching.size).or_default().push(model.id());
-        }
-        let batches = by_size.into_iter().map(|(size, models)| format!("{size}: {}", models.join(", ")));
-        let batches: Vec<String> = batches.collect();
-        Ok::<_, docent_models::Error>((by_provider, batches))
+        Ok::<_, docent_models::Error>(by_provider)
     };
     match loaded() {
         Err(error) => Finding::error(CHECK, error),
-        Ok((by_provider, batches)) => {
+        Ok(by_provider) => {
             let mut words: Vec<String> = by_provider
                 .into_iter()
                 .map(|(provider, models)| format!("{provider}: {}", models.join(", ")))
                 .collect();
-            words.push(match batches.as_slice() {
-                [] => "how large batches should be is measured when the first folder is ingested".to_owned(),
-                sizes => format!("batches, as measured, of {}", sizes.join("; of ")),
-            });
             words.push(format!("{} pictures looked at at once", config.in_flight()));
             Finding::good(CHECK, words.join("; "))
         }

@@ -18,11 +18,8 @@ pub struct Device {
     pub policy: Policy,
     /// The GPUs.
     pub devices: Vec<u32>,
-    /// Most inputs of one call that are tried.
+    /// Most inputs in one call of a network on a GPU.
     pub max_batch: usize,
-    /// Where is kept how large batches should be. `None` only where there is no cache folder.
-    #[serde(deserialize_with = "path_or_none")]
-    pub tuning_cache: Option<PathBuf>,
     /// Most memory of one session on its GPU, in MiB; 0: no limit.
     pub memory_limit_mb: u64,
     /// Let TensorRT compute in 16 bits.

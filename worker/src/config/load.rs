@@ -124,14 +124,8 @@ impl Provider for Layer {
 }
 
 /// Options whose value is a path.
-const PATHS: [&[&str]; 6] = [
-    &["data_dir"],
-    &["models_dir"],
-    &["onnxruntime"],
-    &["device", "engine_cache"],
-    &["device", "tuning_cache"],
-    &["text", "tessdata"],
-];
+const PATHS: [&[&str]; 5] =
+    [&["data_dir"], &["models_dir"], &["onnxruntime"], &["device", "engine_cache"], &["text", "tessdata"]];
 /// Options that are lists of paths.
 const LISTS: [&[&str]; 1] = [&["assets", "roots"]];
 /// Variables that begin like options and are none.
@@ -211,9 +205,8 @@ impl Config {
             .collect();
         let cache =
             || Some(xdg_folder(variable("XDG_CACHE_HOME"), home.as_deref(), ".cache")?.join("docent"));
-        let super::Device { engine_cache, tuning_cache, .. } = &mut config.device;
+        let engine_cache = &mut config.device.engine_cache;
         *engine_cache = engine_cache.take().or_else(|| Some(cache()?.join("engines")));
-        *tuning_cache = tuning_cache.take().or_else(|| Some(cache()?.join("tuning")));
         config.models_dir =
             absolute(given(&overrides.models_dir, config.models_dir).unwrap_or_else(find_models));
         if config.reviewer.is_empty() {

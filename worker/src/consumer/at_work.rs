@@ -1,23 +1,23 @@
-//! What this process is at work on, so that it does not begin the same a second time: a job comes twice where its connection
-//! to the queue was lost meanwhile.
+//! The assets this process is working on, so that it does not start one twice: a job arrives twice if its connection to the queue
+//! was lost.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docent_pipelines::AssetId;
 
-/// The assets in work. Clones share them.
+/// The assets in progress. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct AtWork(Arc<Mutex<HashSet<AssetId>>>);
 
-/// An asset that is in work until this is dropped.
+/// Marks an asset as in progress until it is dropped.
 pub(super) struct InWork {
     all: AtWork,
     asset: AssetId,
 }
 
 impl AtWork {
-    /// Takes an asset into work; nothing if it is in work already.
+    /// Starts work on an asset; `None` if it is in progress already.
     pub fn begin(&self, asset: &AssetId) -> Option<InWork> {
         let is_new = self.assets().insert(asset.clone());
         is_new.then(|| InWork { all: self.clone(), asset: asset.clone() })

@@ -1,5 +1,5 @@
-//! How bytes come to a walk: from a place that somebody has named, or from those that the ledger knows. What is found out
-//! about places on the way goes to the ledger.
+//! Brings an asset's bytes to a walk: from a submitted place, or from the places in the ledger. Tells the ledger what it learns
+//! about places.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn lost(reason: String) -> Failure {
     Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason }
 }
 
-/// Whether a scan would register what begins like this at a place.
+/// Whether a scan would register a file that begins like this.
 fn is_picture(uri: &str, bytes: &[u8]) -> bool {
     let path = path_of_uri(uri).unwrap_or_default();
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());

@@ -1,5 +1,5 @@
-//! The places of the pictures in work. A picture keeps its place until nothing works on it any more, however long that
-//! takes: no more threads than there are places are ever at pictures.
+//! The places of the pictures in progress. A picture keeps its place until nothing works on it, however long that takes. So there
+//! are never more threads at pictures than places.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::watch;
 
-use super::gathering::Counted;
-use super::look::StillAtIt;
+use super::analyze::StillAtIt;
 use crate::progress::Progress;
 
 /// All places of a worker.
@@ -22,15 +21,15 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Copy, Default)]
 struct Taken {
     places: usize,
-    /// Of these, those of pictures that took too long and are still worked on.
+    /// Places of pictures that took too long and are still in progress.
     stuck: usize,
     /// Nothing may be beside the one that is taken.
     alone: bool,
-    /// So many wait for that, and nobody else takes a place meanwhile.
+    /// Number of those who wait to be alone; nobody else takes a place then.
     waiting: usize,
 }
 
-/// Somebody waits to be alone, as long as this lives.
+/// Somebody waits to be alone while this lives.
 struct Waiting<'a>(&'a Places);
 
 impl<'a> Waiting<'a> {
@@ -46,17 +45,16 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A place, which is given up when this is dropped.
+/// A place, which is free again when this is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
     alone: AtomicBool,
     stuck: AtomicBool,
 }
 
-/// What a walk and what works for it hold: the place, and what says that a picture is looked at.
+/// What a walk and what works for it hold: the place.
 pub(super) struct Occupied {
     place: Place,
-    _looking: Option<Counted>,
     progress: Arc<Progress>,
 }
 
@@ -143,9 +141,9 @@ impl Drop for Place {
 }
 
 impl Occupied {
-    pub fn new(place: Place, looking: Option<Counted>, progress: &Arc<Progress>) -> Arc<Self> {
+    pub fn new(place: Place, progress: &Arc<Progress>) -> Arc<Self> {
         progress.begun.fetch_add(1, Relaxed);
-        Arc::new(Self { place, _looking: looking, progress: Arc::clone(progress) })
+        Arc::new(Self { place, progress: Arc::clone(progress) })
     }
 
     /// The pictures that took too long and are still worked on.
@@ -188,7 +186,7 @@ mod tests {
     #[test]
     fn a_place_is_free_when_nothing_works_on_its_picture_any_more() {
         let (places, progress) = places(2);
-        let walk = Occupied::new(places.one().now_or_never().expect("is free"), None, &progress);
+        let walk = Occupied::new(places.one().now_or_never().expect("is free"), &progress);
         let thread = Arc::clone(&walk);
         let other = places.one().now_or_never().expect("is free");
         assert!(walk.took_too_long());
@@ -201,14 +199,14 @@ mod tests {
         assert!(places.one().now_or_never().is_some());
         drop(other);
         // What took too long and has ended meanwhile is not stuck.
-        let walk = Occupied::new(places.one().now_or_never().expect("is free"), None, &progress);
+        let walk = Occupied::new(places.one().now_or_never().expect("is free"), &progress);
         assert!(!walk.took_too_long());
     }
 
     #[test]
     fn who_has_to_be_alone_does_not_wait_for_what_may_never_end() {
         let (places, progress) = places(3);
-        let stuck = Occupied::new(places.one().now_or_never().expect("is free"), None, &progress);
+        let stuck = Occupied::new(places.one().now_or_never().expect("is free"), &progress);
         let other = places.one().now_or_never().expect("is free");
         let thread = Arc::clone(&stuck);
         stuck.took_too_long();
@@ -221,7 +219,7 @@ mod tests {
         drop(thread);
         assert!(places.one().now_or_never().is_none());
         // One that has to be alone and does not end keeps its place, and no more.
-        let alone = Occupied::new(alone, None, &progress);
+        let alone = Occupied::new(alone, &progress);
         let thread = Arc::clone(&alone);
         assert!(alone.took_too_long());
         drop(alone);

@@ -7,10 +7,10 @@
 //!   carry it. A request that changes something must be one that no foreign page can make a browser send.
 //! - The page loads nothing from elsewhere and treats everything it shows as text.
 
+mod access;
 mod assets;
 mod error;
 mod extract;
-mod gate;
 mod jobs;
 mod observe;
 mod openapi;
@@ -18,7 +18,7 @@ mod page;
 mod pictures;
 mod probe;
 mod renderings;
-mod search;
+mod searches;
 mod session;
 mod status;
 mod suggestions;
@@ -27,16 +27,16 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use access::{BindError, check_bind};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 pub use error::ApiError;
-pub use gate::{BindError, check_bind};
 pub use observe::LONGEST_REQUEST;
 pub use openapi::document;
 pub use probe::{Probes, serve_probes};
-pub use search::Searcher;
+pub use searches::Searcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::assets::AssetSource;
@@ -85,7 +85,7 @@ pub struct AppState {
     store: Arc<dyn Store>,
     search: Arc<dyn Searcher>,
     renderings: Arc<renderings::Renderings>,
-    gate: Arc<gate::Gate>,
+    access: Arc<access::AccessPolicy>,
     reviewer: Arc<str>,
     wanted: Arc<Wanted>,
     metrics: Option<Metrics>,
@@ -108,7 +108,7 @@ impl AppState {
             store: ports.store,
             search: ports.search,
             renderings: Arc::new(renderings),
-            gate: Arc::new(gate::Gate::new(options.token.as_deref(), options.hosts)),
+            access: Arc::new(access::AccessPolicy::new(options.token.as_deref(), options.hosts)),
             reviewer: options.reviewer.into(),
             wanted: Arc::new(options.wanted),
             metrics: options.metrics,
@@ -134,7 +134,7 @@ pub fn router(state: AppState) -> Router {
         .route("/assets/{id}/suggestions", get(assets::suggestions))
         .route("/assets/{id}/picture", get(pictures::picture))
         .route("/assets/{id}/thumbnail", get(pictures::thumbnail))
-        .route("/assets/{id}/similar", get(search::similar))
+        .route("/assets/{id}/similar", get(searches::similar))
         .route("/suggestions", get(suggestions::list))
         .route("/suggestions/count", get(suggestions::count))
         .route("/suggestions/accept-all", post(jobs::accept_all))
@@ -146,7 +146,7 @@ pub fn router(state: AppState) -> Router {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::one))
         .route("/jobs/{id}/revert", post(jobs::revert))
-        .route("/search", get(search::words))
+        .route("/search", get(searches::words))
         .route("/status", get(status::counts))
         .route("/failures", get(status::failures))
         .route("/session", post(session::open).delete(session::close))
@@ -161,8 +161,8 @@ pub fn router(state: AppState) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(state.clone(), gate::guard))
-        .layer(from_fn(gate::headers))
+        .layer(from_fn_with_state(state.clone(), access::guard))
+        .layer(from_fn(access::headers))
         .layer(from_fn(observe::observe))
         .with_state(state)
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{assets, jobs, pictures, search, session, status, suggestions};
+use super::{assets, jobs, pictures, searches, session, status, suggestions};
 
 /// Every documented route.
 #[derive(OpenApi)]
@@ -23,7 +23,7 @@ use super::{assets, jobs, pictures, search, session, status, suggestions};
         assets::suggestions,
         pictures::picture,
         pictures::thumbnail,
-        search::similar,
+        searches::similar,
         suggestions::list,
         suggestions::count,
         jobs::accept_all,
@@ -35,7 +35,7 @@ use super::{assets, jobs, pictures, search, session, status, suggestions};
         jobs::list,
         jobs::one,
         jobs::revert,
-        search::words,
+        searches::words,
         status::counts,
         status::failures,
         session::open,

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::access::AccessPolicy;
 use super::extract::Json;
-use super::gate::Gate;
 use super::{ApiError, AppState};
 
 /// The token, shown once.
@@ -24,11 +24,11 @@ pub struct SignIn {
     (status = 401, description = "The token is wrong", body = super::error::ErrorBody),
 ))]
 pub async fn open(State(state): State<AppState>, Json(sign_in): Json<SignIn>) -> Result<Response, ApiError> {
-    if !state.gate.admits(&sign_in.token) {
+    if !state.access.admits(&sign_in.token) {
         tracing::warn!("a sign-in with a wrong token was refused");
         return Err(ApiError::Unauthorized);
     }
-    Ok(match state.gate.session_cookie() {
+    Ok(match state.access.session_cookie() {
         Some(cookie) => (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
@@ -39,5 +39,5 @@ pub async fn open(State(state): State<AppState>, Json(sign_in): Json<SignIn>) ->
     (status = 204, description = "Signed out"),
 ))]
 pub async fn close() -> Response {
-    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, Gate::no_cookie())]).into_response()
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, AccessPolicy::no_cookie())]).into_response()
 }

@@ -48,7 +48,6 @@ const MEASURED: &[(&str, Kind, &str)] = &[
     ("docent_stage_seconds", Kind::Seconds, "Time for one stage of an asset."),
     ("docent_http_request_seconds", Kind::Seconds, "Time for one request, by method and route."),
     ("docent_recorded_together", Kind::Together, "Assets that were recorded by one transaction."),
-    ("docent_captioned_together", Kind::Together, "Assets whose captions were made by one call."),
 ];
 
 /// From one network's call to a page of text, and on to the longest time that is allowed.
@@ -104,7 +103,6 @@ pub fn begin_to_work() {
     // A histogram is there once it is named.
     let _named = metrics::histogram!("docent_asset_seconds");
     let _named = metrics::histogram!("docent_recorded_together");
-    let _named = metrics::histogram!("docent_captioned_together");
 }
 
 /// Numbers of a process that answers requests, from 0 on.

@@ -105,8 +105,6 @@ pub trait VectorIndex: Send + Sync {
     async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError>;
     /// Removes a space with all its records. One that does not exist is removed already.
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError>;
-    /// Removes every record of an asset.
-    async fn delete(&self, asset: &AssetId) -> Result<(), IndexError>;
     /// Records in `space`.
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError>;
     /// Whether the index can be reached now and lets this process in, as cheaply as that can be known.

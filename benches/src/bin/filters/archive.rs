@@ -246,10 +246,6 @@ impl VectorIndex for Spread {
         Ok(())
     }
 
-    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
-        Ok(())
-    }
-
     async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
         Ok(self.0.len() as u64)
     }

@@ -15,10 +15,8 @@ const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
 /// Median height, in pixels of the input, below which lines are searched again. Letters of 12 pixels on a screen of 1920 by
 /// 1080 have it; a look at 960 finds four fifths of their lines.
 const LOW: f32 = 13.5;
-/// Most places of a first look that are looked at one by one …
-const MANY_PLACES: usize = 16;
-/// … and the largest share of the picture that they may cover.
-const LARGE_PLACES: f32 = 0.5;
+/// The most likely places of a first look are looked at until they cover this share of the picture.
+const LARGE_PLACES: f32 = 0.25;
 /// Least room around such a place, as a share of the long side.
 const ROOM: f32 = 0.04;
 /// Boxes below this score are not read.
@@ -55,9 +53,8 @@ impl TextNetworks {
         picture: &Picture,
     ) -> Result<bool, AnalyzerError> {
         let found = self.detect(limit, picture, GLANCE).await?;
-        let Some(places) = places(picture, &found) else { return Ok(true) };
         let side = picture.width().max(picture.height());
-        for place in places {
+        for place in places(picture, found) {
             let part = picture.crop(place)?;
             // The same scale as in a look at the whole picture.
             let closer = (part.width().max(part.height()) * LOOK).div_ceil(side);
@@ -126,8 +123,9 @@ impl TextNetworks {
     }
 }
 
-/// The places around boxes, with room, merged until none overlap; `None` if they cost as much as the whole picture.
-fn places(picture: &Picture, found: &[TextBox]) -> Option<Vec<BoundingBox>> {
+/// The places around the most likely boxes, with room, that do not overlap. They cover [`LARGE_PLACES`] of the picture, or are one.
+fn places(picture: &Picture, mut found: Vec<TextBox>) -> Vec<BoundingBox> {
+    found.sort_by(|a, b| b.score.total_cmp(&a.score));
     let (width, height) = (picture.width() as f32, picture.height() as f32);
     let least_room = width.max(height) * ROOM;
     let mut places: Vec<BoundingBox> = Vec::new();
@@ -149,9 +147,12 @@ fn places(picture: &Picture, found: &[TextBox]) -> Option<Vec<BoundingBox>> {
             };
         }
         places.push(place);
+        let area: f32 = places.iter().map(BoundingBox::area).sum();
+        if area > LARGE_PLACES * width * height {
+            break;
+        }
     }
-    let area: f32 = places.iter().map(BoundingBox::area).sum();
-    (places.len() <= MANY_PLACES && area <= LARGE_PLACES * width * height).then_some(places)
+    places
 }
 
 fn median_height(found: &[TextBox]) -> Option<f32> {
@@ -216,15 +217,21 @@ mod tests {
     #[test]
     fn places_have_room_and_do_not_overlap() {
         let picture = Picture::new(1000, 800, vec![0; 2_400_000]).expect("is a picture");
-        let found = [text_box(5.0, 300.0, 60.0), text_box(600.0, 100.0, 80.0), text_box(700.0, 120.0, 80.0)];
-        let found = places(&picture, &found).expect("are few");
-        let sides: Vec<_> = found.iter().map(|place| [place.x1, place.y1, place.x2, place.y2]).collect();
-        assert_eq!(sides, [[0.0, 260.0, 105.0, 360.0], [560.0, 60.0, 820.0, 180.0]]);
-        assert_eq!(places(&picture, &[]), Some(Vec::new()));
-        let many: Vec<_> =
-            (0..18).map(|i| text_box(300.0 * (i % 3) as f32, 120.0 * (i / 3) as f32, 20.0)).collect();
-        assert_eq!(places(&picture, &many), None);
-        assert_eq!(places(&picture, &[text_box(0.0, 0.0, 2000.0)]).map(|places| places.len()), Some(1));
+        let found =
+            vec![text_box(5.0, 300.0, 60.0), text_box(600.0, 100.0, 80.0), text_box(700.0, 120.0, 80.0)];
+        let sides = |found| -> Vec<[f32; 4]> {
+            places(&picture, found).iter().map(|place| [place.x1, place.y1, place.x2, place.y2]).collect()
+        };
+        assert_eq!(sides(found), [[0.0, 260.0, 105.0, 360.0], [560.0, 60.0, 820.0, 180.0]]);
+        assert_eq!(sides(Vec::new()), [[0.0; 4]; 0]);
+        // Of many the most likely ones, as long as they are little.
+        let many = (0..9).map(|row| TextBox {
+            score: 0.4 + row as f32 / 100.0,
+            ..text_box(0.0, row as f32 * 80.0, 980.0)
+        });
+        let found = sides(many.collect());
+        assert_eq!(found.len(), 1, "those beside each other are one");
+        assert!(found[0][1] > 300.0 && found[0][3] > 700.0, "{found:?}");
     }
 
     #[test]

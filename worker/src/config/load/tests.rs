@@ -146,7 +146,6 @@ fn devices_are_asked_for_in_order_and_only_as_they_can_be() {
         (&[Provider::Cpu][..], Policy::Preferred)
     );
     assert_eq!(config.device.engine_cache.as_deref(), Some(Path::new("/home/ada/.cache/docent/engines")));
-    assert_eq!(config.device.tuning_cache.as_deref(), Some(Path::new("/home/ada/.cache/docent/tuning")));
     let variables = [
         ("DOCENT_DEVICE_PROVIDERS", "tensorrt, cuda,cpu"),
         ("DOCENT_DEVICE_DEVICES", "0,2"),
@@ -156,7 +155,7 @@ fn devices_are_asked_for_in_order_and_only_as_they_can_be() {
     let config = load("[device]\npolicy = 'required'\nmax_batch = 8\nmemory_limit_mb = 512", &variables)
         .expect("loads");
     let options = config.pipeline_options();
-    assert_eq!((options.gpu_sessions, config.device.max_batch), (2, 8));
+    assert_eq!((options.gpu_sessions, options.gpu_max_batch), (2, 8));
     let device = &*options.session.device;
     assert_eq!(device.providers, [Provider::TensorRt, Provider::Cuda, Provider::Cpu]);
     assert_eq!((device.policy, device.memory_limit_mb, device.fp16), (Policy::Required, 512, true));
@@ -191,6 +190,9 @@ fn misspelled_options_are_refused_in_files_and_reported_in_variables() {
     let (message, hint) = refused("[work]\nin_flght = 2", &[]);
     assert!(message.ends_with("there is no option 'work.in_flght'"), "{message}");
     assert!(hint.contains("in_flight"), "{hint}");
+    // It was one once.
+    let (message, _) = refused("[device]\ntuning_cache = '/a'", &[]);
+    assert!(message.ends_with("there is no option 'device.tuning_cache'"), "{message}");
     let (message, _) = refused("colour = 2", &[]);
     assert!(message.ends_with("there is no option 'colour'"), "{message}");
     let config = load("", &[("DOCENT_WROK_IN_FLIGHT", "2"), ("DOCENT_CONFIG", "x")]).expect("loads");

@@ -197,14 +197,6 @@ impl VectorIndex for EmbeddedIndex {
         Ok(())
     }
 
-    async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
-        let asset = number(asset.as_str());
-        for space in self.opened().into_values() {
-            space.lock().await.remove(|row| Some(row.asset) == asset);
-        }
-        Ok(())
-    }
-
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
         Ok(self.current(space).await?.len() as u64)
     }

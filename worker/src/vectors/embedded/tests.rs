@@ -149,7 +149,7 @@ async fn answers_are_those_of_comparing_with_every_vector() {
         for number in (round * 100..).step_by(3).take(30) {
             rows.write(record(number, near(number + 1)));
             let gone = asset(number + 1);
-            index.delete(&gone).await.expect("deletes");
+            index.prune(&name(), std::slice::from_ref(&gone), &[]).await.expect("prunes");
             rows.remove(&VectorRecord::new(gone, name(), None, Vec::new()).id);
         }
     }

@@ -229,14 +229,6 @@ impl VectorIndex for QdrantIndex {
         }
     }
 
-    async fn delete(&self, asset: &AssetId) -> Result<(), IndexError> {
-        for space in self.spaces().await? {
-            let assets = std::slice::from_ref(asset);
-            self.clear(&space, assets, &[]).await.map_err(|failure| failure.during("delete vectors"))?;
-        }
-        Ok(())
-    }
-
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
         match self.points(&self.collection(space)).await {
             Err(failure) if failure.is_missing() => Ok(0),

@@ -1,6 +1,6 @@
-//! Waiting for others, so that what is cheaper together is done together.
+//! Waits for others, so that work that is cheaper together is done together.
 //!
-//! Nobody waits when nothing else can come: [`Count`] knows how many may still bring something.
+//! Nobody waits when nothing else can arrive: [`Count`] knows how many may still bring something.
 
 use std::time::Duration;
 
@@ -44,48 +44,48 @@ impl Drop for Counted {
     }
 }
 
-/// What is missing after a message was taken.
+/// What a batch wants after a message was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// More would be welcome.
-    More,
-    /// What lies there is welcome, but is not worth waiting for.
-    Nothing,
-    /// There is no room for more.
-    Room,
+pub(super) enum Demand {
+    /// More, and to wait for it.
+    Wait,
+    /// What is there already; it is not worth waiting.
+    Take,
+    /// Nothing more.
+    Full,
 }
 
 /// When waiting ends.
-pub(super) struct Patience<'a> {
+pub(super) struct Window<'a> {
     pub delay: Duration,
     /// As long as there are any, more may come.
     pub others: &'a Count,
     pub stop: &'a CancellationToken,
 }
 
-impl Patience<'_> {
+impl Window<'_> {
     /// Gives `first` and what comes after it to `take`, until that wants no more, nobody else can come, or the time is up.
-    pub(super) async fn gather<M>(
+    pub(super) async fn collect<M>(
         &self,
         first: M,
         messages: &mut mpsc::Receiver<M>,
-        mut take: impl FnMut(M) -> Missing,
+        mut take: impl FnMut(M) -> Demand,
     ) {
         let deadline = Instant::now() + self.delay;
-        let mut missing = take(first);
-        while missing != Missing::Room {
+        let mut demand = take(first);
+        while demand != Demand::Full {
             // What lies there costs no waiting.
             if let Ok(message) = messages.try_recv() {
-                missing = take(message);
+                demand = take(message);
                 continue;
             }
-            if missing == Missing::Nothing || self.others.is_zero() || self.stop.is_cancelled() {
+            if demand == Demand::Take || self.others.is_zero() || self.stop.is_cancelled() {
                 break;
             }
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
-                    Some(message) => missing = take(message),
+                    Some(message) => demand = take(message),
                     None => break,
                 },
                 () = self.others.at_most(0) => {}

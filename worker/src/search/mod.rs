@@ -12,10 +12,8 @@ use docent_models::embedding::{self, ImageEmbedding};
 use docent_models::manifest::ModelEntry;
 use docent_models::session::SessionOptions;
 use docent_models::{InputSpec, Pack, Task, Tensor};
-use docent_pipelines::executor::batching::Sampler;
 use docent_pipelines::executor::{DynNetwork, ExecutorError, ExecutorOptions, ModelHandle};
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::TuningOptions;
 use docent_pipelines::{AssetId, Image, VectorSpace};
 pub use fusion::{By, ByWords, Match, Matches, by_words};
 pub use nearest::{Question, nearest};
@@ -95,8 +93,8 @@ impl From<ExecutorError> for SearchError {
     }
 }
 
-/// Loads ONNX Runtime and says how the best sizes of batches are found.
-pub type Start = Arc<dyn Fn() -> Result<Option<TuningOptions>, docent_models::Error> + Send + Sync>;
+/// Loads ONNX Runtime.
+pub type Start = Arc<dyn Fn() -> Result<(), docent_models::Error> + Send + Sync>;
 
 /// What a search is built from.
 pub struct SearchOptions {
@@ -182,8 +180,7 @@ impl Search {
                     SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
                 })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
-                let sample: Sampler<String> = Box::new(|own| own);
-                self.load(sample, move || embedding::load_text_entry(&pack, &text, &session)).await
+                self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
             })
             .await?;
         let query = handle.run(words.chars().take(MAX_WORDS).collect()).await?;
@@ -223,8 +220,7 @@ impl Search {
                 })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
                 let load = move || embedding::load_image_entry(&pack, &image, &session);
-                // One at a time: a picture to search by is rare, and its network is measured where many are read.
-                Ok::<_, SearchError>((spec, self.load(Box::new(|_| None), load).await?))
+                Ok::<_, SearchError>((spec, self.load(load).await?))
             })
             .await?;
         let (spec, limits) = (spec.clone(), self.options.decode.clone());
@@ -245,18 +241,18 @@ impl Search {
 
     async fn load<I: Send + 'static, O: Send + 'static>(
         &self,
-        sample: Sampler<I>,
         load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<ModelHandle<I, O>, SearchError> {
         let start = Arc::clone(&self.options.start);
         tokio::task::spawn_blocking(move || {
-            let tuning = start()?.map(|tuning| tuning.with(sample));
+            start()?;
+            // One at a time: queries come one by one.
             let options = ExecutorOptions { sessions: 1, max_batch: 1, inbox: 64 };
-            let handle = ModelHandle::spawn_each("search", options, tuning, move |_| load())?;
+            let handle = ModelHandle::spawn("search", options, load)?;
             if let Some(provider) = handle.provider() {
                 telemetry::session(handle.model(), provider);
             }
-            telemetry::batch(handle.model(), handle.batching().size);
+            telemetry::batch(handle.model(), handle.max_batch());
             Ok(handle)
         })
         .await

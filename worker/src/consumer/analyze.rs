@@ -1,4 +1,4 @@
-//! Looking at one asset's bytes: decode, analyze. Never fails; what goes wrong is part of the analysis.
+//! Decodes and analyzes one asset's bytes. Never fails: errors are part of the analysis.
 
 use std::collections::HashMap;
 use std::panic::catch_unwind;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cpu_time::ThreadTime;
 use docent_pipelines::executor::panic_message;
 use docent_pipelines::image::DecodeLimits;
-use docent_pipelines::pipeline::{Overdue, Uncaptioned, Watch, decoder};
+use docent_pipelines::pipeline::{Overdue, Watch, decoder};
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, Image, Late, Pipeline};
 use tokio::runtime::Handle;
 
@@ -17,59 +17,46 @@ use super::places::Occupied;
 use crate::progress::Cpu;
 use crate::queue::AnalyzeAsset;
 
-/// What is known of an asset after looking at its bytes.
-pub(crate) struct Seen {
+/// What is known of an asset after its bytes were analyzed.
+pub(crate) struct Analyzed {
     /// Upright width and height, and the format, once decoded.
     pub picture: Option<(u32, u32, &'static str)>,
     pub analysis: Analysis,
-    /// What its caption is to be made from, if that was left for later.
-    pub uncaptioned: Option<Uncaptioned>,
     pub cpu: Cpu,
 }
 
-impl Seen {
+impl Analyzed {
     pub(crate) fn failed(failure: Failure) -> Self {
         let analysis = Analysis { failures: vec![failure], ..Analysis::default() };
-        Self { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() }
+        Self { picture: None, analysis, cpu: Cpu::default() }
     }
 }
 
-/// When a picture is captioned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Captioning {
-    /// While the other analyzers look at it.
-    AtOnce,
-    /// By somebody else, together with other pictures.
-    Later,
-}
-
-/// What is asked about a picture.
-pub(super) struct Asked {
-    pub wanted: Vec<AnalyzerId>,
-    pub captioning: Captioning,
-}
-
-/// How a picture is looked at.
-pub(crate) struct Look<'a> {
-    /// By what.
+/// How a picture is analyzed.
+pub(crate) struct AnalyzeOptions<'a> {
+    /// What analyzes it.
     pub pipeline: &'a Pipeline,
     /// Limits of the decoder.
     pub limits: &'a DecodeLimits,
     pub wanted: &'a [AnalyzerId],
-    pub captioning: Captioning,
-    /// Who watches, and how long a step may take.
+    /// Watches the picture, and limits the time of each step.
     pub watch: &'a Watch,
 }
 
-/// Decodes `bytes` once and lets the analyzers look at the picture, on the calling thread.
-/// Keeps that thread busy; `runtime` only waits for the networks' answers.
-pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Look<'_>) -> Seen {
-    let Look { pipeline, limits, wanted, captioning, watch } = *look;
+/// Decodes `bytes` once and runs the analyzers, on the calling thread. Keeps that thread busy; `runtime` only waits for the
+/// networks' answers.
+pub(crate) fn analyze_bytes(
+    runtime: &Handle,
+    asset: &AssetId,
+    bytes: &[u8],
+    options: &AnalyzeOptions<'_>,
+) -> Analyzed {
+    let AnalyzeOptions { pipeline, limits, wanted, watch } = *options;
     let (start, thread) = (Instant::now(), ThreadTime::now());
     // What cannot be decoded costs something, too.
     let failed = |reason| {
         let failure = Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason };
-        Seen { cpu: Cpu { decode: thread.elapsed(), ..Cpu::default() }, ..Seen::failed(failure) }
+        Analyzed { cpu: Cpu { decode: thread.elapsed(), ..Cpu::default() }, ..Analyzed::failed(failure) }
     };
     let image = match watch.step(AnalyzerId::Decode, || catch_unwind(|| Image::decode(bytes, limits))) {
         Ok(Ok(image)) => image,
@@ -78,24 +65,19 @@ pub(crate) fn look_at(runtime: &Handle, asset: &AssetId, bytes: &[u8], look: &Lo
     };
     let decoded = start.elapsed();
     let decode = thread.elapsed();
-    let (mut analysis, uncaptioned) = match captioning {
-        Captioning::AtOnce => {
-            (runtime.block_on(pipeline.analyze_watched(asset, &image, wanted, watch)), None)
-        }
-        Captioning::Later => runtime.block_on(pipeline.analyze_but_caption(asset, &image, wanted, watch)),
-    };
+    let mut analysis = runtime.block_on(pipeline.analyze_watched(asset, &image, wanted, watch));
     analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
     analysis.completed.insert(AnalyzerId::Decode, decoder());
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
     let picture = Some((image.width(), image.height(), image.format().as_str()));
-    Seen { picture, analysis, uncaptioned, cpu }
+    Analyzed { picture, analysis, cpu }
 }
 
-/// The pictures that took too long and are still worked on.
+/// The pictures that took too long and are still in progress.
 #[derive(Default)]
 pub(super) struct StillAtIt(Mutex<HashMap<AssetId, Endless>>);
 
-/// A picture that is still worked on, and the steps that took too long.
+/// A picture that is still in progress, and its steps that took too long.
 struct Endless {
     occupied: Weak<Occupied>,
     steps: Vec<(Failure, Duration)>,
@@ -103,7 +85,7 @@ struct Endless {
 
 impl StillAtIt {
     /// What an attempt at `wanted` comes to while an earlier one is still at the picture: nothing if none is.
-    fn again(&self, asset: &AssetId, wanted: &[AnalyzerId]) -> Option<Seen> {
+    fn again(&self, asset: &AssetId, wanted: &[AnalyzerId]) -> Option<Analyzed> {
         let pictures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let endless = pictures.get(asset).filter(|endless| endless.occupied.strong_count() > 0)?;
         // Without its pixels nothing else can be done.
@@ -116,7 +98,7 @@ impl StillAtIt {
             analysis.failures.push(Failure { analyzer, ..failure.clone() });
             analysis.late.insert(analyzer, Late::Overdue(*limit));
         }
-        Some(Seen { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() })
+        Some(Analyzed { picture: None, analysis, cpu: Cpu::default() })
     }
 
     fn add(&self, asset: &AssetId, occupied: &Arc<Occupied>, analysis: &Analysis) {
@@ -133,16 +115,15 @@ impl StillAtIt {
 }
 
 impl Walk {
-    /// Decodes and analyzes. Never fails: what goes wrong is part of the analysis. Whatever still works on the picture
-    /// when this ends keeps `occupied`.
-    pub(super) async fn look(
+    /// Decodes and analyzes. Never fails: errors are part of the analysis. Steps that still work on the picture when this ends
+    /// keep `occupied`.
+    pub(super) async fn analyze(
         &self,
         job: &AnalyzeAsset,
         bytes: Vec<u8>,
-        asked: Asked,
+        wanted: Vec<AnalyzerId>,
         occupied: &Arc<Occupied>,
-    ) -> Seen {
-        let Asked { wanted, captioning } = asked;
+    ) -> Analyzed {
         // A second thread at it would take a second place, and be no faster.
         if let Some(seen) = occupied.still_at_it().again(&job.asset, &wanted) {
             return seen;
@@ -154,9 +135,9 @@ impl Walk {
             let (runtime, watch, occupied) = (Handle::current(), Arc::clone(&watch), Arc::clone(occupied));
             let wanted = wanted.clone();
             tokio::task::spawn_blocking(move || {
-                let look =
-                    Look { pipeline: &pipeline, limits: &limits, wanted: &wanted, captioning, watch: &watch };
-                let seen = look_at(&runtime, &asset, &bytes, &look);
+                let options =
+                    AnalyzeOptions { pipeline: &pipeline, limits: &limits, wanted: &wanted, watch: &watch };
+                let seen = analyze_bytes(&runtime, &asset, &bytes, &options);
                 drop(occupied);
                 seen
             })
@@ -167,7 +148,7 @@ impl Walk {
                 biased;
                 seen = &mut work => break seen.unwrap_or_else(|error| {
                     let (kind, reason) = (FailureKind::Transient, format!("analyze: {error}"));
-                    Seen::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason })
+                    Analyzed::failed(Failure { analyzer: AnalyzerId::Decode, kind, reason })
                 }),
                 () = tokio::time::sleep_until(due.into()) => {}
             }
@@ -183,8 +164,8 @@ impl Walk {
         seen
     }
 
-    /// What is known of a picture whose thread is at a step that does not end.
-    fn abandon(&self, asset: &AssetId, wanted: &[AnalyzerId], watch: &Watch, overdue: &Overdue) -> Seen {
+    /// What is known of a picture whose thread is in a step that does not end.
+    fn abandon(&self, asset: &AssetId, wanted: &[AnalyzerId], watch: &Watch, overdue: &Overdue) -> Analyzed {
         let is_decoded = overdue.analyzer != AnalyzerId::Decode;
         // Without its pixels nothing else can be done.
         let left: Vec<AnalyzerId> = match is_decoded {
@@ -195,6 +176,6 @@ impl Walk {
         if is_decoded {
             analysis.completed.insert(AnalyzerId::Decode, decoder());
         }
-        Seen { picture: None, analysis, uncaptioned: None, cpu: Cpu::default() }
+        Analyzed { picture: None, analysis, cpu: Cpu::default() }
     }
 }

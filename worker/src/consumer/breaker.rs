@@ -1,8 +1,8 @@
-//! What ledger and index refuse for good: whose failure it is, and when work goes on.
+//! Handles permanent refusals by ledger and index: decides what fails, and when work continues.
 //!
-//! What does not fit fails, with its reason in the ledger. Where the index refuses everything (a wrong key, a collection
-//! of another kind, a limit), nothing new is begun until it takes again what it refused, so that an archive does not fail
-//! picture by picture; what failed by then is done again.
+//! A value that does not fit fails, with its reason in the ledger. If the index refuses everything (a wrong key, a collection of
+//! another kind, a limit), no new work starts until it accepts what it refused. So an archive does not fail picture by picture.
+//! What failed before is then repeated.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,38 +10,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, FailureKind, VectorRecord};
 use tokio_util::sync::CancellationToken;
 
-use super::recorder::LONGEST_WAIT;
-use super::{Desks, Walk, jitter};
+use super::writer::LONGEST_WAIT;
+use super::{Walk, WalkContext, jitter};
 use crate::disposition::WalkError;
 use crate::progress::Progress;
 use crate::queue::AnalyzeAsset;
 use crate::store::{Finished, Requeue, Run, StoreError};
 use crate::vectors::{IndexError, VectorIndex};
 
-/// So many pictures in a row whose vectors do not fit, none in between whose do, are no matter of pictures.
+/// After this many pictures in a row whose vectors do not fit, the fault is not in the pictures.
 const IN_A_ROW: usize = 3;
 
-/// Lets work begin, or does not. What it says is in [`Progress::stalled`].
-pub(super) struct Gate {
+/// A circuit breaker: allows or stops new work. [`Progress::stalled`] has the reason.
+pub(super) struct Breaker {
     progress: Arc<Progress>,
     refused: Mutex<Refused>,
 }
 
-/// What the index refused since it last took something.
+/// What the index refused since it last accepted something.
 #[derive(Default)]
 struct Refused {
     assets: Vec<AssetId>,
-    /// Of the last one: what is tried until it is taken.
+    /// The last refused vectors, which are tried until the index accepts them.
     sample: Vec<VectorRecord>,
 }
 
-impl Gate {
+impl Breaker {
     pub(super) fn new(progress: &Arc<Progress>) -> Arc<Self> {
         Arc::new(Self { progress: Arc::clone(progress), refused: Mutex::default() })
     }
 
-    /// Looks before anything is begun.
-    pub(super) async fn look(&self, index: &dyn VectorIndex, stop: &CancellationToken) {
+    /// Asks the index before anything is begun.
+    pub(super) async fn check(&self, index: &dyn VectorIndex, stop: &CancellationToken) {
         let looked = tokio::select! {
             () = stop.cancelled() => return,
             looked = index.ping() => looked,
@@ -80,7 +80,7 @@ impl Gate {
         }
     }
 
-    /// Opens the gate whenever the index takes again what it refused. Never ends.
+    /// Lets work continue whenever the index accepts what it refused. Never ends.
     pub(super) async fn tend(self: Arc<Self>, walk: Walk) {
         loop {
             self.progress.until_stalled().await;
@@ -96,7 +96,7 @@ impl Gate {
                 }
             }
             let Refused { assets, .. } = {
-                // Who is refused from now on closes the gate again.
+                // Who is refused from now on closes the breaker again.
                 let mut refused = self.state();
                 self.progress.stall(None);
                 std::mem::take(&mut *refused)
@@ -132,7 +132,7 @@ impl Walk {
         job: &AnalyzeAsset,
         begun: &BTreeMap<AnalyzerId, u32>,
         error: StoreError,
-        desks: &Desks,
+        context: &WalkContext,
     ) -> Result<(), WalkError> {
         tracing::error!(asset = %job.asset, error = &error as &dyn std::error::Error, "cannot be recorded");
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
@@ -140,7 +140,7 @@ impl Walk {
             |&analyzer| Failure { analyzer, kind: FailureKind::Permanent, reason: format!("{error}{cause}") };
         let analysis = Analysis { failures: begun.keys().map(failure).collect(), ..Analysis::default() };
         let run = Run { asset: job.asset.clone(), owner: self.options.owner.clone(), picture: None };
-        self.record_failed(run, analysis, begun, desks).await
+        self.record_failed(run, analysis, begun, context).await
     }
 
     /// Records a run whose vectors the index refuses without them: the analyzers that computed them failed, with the reason.
@@ -149,13 +149,13 @@ impl Walk {
         finished: Finished,
         begun: &BTreeMap<AnalyzerId, u32>,
         error: IndexError,
-        desks: &Desks,
+        context: &WalkContext,
     ) -> Result<(), WalkError> {
         let asset = &finished.run.asset;
         tracing::error!(%asset, error = &error as &dyn std::error::Error, "vectors cannot be recorded");
-        desks.gate.refused(&error, &finished);
+        context.breaker.refused(&error, &finished);
         let analysis = finished.analysis.without_vectors(&error.sentence());
-        self.record_failed(finished.run, analysis, begun, desks).await
+        self.record_failed(finished.run, analysis, begun, context).await
     }
 
     async fn record_failed(
@@ -163,10 +163,10 @@ impl Walk {
         run: Run,
         analysis: Analysis,
         begun: &BTreeMap<AnalyzerId, u32>,
-        desks: &Desks,
+        context: &WalkContext,
     ) -> Result<(), WalkError> {
         let outcomes = self.outcomes(&analysis, begun);
-        let recorded = desks.recorder.take(Finished { run, analysis, outcomes }, true).await;
+        let recorded = context.writer.take(Finished { run, analysis, outcomes }, true).await;
         recorded.await.map_err(|_| WalkError::Ended)??;
         self.progress.finish(true);
         Ok(())
@@ -194,24 +194,24 @@ mod tests {
     #[test]
     fn single_pictures_may_fail_and_what_fails_for_all_stops_the_work() {
         let progress = Arc::new(Progress::default());
-        let gate = Gate::new(&progress);
+        let breaker = Breaker::new(&progress);
         let unfit = IndexError::Unfit { operation: "upsert", reason: "odd".to_owned() };
         for number in 0..10 {
-            gate.refused(&unfit, &finished(number));
-            gate.refused(&unfit, &finished(number + 100));
+            breaker.refused(&unfit, &finished(number));
+            breaker.refused(&unfit, &finished(number + 100));
             assert_eq!(progress.stalled(), None);
-            gate.passed(&finished(number + 200));
+            breaker.passed(&finished(number + 200));
         }
         for number in 0..3 {
-            gate.refused(&unfit, &finished(number));
+            breaker.refused(&unfit, &finished(number));
         }
         assert_eq!(progress.stalled(), Some(unfit.sentence()));
-        assert_eq!(gate.state().assets.len(), 3);
+        assert_eq!(breaker.state().assets.len(), 3);
 
-        let gate = Gate::new(&progress);
+        let breaker = Breaker::new(&progress);
         progress.stall(None);
         let refused = IndexError::Refused { operation: "upsert", source: anyhow::anyhow!("wrong key") };
-        gate.refused(&refused, &finished(1));
+        breaker.refused(&refused, &finished(1));
         assert_eq!(progress.stalled().as_deref(), Some("upsert: the vector index refuses: wrong key"));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent::consumer::{Gather, Recorder, RecorderOptions};
+use docent::consumer::{BatchLimits, BatchWriter, WriterOptions};
 use docent::disposition::{RetryPolicy, WalkError};
 use docent::queue::Lane;
 use docent::store::{FileStamp, Finished, FoundFile, Ledger, Run, SqliteStore, StoreError};
@@ -64,9 +64,6 @@ impl VectorIndex for Calls {
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
         Ok(())
     }
-    async fn delete(&self, _: &AssetId) -> Result<(), IndexError> {
-        Ok(())
-    }
     async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
         Ok(0)
     }
@@ -75,18 +72,18 @@ impl VectorIndex for Calls {
     }
 }
 
-struct Desk {
+struct Fixture {
     _folder: TempDir,
     calls: Arc<Calls>,
-    recorder: Recorder,
+    writer: BatchWriter,
     stop: CancellationToken,
 }
 
 /// Longer than any test may take: whoever waits for it fails.
 const FOREVER: Duration = Duration::from_secs(3600);
 
-/// A recorder over a ledger that knows assets 0 to 9.
-async fn desk(gather: Gather) -> Desk {
+/// A writer over a ledger that knows assets 0 to 9.
+async fn fixture(limits: BatchLimits) -> Fixture {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = SqliteStore::open(&folder.path().join("ledger.sqlite")).await.expect("opens");
     let files: Vec<FoundFile> = (0..10_u8)
@@ -102,11 +99,11 @@ async fn desk(gather: Gather) -> Desk {
     let calls = Arc::new(Calls::default());
     let stop = CancellationToken::new();
     let retry = RetryPolicy { max_attempts: 1, base_delay: Duration::ZERO, max_delay: Duration::ZERO };
-    let options = RecorderOptions { gather, retry, patience: Duration::ZERO, stop: stop.clone() };
-    let (recorder, scribe) =
-        Recorder::new(Arc::new(store), Arc::clone(&calls) as Arc<dyn VectorIndex>, options);
-    tokio::spawn(scribe.write());
-    Desk { _folder: folder, calls, recorder, stop }
+    let options = WriterOptions { limits, retry, patience: Duration::ZERO, stop: stop.clone() };
+    let (writer, task) =
+        BatchWriter::new(Arc::new(store), Arc::clone(&calls) as Arc<dyn VectorIndex>, options);
+    tokio::spawn(task.write());
+    Fixture { _folder: folder, calls, writer, stop }
 }
 
 fn finished(number: u8) -> Finished {
@@ -117,71 +114,71 @@ fn finished(number: u8) -> Finished {
     Finished { run: Run { asset, owner: "me".to_owned(), picture: None }, analysis, outcomes: Vec::new() }
 }
 
-const PATIENT: Gather = Gather { runs: 8, vectors: 8, delay: FOREVER };
+const PATIENT: BatchLimits = BatchLimits { runs: 8, vectors: 8, delay: FOREVER };
 
 #[tokio::test]
 async fn a_lone_run_is_written_at_once() {
-    let desk = desk(PATIENT).await;
-    let answer = desk.recorder.take(finished(0), false).await;
+    let fixture = fixture(PATIENT).await;
+    let answer = fixture.writer.take(finished(0), false).await;
     answer.await.expect("answers").expect("is written");
-    assert_eq!(desk.calls.seen(), [1]);
+    assert_eq!(fixture.calls.seen(), [1]);
 }
 
 #[tokio::test]
 async fn runs_are_gathered_while_others_are_in_work_and_written_by_one_call() {
-    let desk = desk(PATIENT).await;
-    let looking = desk.recorder.expect();
+    let fixture = fixture(PATIENT).await;
+    let looking = fixture.writer.expect();
     let mut answers = Vec::new();
     for number in 0..3 {
-        answers.push(desk.recorder.take(finished(number), false).await);
+        answers.push(fixture.writer.take(finished(number), false).await);
     }
     tokio::task::yield_now().await;
-    assert_eq!(desk.calls.seen(), [0; 0]);
+    assert_eq!(fixture.calls.seen(), [0; 0]);
     drop(looking);
     for answer in answers {
         answer.await.expect("answers").expect("is written");
     }
-    assert_eq!(desk.calls.seen(), [3]);
+    assert_eq!(fixture.calls.seen(), [3]);
 }
 
 #[tokio::test]
 async fn somebody_who_waits_a_full_portion_and_the_end_do_not_wait() {
-    let desk = desk(PATIENT).await;
-    let _looking = desk.recorder.expect();
-    let waiting = desk.recorder.take(finished(0), false).await;
-    let urgent = desk.recorder.take(finished(1), true).await;
+    let fixture = fixture(PATIENT).await;
+    let _looking = fixture.writer.expect();
+    let waiting = fixture.writer.take(finished(0), false).await;
+    let urgent = fixture.writer.take(finished(1), true).await;
     urgent.await.expect("answers").expect("is written");
     waiting.await.expect("answers").expect("is written");
-    assert_eq!(desk.calls.seen(), [2]);
+    assert_eq!(fixture.calls.seen(), [2]);
     let mut answers = Vec::new();
     for number in 0..8 {
-        answers.push(desk.recorder.take(finished(number), false).await);
+        answers.push(fixture.writer.take(finished(number), false).await);
     }
     for answer in answers {
         answer.await.expect("answers").expect("is written");
     }
-    assert_eq!(desk.calls.seen(), [2, 8]);
-    let last = desk.recorder.take(finished(2), false).await;
-    desk.stop.cancel();
+    assert_eq!(fixture.calls.seen(), [2, 8]);
+    let last = fixture.writer.take(finished(2), false).await;
+    fixture.stop.cancel();
     last.await.expect("answers").expect("is written");
-    assert_eq!(desk.calls.seen(), [2, 8, 1]);
+    assert_eq!(fixture.calls.seen(), [2, 8, 1]);
 }
 
 #[tokio::test]
 async fn nothing_waits_longer_than_the_delay() {
-    let desk = desk(Gather { delay: Duration::from_millis(1), ..PATIENT }).await;
-    let _looking = desk.recorder.expect();
-    desk.recorder.take(finished(0), false).await.await.expect("answers").expect("is written");
+    let fixture = fixture(BatchLimits { delay: Duration::from_millis(1), ..PATIENT }).await;
+    let _looking = fixture.writer.expect();
+    fixture.writer.take(finished(0), false).await.await.expect("answers").expect("is written");
 }
 
 #[tokio::test]
 async fn a_run_that_cannot_be_recorded_costs_only_itself() {
-    let desk = desk(PATIENT).await;
-    let looking = desk.recorder.expect();
-    let good = desk.recorder.take(finished(0), false).await;
+    let fixture = fixture(PATIENT).await;
+    let looking = fixture.writer.expect();
+    let good = fixture.writer.take(finished(0), false).await;
     // Nobody registered it.
-    let bad = desk.recorder.take(finished(200), false).await;
-    let also_good = desk.recorder.take(finished(1), false).await;
+    let bad = fixture.writer.take(finished(200), false).await;
+    let also_good = fixture.writer.take(finished(1), false).await;
     drop(looking);
     good.await.expect("answers").expect("is written");
     also_good.await.expect("answers").expect("is written");
@@ -191,26 +188,26 @@ async fn a_run_that_cannot_be_recorded_costs_only_itself() {
 
 #[tokio::test]
 async fn two_runs_over_one_asset_are_written_one_after_the_other() {
-    let desk = desk(PATIENT).await;
-    let looking = desk.recorder.expect();
-    let first = desk.recorder.take(finished(0), false).await;
-    let second = desk.recorder.take(finished(0), false).await;
+    let fixture = fixture(PATIENT).await;
+    let looking = fixture.writer.expect();
+    let first = fixture.writer.take(finished(0), false).await;
+    let second = fixture.writer.take(finished(0), false).await;
     first.await.expect("answers").expect("is written");
-    assert_eq!(desk.calls.seen(), [1]);
+    assert_eq!(fixture.calls.seen(), [1]);
     drop(looking);
     second.await.expect("answers").expect("is written");
-    assert_eq!(desk.calls.seen(), [1, 1]);
+    assert_eq!(fixture.calls.seen(), [1, 1]);
 }
 
 #[tokio::test]
 async fn flushing_waits_until_everything_is_written() {
-    let desk = desk(PATIENT).await;
-    let _looking = desk.recorder.expect();
-    let _one = desk.recorder.take(finished(0), false).await;
-    let _two = desk.recorder.take(finished(1), false).await;
-    desk.recorder.flush().await;
-    assert_eq!(desk.calls.seen(), [2]);
-    desk.recorder.flush().await;
+    let fixture = fixture(PATIENT).await;
+    let _looking = fixture.writer.expect();
+    let _one = fixture.writer.take(finished(0), false).await;
+    let _two = fixture.writer.take(finished(1), false).await;
+    fixture.writer.flush().await;
+    assert_eq!(fixture.calls.seen(), [2]);
+    fixture.writer.flush().await;
 }
 
 /// A run that found a face, or looked for one.
@@ -226,12 +223,12 @@ fn with_face(number: u8, found: bool) -> Finished {
 
 #[tokio::test]
 async fn what_a_picture_no_longer_has_is_removed_together_and_only_where_there_may_be_something() {
-    let desk = desk(PATIENT).await;
+    let fixture = fixture(PATIENT).await;
     let record = async |found: bool, numbers: std::ops::Range<u8>| {
-        let looking = desk.recorder.expect();
+        let looking = fixture.writer.expect();
         let mut answers = Vec::new();
         for number in numbers {
-            answers.push(desk.recorder.take(with_face(number, found), false).await);
+            answers.push(fixture.writer.take(with_face(number, found), false).await);
         }
         drop(looking);
         for answer in answers {
@@ -239,45 +236,45 @@ async fn what_a_picture_no_longer_has_is_removed_together_and_only_where_there_m
         }
     };
     record(true, 0..3).await;
-    assert_eq!(desk.calls.pruned(), [0; 0], "nothing was there");
+    assert_eq!(fixture.calls.pruned(), [0; 0], "nothing was there");
     record(false, 0..4).await;
-    assert_eq!(desk.calls.pruned(), [3], "one call for those that had faces");
+    assert_eq!(fixture.calls.pruned(), [3], "one call for those that had faces");
     record(false, 0..4).await;
-    assert_eq!(desk.calls.pruned(), [0; 0], "nothing is left");
+    assert_eq!(fixture.calls.pruned(), [0; 0], "nothing is left");
 }
 
 #[tokio::test]
 async fn an_index_that_refuses_is_not_waited_for_and_costs_only_what_needs_it() {
-    let desk = desk(PATIENT).await;
-    desk.calls.refuses.store(true, Relaxed);
-    let looking = desk.recorder.expect();
-    let refused = desk.recorder.take(finished(0), false).await;
+    let fixture = fixture(PATIENT).await;
+    fixture.calls.refuses.store(true, Relaxed);
+    let looking = fixture.writer.expect();
+    let refused = fixture.writer.take(finished(0), false).await;
     let mut bare = finished(1);
     bare.analysis.vectors.clear();
-    let bare = desk.recorder.take(bare, false).await;
-    let also_refused = desk.recorder.take(finished(2), false).await;
+    let bare = fixture.writer.take(bare, false).await;
+    let also_refused = fixture.writer.take(finished(2), false).await;
     drop(looking);
     bare.await.expect("answers").expect("is written");
     for answer in [refused, also_refused] {
         let answer = answer.await.expect("answers");
         assert!(matches!(&answer, Err(WalkError::Index(IndexError::Refused { .. }))), "{answer:?}");
     }
-    assert_eq!(desk.calls.seen(), [2], "asked once for all");
+    assert_eq!(fixture.calls.seen(), [2], "asked once for all");
 }
 
 #[tokio::test]
 async fn a_vector_that_does_not_fit_costs_only_its_run() {
-    let desk = desk(PATIENT).await;
-    let looking = desk.recorder.expect();
-    let good = desk.recorder.take(finished(0), false).await;
+    let fixture = fixture(PATIENT).await;
+    let looking = fixture.writer.expect();
+    let good = fixture.writer.take(finished(0), false).await;
     let mut odd = finished(1);
     odd.analysis.vectors[0].values[0] = f32::NAN;
-    let odd = desk.recorder.take(odd, false).await;
-    let also_good = desk.recorder.take(finished(2), false).await;
+    let odd = fixture.writer.take(odd, false).await;
+    let also_good = fixture.writer.take(finished(2), false).await;
     drop(looking);
     good.await.expect("answers").expect("is written");
     also_good.await.expect("answers").expect("is written");
     let answer = odd.await.expect("answers");
     assert!(matches!(&answer, Err(WalkError::Index(IndexError::Unfit { .. }))), "{answer:?}");
-    assert_eq!(desk.calls.seen(), [3, 1, 1, 1], "together, then each by itself");
+    assert_eq!(fixture.calls.seen(), [3, 1, 1, 1], "together, then each by itself");
 }

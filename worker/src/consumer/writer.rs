@@ -1,8 +1,8 @@
-//! Writes finished analyses to index and ledger, several at a time and off the way of the next picture.
+//! Writes finished analyses to index and ledger, several at a time, while the next picture is analyzed.
 //!
-//! What is finished is written at once when nothing else is in work, when somebody waits for it, or when the process is
-//! to end; else with what is finished within [`Gather::delay`]. Each walk waits for its own answer, and its delivery is
-//! settled after that: a crash loses at most what is gathered, and it comes back.
+//! It writes at once if nothing else is in progress, if somebody waits, or if the process ends. Otherwise it also writes what
+//! finishes within [`BatchLimits::delay`]. Each walk waits for its own answer and then settles its delivery. A crash loses at
+//! most the collected runs, and their deliveries come back.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::gathering::{Count, Counted, Missing, Patience};
+use super::batch::{Count, Counted, Demand, Window};
 use super::jitter;
 use crate::disposition::{RetryPolicy, WalkError};
 use crate::store::{Finished, Ledger, Recorded, StoreError};
@@ -22,18 +22,18 @@ use crate::vectors::{IndexError, VectorIndex};
 /// A server that is away is asked at least this often whether it is back.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What is written together.
+/// Limits of what is written together.
 #[derive(Debug, Clone, Copy)]
-pub struct Gather {
-    /// Runs at most; so many more may wait for their turn.
+pub struct BatchLimits {
+    /// Most runs in one write. The same number may wait.
     pub runs: usize,
-    /// Vectors from which on nothing more is waited for.
+    /// Vectors that are enough for a write.
     pub vectors: usize,
-    /// A run waits for others this long at most.
+    /// Longest time that a run waits for others.
     pub delay: Duration,
 }
 
-impl Gather {
+impl BatchLimits {
     /// Every run by itself.
     pub const SINGLY: Self = Self { runs: 1, vectors: 1, delay: Duration::ZERO };
 }
@@ -52,24 +52,24 @@ enum Message {
     Flush(oneshot::Sender<()>),
 }
 
-/// The walks' end of the recorder. Clones share it.
+/// The walks' handle to the writer. Clones share it.
 #[derive(Clone)]
-pub struct Recorder {
+pub struct BatchWriter {
     inbox: mpsc::Sender<Message>,
     at_work: Count,
 }
 
-impl Recorder {
-    /// A recorder, and what does its work, which ends when the last clone is dropped.
+impl BatchWriter {
+    /// A writer, and the task that does the work, which ends when the last clone is dropped.
     pub fn new(
         ledger: Arc<dyn Ledger>,
         index: Arc<dyn VectorIndex>,
-        options: RecorderOptions,
-    ) -> (Self, Scribe) {
+        options: WriterOptions,
+    ) -> (Self, WriterTask) {
         let at_work = Count::new();
-        let (inbox, messages) = mpsc::channel(options.gather.runs.max(1));
-        let scribe = Scribe { ledger, index, options, messages, at_work: at_work.clone() };
-        (Self { inbox, at_work }, scribe)
+        let (inbox, messages) = mpsc::channel(options.limits.runs.max(1));
+        let task = WriterTask { ledger, index, options, messages, at_work: at_work.clone() };
+        (Self { inbox, at_work }, task)
     }
 
     /// Says that something is going to be handed over, until the answer is dropped.
@@ -89,7 +89,7 @@ impl Recorder {
         urgent: bool,
     ) -> oneshot::Receiver<Result<Recorded, WalkError>> {
         let (reply, answer) = oneshot::channel();
-        // Without a scribe the answer is that there is none.
+        // Without the task the answer is that there is none.
         drop(self.inbox.send(Message::Record(Box::new(Entry { finished, urgent, reply }))).await);
         answer
     }
@@ -104,9 +104,9 @@ impl Recorder {
 }
 
 /// How runs are written.
-pub struct RecorderOptions {
+pub struct WriterOptions {
     /// What is written together.
-    pub gather: Gather,
+    pub limits: BatchLimits,
     /// When a server that is away is asked again.
     pub retry: RetryPolicy,
     /// How long a server that is away is waited for.
@@ -116,10 +116,10 @@ pub struct RecorderOptions {
 }
 
 /// Does the writing.
-pub struct Scribe {
+pub struct WriterTask {
     ledger: Arc<dyn Ledger>,
     index: Arc<dyn VectorIndex>,
-    options: RecorderOptions,
+    options: WriterOptions,
     messages: mpsc::Receiver<Message>,
     at_work: Count,
 }
@@ -152,20 +152,20 @@ impl Batch {
         }
     }
 
-    fn missing(&self, gather: &Gather) -> Missing {
-        let is_full = self.entries.len() >= gather.runs
-            || self.vectors >= gather.vectors
+    fn demand(&self, limits: &BatchLimits) -> Demand {
+        let is_full = self.entries.len() >= limits.runs
+            || self.vectors >= limits.vectors
             || self.flush.is_some()
             || self.next.is_some();
         match (is_full, self.urgent) {
-            (true, _) => Missing::Room,
-            (false, true) => Missing::Nothing,
-            (false, false) => Missing::More,
+            (true, _) => Demand::Full,
+            (false, true) => Demand::Take,
+            (false, false) => Demand::Wait,
         }
     }
 }
 
-impl Scribe {
+impl WriterTask {
     /// Writes until nobody hands anything over any more.
     pub async fn write(mut self) {
         let mut next = None;
@@ -177,7 +177,7 @@ impl Scribe {
                     None => return,
                 },
             };
-            let batch = self.gather(first).await;
+            let batch = self.collect(first).await;
             let (runs, replies): (Vec<Finished>, Vec<_>) =
                 batch.entries.into_iter().map(|entry| (entry.finished, entry.reply)).unzip();
             for (answer, reply) in self.persist(&runs).await.into_iter().zip(replies) {
@@ -185,19 +185,19 @@ impl Scribe {
             }
             next = batch.next;
             if let Some(done) = batch.flush {
-                // Whoever gave up waiting needs no answer.
+                // Those who gave up waiting need no answer.
                 let _ = done.send(());
             }
         }
     }
 
-    async fn gather(&mut self, first: Message) -> Batch {
-        let RecorderOptions { gather, stop, .. } = &self.options;
+    async fn collect(&mut self, first: Message) -> Batch {
+        let WriterOptions { limits, stop, .. } = &self.options;
         let mut batch = Batch::default();
-        Patience { delay: gather.delay, others: &self.at_work, stop }
-            .gather(first, &mut self.messages, |message| {
+        Window { delay: limits.delay, others: &self.at_work, stop }
+            .collect(first, &mut self.messages, |message| {
                 batch.take(message);
-                batch.missing(gather)
+                batch.demand(limits)
             })
             .await;
         batch
@@ -305,7 +305,7 @@ fn is_away(error: &WalkError) -> bool {
     }
 }
 
-/// The same trouble, for another of those it concerns.
+/// A copy of an error for another run that it concerns.
 fn again(error: &WalkError) -> WalkError {
     match error {
         WalkError::Index(IndexError::Unavailable { operation, source }) => {

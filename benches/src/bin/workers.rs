@@ -1,8 +1,8 @@
 //! Workers on shared servers: how long an upload takes during a backfill, and what a second worker adds.
 //!
 //!     cargo build --release
-//!     cargo run --release -p docent-benches --bin shared -- upload [PICTURES]
-//!     cargo run --release -p docent-benches --bin shared -- scaling [PICTURES]
+//!     cargo run --release -p docent-benches --bin workers -- upload [PICTURES]
+//!     cargo run --release -p docent-benches --bin workers -- scaling [PICTURES]
 //!
 //! Starts RabbitMQ and PostgreSQL in temporary folders and, in this process, what answers like Qdrant. The workers are
 //! `target/release/docent`, or what `DOCENT_PROGRAM` names, with all analyzers that are on by default. Times are the

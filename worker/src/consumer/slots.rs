@@ -1,5 +1,5 @@
-//! Who looks at a picture now. What is begun and fetched waits here: more at work on pictures than there are cores would only take
-//! the caches from each other.
+//! Slots for analyzing pictures. Fetched pictures wait here: analyzing more of them than there are cores would only take the caches
+//! from each other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,40 +9,40 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::progress::Progress;
 use crate::queue::Lane;
 
-/// The turns of the pictures in work. Clones share them.
+/// The slots of a worker. Clones share them.
 #[derive(Clone)]
-pub(super) struct Turns {
+pub(super) struct Slots {
     uploads: Arc<Semaphore>,
     backfill: Arc<Semaphore>,
     progress: Arc<Progress>,
 }
 
-/// A turn, which ends when this is dropped.
-pub(super) struct Turn<'a> {
+/// A slot, which ends when this is dropped.
+pub(super) struct Slot<'a> {
     _permit: SemaphorePermit<'a>,
     progress: &'a Progress,
 }
 
-impl Turns {
-    /// So many pictures of each lane are looked at at once.
+impl Slots {
+    /// Allows `at_once` pictures of each lane.
     pub fn new(at_once: usize, progress: &Arc<Progress>) -> Self {
         let lane = || Arc::new(Semaphore::new(at_once.max(1)));
         Self { uploads: lane(), backfill: lane(), progress: Arc::clone(progress) }
     }
 
-    /// Waits for a turn. Whoever waits for a picture waits for none of a backfill.
-    pub async fn take(&self, lane: Lane) -> Turn<'_> {
+    /// Waits for a slot. An upload does not wait for pictures of a backfill.
+    pub async fn take(&self, lane: Lane) -> Slot<'_> {
         let lane = match lane {
             Lane::Interactive => &self.uploads,
             Lane::Backfill => &self.backfill,
         };
         let permit = lane.acquire().await.expect("the semaphore is never closed");
         self.progress.looking.fetch_add(1, Relaxed);
-        Turn { _permit: permit, progress: &self.progress }
+        Slot { _permit: permit, progress: &self.progress }
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
         self.progress.looking.fetch_sub(1, Relaxed);
     }
@@ -55,11 +55,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backfill_waits_for_its_turn_and_an_upload_does_not_wait_for_it() {
+    fn a_backfill_waits_for_its_slot_and_an_upload_does_not_wait_for_it() {
         for at_once in [1, 2] {
             let progress = Arc::new(Progress::default());
-            let turns = Turns::new(at_once, &progress);
-            let take = |lane| turns.take(lane).now_or_never();
+            let slots = Slots::new(at_once, &progress);
+            let take = |lane| slots.take(lane).now_or_never();
             let backfill: Vec<_> = (0..at_once).map(|_| take(Lane::Backfill).expect("is free")).collect();
             assert!(take(Lane::Backfill).is_none());
             let uploads: Vec<_> = (0..at_once).map(|_| take(Lane::Interactive).expect("is free")).collect();

@@ -1,9 +1,9 @@
 //! Sessions that several threads run at once.
 //!
-//! ONNX Runtime's makers say that calls of one session may overlap (microsoft/onnxruntime#114), and see to it in the providers
-//! they ship; the binding does not believe it of all of them, and wants a session for itself. So it is done on the processor
-//! only, and past the binding. Weights, which are often unpacked to twice their file's size, are in memory once, and calls lend
-//! each other the memory of what lies between.
+//! ONNX Runtime allows overlapping calls of one session (microsoft/onnxruntime#114) and supports them in its own providers. The
+//! binding does not rely on that and wants a session for each thread. So docent overlaps calls on the processor only, without the
+//! binding. Weights, which often take twice their file's size in memory, are loaded once, and calls share the memory of
+//! intermediate values.
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use ort::AsPointer;
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::DynValue;
 
-/// A session on the processor, and what it said of that.
+/// A session on the processor, with its report of where its nodes run.
 pub(super) struct Loaded {
     pub session: OrtSession,
     pub provider: String,
@@ -40,7 +40,7 @@ impl Siblings {
         same.find_map(|known| known.loaded.upgrade())
     }
 
-    /// Of two that were loaded at the same time, both are known.
+    /// Two sessions that were loaded at the same time are both listed.
     pub(super) fn enter(&self, path: &Path, loaded: &Arc<Loaded>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|known| known.loaded.strong_count() > 0);

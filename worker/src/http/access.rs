@@ -46,14 +46,14 @@ pub fn check_bind(address: SocketAddr, token: Option<&str>) -> Result<(), BindEr
 }
 
 /// What a request is held against. Keeps no secret itself, only hashes, whose comparison takes constant time.
-pub struct Gate {
+pub struct AccessPolicy {
     token: Option<blake3::Hash>,
     session: Option<(String, blake3::Hash)>,
     hosts: Vec<String>,
 }
 
-impl Gate {
-    /// A gate that asks for `token`, and answers to loopback names and `hosts`.
+impl AccessPolicy {
+    /// A policy that asks for `token`, and answers to loopback names and `hosts`.
     pub fn new(token: Option<&str>, hosts: Vec<String>) -> Self {
         let session = token.map(|token| {
             // Derived, so that signing in survives a restart and ends when the token changes.
@@ -173,7 +173,7 @@ fn check_origin(request: &Request) -> Result<(), ApiError> {
 
 /// Lets a request pass or answers in its place.
 pub async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match state.gate.check(&request) {
+    match state.access.check(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -218,8 +218,8 @@ mod tests {
         builder.body(axum::body::Body::empty()).expect("is a request")
     }
 
-    fn passes(gate: &Gate, method: &str, path: &str, headers: &[(&str, &str)]) -> bool {
-        gate.check(&request(method, path, headers)).is_ok()
+    fn passes(access: &AccessPolicy, method: &str, path: &str, headers: &[(&str, &str)]) -> bool {
+        access.check(&request(method, path, headers)).is_ok()
     }
 
     #[test]
@@ -235,48 +235,48 @@ mod tests {
 
     #[test]
     fn names_that_others_control_are_refused() {
-        let gate = Gate::new(None, vec!["Archive.example".to_owned()]);
+        let access = AccessPolicy::new(None, vec!["Archive.example".to_owned()]);
         for host in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:80", "[::1]", "archive.example:80"]
         {
-            assert!(passes(&gate, "GET", "/api/v1/status", &[("host", host)]), "{host}");
+            assert!(passes(&access, "GET", "/api/v1/status", &[("host", host)]), "{host}");
         }
         for host in ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil", "192.168.0.1", ""] {
-            assert!(!passes(&gate, "GET", "/api/v1/status", &[("host", host)]), "{host}");
+            assert!(!passes(&access, "GET", "/api/v1/status", &[("host", host)]), "{host}");
         }
-        assert!(!passes(&gate, "GET", "/api/v1/status", &[]));
-        assert!(!passes(&gate, "GET", "http://evil.example/api/v1/status", &[("host", "localhost")]));
-        assert!(passes(&gate, "GET", "/healthz", &[("host", "10.0.0.7")]));
+        assert!(!passes(&access, "GET", "/api/v1/status", &[]));
+        assert!(!passes(&access, "GET", "http://evil.example/api/v1/status", &[("host", "localhost")]));
+        assert!(passes(&access, "GET", "/healthz", &[("host", "10.0.0.7")]));
     }
 
     #[test]
     fn foreign_pages_cannot_decide() {
-        let gate = Gate::new(None, Vec::new());
+        let access = AccessPolicy::new(None, Vec::new());
         let path = "/api/v1/suggestions/x/accept";
         let host = ("host", "localhost");
-        assert!(!passes(&gate, "POST", path, &[host]));
-        assert!(!passes(&gate, "POST", path, &[host, ("content-type", "text/plain")]));
-        assert!(!passes(&gate, "DELETE", "/api/v1/session", &[host]));
-        assert!(passes(&gate, "POST", path, &[host, ("content-type", "application/json; charset=utf-8")]));
-        assert!(passes(&gate, "POST", path, &[host, ("x-docent-client", "web")]));
+        assert!(!passes(&access, "POST", path, &[host]));
+        assert!(!passes(&access, "POST", path, &[host, ("content-type", "text/plain")]));
+        assert!(!passes(&access, "DELETE", "/api/v1/session", &[host]));
+        assert!(passes(&access, "POST", path, &[host, ("content-type", "application/json; charset=utf-8")]));
+        assert!(passes(&access, "POST", path, &[host, ("x-docent-client", "web")]));
         let cross = ("sec-fetch-site", "cross-site");
-        assert!(!passes(&gate, "POST", path, &[host, ("x-docent-client", "web"), cross]));
+        assert!(!passes(&access, "POST", path, &[host, ("x-docent-client", "web"), cross]));
     }
 
     #[test]
     fn the_token_opens_by_header_or_cookie() {
-        let gate = Gate::new(Some(TOKEN), Vec::new());
+        let access = AccessPolicy::new(Some(TOKEN), Vec::new());
         let bearer = format!("Bearer {TOKEN}");
-        let cookie = gate.session_cookie().expect("there is a token");
+        let cookie = access.session_cookie().expect("there is a token");
         let cookie = format!("other=1; {}", cookie.split(';').next().expect("has a value"));
         for path in ["/api/v1/status", "/metrics", "/readyz", "/api/v1/openapi.json", "/unknown"] {
-            assert!(!passes(&gate, "GET", path, &[]), "{path}");
-            assert!(!passes(&gate, "GET", path, &[("authorization", "Bearer wrong")]), "{path}");
-            assert!(!passes(&gate, "GET", path, &[("cookie", "docent_session=wrong")]), "{path}");
-            assert!(passes(&gate, "GET", path, &[("authorization", bearer.as_str())]), "{path}");
-            assert!(passes(&gate, "GET", path, &[("cookie", cookie.as_str())]), "{path}");
+            assert!(!passes(&access, "GET", path, &[]), "{path}");
+            assert!(!passes(&access, "GET", path, &[("authorization", "Bearer wrong")]), "{path}");
+            assert!(!passes(&access, "GET", path, &[("cookie", "docent_session=wrong")]), "{path}");
+            assert!(passes(&access, "GET", path, &[("authorization", bearer.as_str())]), "{path}");
+            assert!(passes(&access, "GET", path, &[("cookie", cookie.as_str())]), "{path}");
         }
-        assert!(passes(&gate, "GET", "/healthz", &[]) && passes(&gate, "GET", "/", &[]));
+        assert!(passes(&access, "GET", "/healthz", &[]) && passes(&access, "GET", "/", &[]));
         assert!(!cookie.contains(TOKEN), "the cookie does not give the token away");
-        assert!(gate.admits(TOKEN) && !gate.admits("wrong"));
+        assert!(access.admits(TOKEN) && !access.admits("wrong"));
     }
 }
