@@ -4,8 +4,9 @@ use super::ReadLine;
 
 /// Least confidence of a line with two letters or digits or more …
 const LEAST: f32 = 0.7;
-/// … and of one with a single digit or ideograph. A single Latin letter is more often a lamp post or a dog's leg.
-const LEAST_OF_ONE: f32 = 0.97;
+/// … and of one with a single digit or ideograph: foam on a coffee is an 8 at 0.97. A single Latin letter is more often a lamp post
+/// or a dog's leg.
+const LEAST_OF_ONE: f32 = 0.99;
 /// Radicals, kana, ideographs and Hangul are all that Unicode has from here on; they are as wide as high.
 const IDEOGRAPHS: char = '\u{2e80}';
 /// Lines longer than so many heights have enough letters to count.
@@ -53,7 +54,7 @@ mod tests {
     fn a_lone_letter_has_to_be_surer_than_a_word() {
         assert!(is_likely(&line("EXIT", 0.7, 3.0)) && !is_likely(&line("EXIT", 0.69, 3.0)));
         assert!(
-            is_likely(&line("7", 0.98, 1.0))
+            is_likely(&line("7", 0.99, 1.0))
                 && !is_likely(&line("7", 0.9, 1.0))
                 && !is_likely(&line("l.", 1.0, 1.0))
         );

@@ -79,9 +79,8 @@ impl Analyzer for TextAnalyzer {
             let read = match &self.networks {
                 Some(networks) => {
                     let is_promising = self.rule.always
-                        || look.is_flat
                         || look.cells >= MANY_CELLS
-                        || networks.glance(step, picture).await?;
+                        || networks.glance(step, picture, look.is_flat).await?;
                     if !is_promising {
                         return Ok(Findings::default());
                     }

@@ -6,8 +6,10 @@ use docent_models::{BoundingBox, InputSpec, ModelRef, Picture, Prepared};
 use crate::analyzers::AnalyzerError;
 use crate::executor::{Limit, ModelHandle};
 
-/// Long side of the detector's input, in pixels: for a first look, whether there is text at all …
+/// Long side of the detector's input, in pixels: for a first look, whether there is text at all; at what a program drew or a
+/// scanner saw it is closer, as print there is small …
 const GLANCE: u32 = 320;
+const GLANCE_AT_FLAT: u32 = 640;
 /// … for finding the lines …
 const LOOK: u32 = 960;
 /// … and for a second search, if lines are too low to be told apart.
@@ -51,8 +53,10 @@ impl TextNetworks {
         &self,
         limit: Option<&Limit>,
         picture: &Picture,
+        is_flat: bool,
     ) -> Result<bool, AnalyzerError> {
-        let found = self.detect(limit, picture, GLANCE).await?;
+        let glance = if is_flat { GLANCE_AT_FLAT } else { GLANCE };
+        let found = self.detect(limit, picture, glance).await?;
         let side = picture.width().max(picture.height());
         for place in places(picture, found) {
             let part = picture.crop(place)?;
