@@ -1,6 +1,6 @@
 //! How much text is found, how much of what is said is right, and what it costs, by engine, side by side.
 //!
-//!     cargo run --release -p docent-benches --bin text -- TRUTH.jsonl [ENGINE…]
+//!     cargo run --release -p docent-benches --bin text -- TRUTH.jsonl [ENGINE...]
 //!
 //! Each line of TRUTH.jsonl is an object: `file` (beside it), `corpus` (a name to group by) and `lines` (the true text; none where
 //! there is no text). Engines are `auto`, `network`, `tesseract`; all if none is named. `DOCENT_TESTED_LANGUAGES` names Tesseract's languages,

@@ -13,7 +13,7 @@ use super::agreement::{Tags, Thresholds};
 use crate::executor::{Limit, ModelHandle};
 use crate::vocabulary::TagVocabulary;
 
-/// The networks behind [`Subject::objects`], [`Subject::tags`] and [`Subject::embedding`].
+/// The networks behind [`Subject::objects`], `Subject::tags` and [`Subject::embedding`].
 #[derive(Default)]
 pub struct SharedNetworks {
     /// Finds things. Other analyzers ask it for people and animals.

@@ -8,7 +8,7 @@ use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::suggestion::{Claim, Confidence, Kind};
 use crate::vocabulary::TagRule;
 
-/// Offers the tagger's answer. The network is shared; see [`Subject::tags`].
+/// Offers the tagger's answer. The network is shared; see `Subject::tags`.
 pub struct TagsAnalyzer {
     /// The tagger.
     pub model: ModelRef,

@@ -54,3 +54,45 @@ fn words_in_pictures_are_found_until_they_are_rejected() {
     docent.run(["undo", &rejected[0]]).expect(0);
     assert_eq!(by_text("segmentation"), page);
 }
+
+/// What is read in a fixture, and the models that say so.
+fn read(docent: &Docent, name: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let path = corpus::samples().join("../text").join(name);
+    let lines = docent.json([OsStr::new("analyze"), path.as_os_str(), OsStr::new("--only=text")]);
+    let said = lines[0]["suggestions"].as_array().expect("a list");
+    let of = |field: &str| said.iter().map(|s| s[field].as_str().expect("a text").to_owned()).collect();
+    (of("value"), of("model"))
+}
+
+#[test]
+fn signs_are_read_at_any_angle_unless_tesseract_alone_is_asked_for() {
+    let signs = ["Launch Pad 39", "KEEP CLEAR", "Exit 7"];
+    for engine in ["auto", "network"] {
+        let docent = docent().with_variable("DOCENT_TEXT_ENGINE", engine);
+        let (values, models) = read(&docent, "signs.jpg");
+        assert!(signs.iter().all(|sign| values.contains(*sign)), "{engine}: {values:?}");
+        assert!(models.iter().all(|model| model.starts_with("pp-ocr-")), "{engine}: {models:?}");
+    }
+    let tesseract = docent().with_variable("DOCENT_TEXT_ENGINE", "tesseract");
+    let (values, models) = read(&tesseract, "signs.jpg");
+    assert!(!values.contains("KEEP CLEAR"), "{values:?}");
+    assert!(models.iter().all(|model| model.starts_with("tesseract-")), "{models:?}");
+    let unknown = docent().with_variable("DOCENT_TEXT_ENGINE", "psychic").run(["doctor"]).expect(2);
+    assert!(
+        unknown.stderr.contains("text.engine") || unknown.stderr.contains("TEXT_ENGINE"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn columns_are_one_text_in_the_order_in_which_they_are_read() {
+    let (values, _) = read(&docent(), "columns.png");
+    let text = values.iter().find(|text| text.contains('\n')).expect("the whole text");
+    let places: Vec<usize> =
+        ["Notes on the Ferry", "In winter", "office lists", "Its last captain", "boathouse"]
+            .iter()
+            .map(|words| text.find(words).unwrap_or_else(|| panic!("{words} in {text}")))
+            .collect();
+    assert!(places.is_sorted(), "{text}");
+}
