@@ -17,6 +17,8 @@ const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
 /// Median height, in pixels of the input, below which lines are searched again. Letters of 12 pixels on a screen of 1920 by
 /// 1080 have it; a look at 960 finds four fifths of their lines.
 const LOW: f32 = 13.5;
+/// So many high lines of a first look are read, the most likely ones.
+const HIGH_LINES: usize = 4;
 /// The most likely places of a first look are looked at until they cover this share of the picture.
 const LARGE_PLACES: f32 = 0.25;
 /// Least room around such a place, as a share of the long side.
@@ -56,9 +58,16 @@ impl TextNetworks {
         is_flat: bool,
     ) -> Result<bool, AnalyzerError> {
         let glance = if is_flat { GLANCE_AT_FLAT } else { GLANCE };
-        let found = self.detect(limit, picture, glance).await?;
+        let mut found = self.detect(limit, picture, glance).await?;
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        // High lines can be read as they are. A closer look at them would be as large as one at the whole picture.
+        let (mut high, low): (Vec<_>, Vec<_>) = found.into_iter().partition(|text| text.height_seen >= LOW);
+        high.truncate(HIGH_LINES);
+        if !self.read(limit, picture, &high).await?.lines.is_empty() {
+            return Ok(true);
+        }
         let side = picture.width().max(picture.height());
-        for place in places(picture, found) {
+        for place in places(picture, &low) {
             let part = picture.crop(place)?;
             // The same scale as in a look at the whole picture.
             let closer = (part.width().max(part.height()) * LOOK).div_ceil(side);
@@ -127,9 +136,8 @@ impl TextNetworks {
     }
 }
 
-/// The places around the most likely boxes, with room, that do not overlap. They cover [`LARGE_PLACES`] of the picture, or are one.
-fn places(picture: &Picture, mut found: Vec<TextBox>) -> Vec<BoundingBox> {
-    found.sort_by(|a, b| b.score.total_cmp(&a.score));
+/// The places around the first boxes, with room, that do not overlap. They cover [`LARGE_PLACES`] of the picture, or are one.
+fn places(picture: &Picture, found: &[TextBox]) -> Vec<BoundingBox> {
     let (width, height) = (picture.width() as f32, picture.height() as f32);
     let least_room = width.max(height) * ROOM;
     let mut places: Vec<BoundingBox> = Vec::new();
@@ -223,17 +231,14 @@ mod tests {
         let picture = Picture::new(1000, 800, vec![0; 2_400_000]).expect("is a picture");
         let found =
             vec![text_box(5.0, 300.0, 60.0), text_box(600.0, 100.0, 80.0), text_box(700.0, 120.0, 80.0)];
-        let sides = |found| -> Vec<[f32; 4]> {
+        let sides = |found: &[TextBox]| -> Vec<[f32; 4]> {
             places(&picture, found).iter().map(|place| [place.x1, place.y1, place.x2, place.y2]).collect()
         };
-        assert_eq!(sides(found), [[0.0, 260.0, 105.0, 360.0], [560.0, 60.0, 820.0, 180.0]]);
-        assert_eq!(sides(Vec::new()), [[0.0; 4]; 0]);
-        // Of many the most likely ones, as long as they are little.
-        let many = (0..9).map(|row| TextBox {
-            score: 0.4 + row as f32 / 100.0,
-            ..text_box(0.0, row as f32 * 80.0, 980.0)
-        });
-        let found = sides(many.collect());
+        assert_eq!(sides(&found), [[0.0, 260.0, 105.0, 360.0], [560.0, 60.0, 820.0, 180.0]]);
+        assert_eq!(sides(&[]), [[0.0; 4]; 0]);
+        // Of many the first ones, as long as they are little.
+        let many: Vec<_> = (0..9).rev().map(|row| text_box(0.0, row as f32 * 80.0, 980.0)).collect();
+        let found = sides(&many);
         assert_eq!(found.len(), 1, "those beside each other are one");
         assert!(found[0][1] > 300.0 && found[0][3] >= 700.0, "{found:?}");
     }
