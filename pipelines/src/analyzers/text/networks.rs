@@ -17,8 +17,12 @@ const CLOSE_LOOK: std::ops::RangeInclusive<u32> = 1280..=1600;
 /// Median height, in pixels of the input, below which lines are searched again. Letters of 12 pixels on a screen of 1920 by
 /// 1080 have it; a look at 960 finds four fifths of their lines.
 const LOW: f32 = 13.5;
-/// So many high lines of a first look are read, the most likely ones.
+/// Lines that are so high in a first look can be read as they are …
+const HIGH: f32 = 24.0;
+/// … so many of them are read, the most likely ones.
 const HIGH_LINES: usize = 4;
+/// From this score on a high line is looked at again if it cannot be read.
+const LIKELY_SCORE: f32 = 0.6;
 /// The most likely places of a first look are looked at until they cover this share of the picture.
 const LARGE_PLACES: f32 = 0.25;
 /// Least room around such a place, as a share of the long side.
@@ -60,17 +64,19 @@ impl TextNetworks {
         let glance = if is_flat { GLANCE_AT_FLAT } else { GLANCE };
         let mut found = self.detect(limit, picture, glance).await?;
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        // High lines can be read as they are. A closer look at them would be as large as one at the whole picture.
-        let (mut high, low): (Vec<_>, Vec<_>) = found.into_iter().partition(|text| text.height_seen >= LOW);
-        high.truncate(HIGH_LINES);
+        // High lines can be read as they are. A closer look at them is nearly as large as one at the whole picture, so only those
+        // get it that are likely text and too many lines in one, or cut off.
+        let high: Vec<_> =
+            found.iter().filter(|text| text.height_seen >= HIGH).take(HIGH_LINES).cloned().collect();
         if !self.read(limit, picture, &high).await?.lines.is_empty() {
             return Ok(true);
         }
+        found.retain(|text| text.height_seen < HIGH || text.score >= LIKELY_SCORE);
         let side = picture.width().max(picture.height());
-        for place in places(picture, &low) {
+        for place in places(picture, &found) {
             let part = picture.crop(place)?;
-            // The same scale as in a look at the whole picture.
-            let closer = (part.width().max(part.height()) * LOOK).div_ceil(side);
+            // The same scale as in a look at the whole picture, but for large places, whose lines are high.
+            let closer = (part.width().max(part.height()) * LOOK).div_ceil(side).min(GLANCE_AT_FLAT);
             let mut lines = self.detect(limit, &part, closer).await?;
             lines.retain(|text| text.score >= LEAST_SCORE);
             if !self.read(limit, &part, &lines).await?.lines.is_empty() {
