@@ -154,9 +154,10 @@ fn colors_of_a_wide_profile_are_converted() {
 #[test]
 fn inks_go_through_the_profile_of_the_printer() {
     // A printer whose cyan ink is green: nobody's formula says so, only the profile.
-    let inks: Vec<u8> = [255, 0, 0, 0].repeat(16 * 16);
+    // Files have what is left of the light instead of ink: this is all of the cyan ink, and none of the others.
+    let inks: Vec<u8> = [0, 255, 255, 255].repeat(16 * 16);
     let plain = jpeg((16, 16), PixelFormat::CMYK, &inks, |c| c.set_colorspace(Colorspace::CMYK));
-    // The compressor leaves the mark of inverted inks; these are not.
+    // The compressor leaves Adobe's mark; files without it are read in the same way.
     let (start, end) = docent_tests::fixtures::pieces::find_segment(&plain, &[0xee]);
     let profile = segment(0xe2, &[&b"ICC_PROFILE\0\x01\x01"[..], &green_cyan()].concat());
     let bytes = [&plain[..2], &profile, &plain[2..start], &plain[end..]].concat();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
     Begun, Catalog, Counts, Decision, EventSink, FileStamp, Finished, FoundFile, Jobs, LeaseRequest, Ledger,
-    NewJob, Outcome, OutcomeState, Page, PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews, Run,
-    StoreError, SuggestionFilter, Wanted,
+    NewJob, Outcome, OutcomeState, Page, PictureFacts, PostgresOptions, PostgresStore, Requeue, Reviewer,
+    Reviews, Run, StoreError, SuggestionFilter, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
@@ -84,8 +84,11 @@ async fn work(store: &PostgresStore, owner: &str) -> Vec<AssetId> {
         for job in jobs {
             assert!(matches!(store.begin_run(&job, owner).await.expect("begins"), Begun::Run(_)));
             let (analysis, outcomes) = analysis(&job.asset);
-            let run =
-                Run { asset: job.asset.clone(), owner: owner.to_owned(), picture: Some((3, 2, "jpeg")) };
+            let run = Run {
+                asset: job.asset.clone(),
+                owner: owner.to_owned(),
+                picture: Some(PictureFacts::new(3, 2, "jpeg")),
+            };
             store
                 .record(&[Finished {
                     run: run.clone(),

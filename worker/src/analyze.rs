@@ -33,6 +33,9 @@ pub struct AnalyzedAsset {
     pub width: Option<u32>,
     /// Upright height in pixels, if it could be decoded.
     pub height: Option<u32>,
+    /// What is wrong with the file although its picture is whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tolerated: Vec<&'static str>,
     /// What the analyzers say.
     pub suggestions: Vec<AnalyzedSuggestion>,
     /// The embeddings they computed.
@@ -174,8 +177,9 @@ fn report(uri: String, hash: Option<ContentHash>, seen: Analyzed, with_vectors: 
     AnalyzedAsset {
         uri,
         content_hash: hash.map(|hash| hash.to_hex()),
-        width: picture.map(|(width, _, _)| width),
-        height: picture.map(|(_, height, _)| height),
+        width: picture.as_ref().map(|picture| picture.width),
+        height: picture.as_ref().map(|picture| picture.height),
+        tolerated: picture.map(|picture| picture.tolerated).unwrap_or_default(),
         suggestions: analysis
             .suggestions
             .into_iter()

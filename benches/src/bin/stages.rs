@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use cpu_time::{ProcessTime, ThreadTime};
 use docent::queue::Lane;
 use docent::store::{
-    FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Run, SqliteStore, Wanted,
+    FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PictureFacts, Run,
+    SqliteStore, Wanted,
 };
 use docent::vectors::{QdrantIndex, QdrantOptions, VectorIndex};
 use docent_models::captioning::{self, CaptionRequest, Strategy};
@@ -304,7 +305,11 @@ async fn ledger() -> anyhow::Result<()> {
                     completed: wanted.clone(),
                     ..Analysis::default()
                 },
-                run: Run { asset: job.asset, owner: "bench".to_owned(), picture: Some((600, 400, "jpeg")) },
+                run: Run {
+                    asset: job.asset,
+                    owner: "bench".to_owned(),
+                    picture: Some(PictureFacts::new(600, 400, "jpeg")),
+                },
                 outcomes: vec![Outcome {
                     analyzer: AnalyzerId::Embedding,
                     model: model.clone(),

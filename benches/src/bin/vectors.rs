@@ -18,8 +18,8 @@ use anyhow::Context;
 use async_trait::async_trait;
 use docent::queue::Lane;
 use docent::store::{
-    Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Run, SqliteStore,
-    Wanted,
+    Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PictureFacts, Run,
+    SqliteStore, Wanted,
 };
 use docent::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
 use docent_models::ModelRef;
@@ -170,7 +170,11 @@ async fn walk(
             };
             let outcome =
                 Outcome { analyzer: AnalyzerId::Embedding, model: model.clone(), state: OutcomeState::Done };
-            let run = Run { asset: job.asset, owner: OWNER.to_owned(), picture: Some((600, 400, "jpeg")) };
+            let run = Run {
+                asset: job.asset,
+                owner: OWNER.to_owned(),
+                picture: Some(PictureFacts::new(600, 400, "jpeg")),
+            };
             finished.push(Finished { run, analysis, outcomes: vec![outcome] });
         }
         for together in finished.chunks(TOGETHER) {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, Transform8BitExecutor, TransformOptions};
 
+use super::light::{self, Light};
+
 /// What the interleaved 8-bit samples of a pixel are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Samples {
@@ -53,9 +55,17 @@ impl Samples {
 
 /// The samples as interleaved sRGB bytes. What is transparent becomes white, as on paper.
 ///
-/// Ignores a profile that is unusable or belongs to other samples: slightly wrong colors are better than no picture.
-pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, profile: Option<&[u8]>) -> Vec<u8> {
-    let transform = profile.and_then(|profile| transform(samples, profile));
+/// Ignores a description that is unusable or belongs to other samples: slightly wrong colors are better than no picture.
+pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, light: Option<&Light>) -> Vec<u8> {
+    if let Some(light) = light
+        && let Some(bright) = light.bright()
+        && samples.colors() == 3
+    {
+        let mut rgb = to_srgb(bytes, samples, None);
+        light::show(&mut rgb, bright, light.is_wide());
+        return rgb;
+    }
+    let transform = light.and_then(|light| transform(samples, light));
     let mut converted = vec![0; PORTION * 3];
     if samples == Samples::Rgb {
         let Some(transform) = transform else { return bytes };
@@ -111,6 +121,19 @@ fn over_white(rgb: &mut [u8], alpha: u8) {
     }
 }
 
+/// Takes the opacity out of colors that were multiplied with it.
+pub(super) fn divide(bytes: &mut [u8], size: usize) {
+    for pixel in bytes.chunks_exact_mut(size) {
+        let [colors @ .., alpha] = pixel else { continue };
+        let alpha = u16::from(*alpha);
+        if alpha > 0 {
+            for color in colors {
+                *color = ((u16::from(*color) * 255 + alpha / 2) / alpha).min(255) as u8;
+            }
+        }
+    }
+}
+
 /// The conversion without a profile, opacity already taken away.
 fn plain(bytes: &[u8], samples: Samples, rgb: &mut [u8]) {
     let pixels = rgb.chunks_exact_mut(3).zip(bytes.chunks_exact(samples.colors()));
@@ -128,8 +151,8 @@ fn plain(bytes: &[u8], samples: Samples, rgb: &mut [u8]) {
     }
 }
 
-fn transform(samples: Samples, profile: &[u8]) -> Option<Arc<Transform8BitExecutor>> {
-    let profile = ColorProfile::new_from_slice(profile).ok()?;
+fn transform(samples: Samples, light: &Light) -> Option<Arc<Transform8BitExecutor>> {
+    let profile = light.profile(matches!(samples, Samples::Gray | Samples::GrayAlpha))?;
     let (space, layout) = match samples {
         Samples::Gray | Samples::GrayAlpha => (DataColorSpace::Gray, Layout::Gray),
         Samples::Rgb | Samples::Rgba => (DataColorSpace::Rgb, Layout::Rgb),
@@ -168,8 +191,8 @@ fn changes(transform: &Transform8BitExecutor, layout: Layout) -> bool {
 mod tests {
     use super::*;
 
-    fn encoded(profile: &ColorProfile) -> Vec<u8> {
-        profile.encode().expect("is encoded")
+    fn encoded(profile: &ColorProfile) -> Light {
+        Light::Icc(profile.encode().expect("is encoded"))
     }
 
     #[test]
@@ -207,25 +230,27 @@ mod tests {
 
     #[test]
     fn unusable_profiles_change_nothing() {
-        for profile in [&b"no profile"[..], b"", &encoded(&ColorProfile::new_gray_with_gamma(1.0))] {
-            assert_eq!(to_srgb(vec![1, 2, 3], Samples::Rgb, Some(profile)), [1, 2, 3]);
+        let none = Light::Icc(b"no profile".to_vec());
+        for light in [&none, &Light::Icc(Vec::new()), &encoded(&ColorProfile::new_gray_with_gamma(1.0))] {
+            assert_eq!(to_srgb(vec![1, 2, 3], Samples::Rgb, Some(light)), [1, 2, 3]);
         }
         assert_eq!(
-            to_srgb(vec![0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255], Samples::Cmyk, Some(b"none")),
+            to_srgb(vec![0, 0, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255], Samples::Cmyk, Some(&none)),
             [255, 255, 255, 0, 255, 255, 0, 0, 0]
         );
     }
 
     #[test]
     fn mutilated_profiles_change_colors_at_most() {
-        let good = encoded(&ColorProfile::new_adobe_rgb());
+        let good = ColorProfile::new_adobe_rgb().encode().expect("is encoded");
         for at in 0..good.len() {
             for value in [0, 0x7f, 0xff] {
                 let mut bad = good.clone();
                 bad[at] = value;
-                assert_eq!(to_srgb(vec![9; 30], Samples::Rgb, Some(&bad)).len(), 30);
+                assert_eq!(to_srgb(vec![9; 30], Samples::Rgb, Some(&Light::Icc(bad))).len(), 30);
             }
-            assert_eq!(to_srgb(vec![9; 30], Samples::Rgb, Some(&good[..at])).len(), 30);
+            let cut = Light::Icc(good[..at].to_vec());
+            assert_eq!(to_srgb(vec![9; 30], Samples::Rgb, Some(&cut)).len(), 30);
         }
     }
 
@@ -237,5 +262,12 @@ mod tests {
         );
         let deep: Vec<u8> = [0u16, 128, 129, 32896, 65535].into_iter().flat_map(u16::to_ne_bytes).collect();
         assert_eq!(narrow(deep), [0, 0, 1, 128, 255]);
+    }
+
+    #[test]
+    fn opacity_is_taken_out_of_colors() {
+        let mut pixels = [100, 50, 0, 128, 9, 9, 9, 0, 200, 7, 1, 255];
+        divide(&mut pixels, 4);
+        assert_eq!(pixels, [199, 100, 0, 128, 9, 9, 9, 0, 200, 7, 1, 255]);
     }
 }

@@ -84,3 +84,21 @@ pub enum DecodeError {
         format: Format,
     },
 }
+
+impl DecodeError {
+    /// The error of a part, as that of the `outer` file around it.
+    pub(super) fn within(self, outer: Format) -> Self {
+        match self {
+            Self::Truncated { format, reason } => {
+                Self::Truncated { format: outer, reason: format!("{format} in it: {reason}") }
+            }
+            Self::Corrupt { format, reason } => {
+                Self::Corrupt { format: outer, reason: format!("{format} in it: {reason}") }
+            }
+            Self::Feature { format, reason } => {
+                Self::Feature { format: outer, reason: format!("{format} in it: {reason}") }
+            }
+            other => other,
+        }
+    }
+}

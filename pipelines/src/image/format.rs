@@ -17,6 +17,8 @@ pub enum Format {
     Tiff,
     /// Windows bitmap.
     Bmp,
+    /// JPEG 2000, as a file or as a bare codestream.
+    Jpeg2000,
 }
 
 impl Format {
@@ -29,6 +31,7 @@ impl Format {
             Self::Gif => "gif",
             Self::Tiff => "tiff",
             Self::Bmp => "bmp",
+            Self::Jpeg2000 => "jp2",
         }
     }
 }
@@ -42,6 +45,7 @@ impl fmt::Display for Format {
             Self::Gif => "GIF",
             Self::Tiff => "TIFF",
             Self::Bmp => "BMP",
+            Self::Jpeg2000 => "JPEG 2000",
         })
     }
 }

@@ -1,169 +1,177 @@
-//! Reads as much of TIFF's directories as is needed before decoding.
+//! Reads TIFF's directories, which EXIF uses, too. Each tag is read for itself, so damage elsewhere costs nothing.
 
 use std::ops::Range;
 
-/// Values of `PhotometricInterpretation` that only raw converters use.
-const COLOR_FILTER_ARRAY: u32 = 32803;
-const LINEAR_RAW: u32 = 34892;
-
-const NEW_SUBFILE_TYPE: u16 = 254;
-const PHOTOMETRIC: u16 = 262;
-const MAKE: u16 = 271;
-const COLOR_MAP: u16 = 320;
-const SUB_IFDS: u16 = 330;
-const DNG_VERSION: u16 = 50706;
-
-/// The byte order of a TIFF, and its bytes.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    bytes: &'a [u8],
-    little: bool,
+/// The bytes of a file of directories, and how to read its numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Whether numbers begin with their lowest byte.
+    pub(super) little: bool,
+    /// BigTIFF: offsets and counts have eight bytes.
+    big: bool,
 }
 
-/// One directory: 12 bytes for each tag.
-#[derive(Clone, Copy)]
-struct Directory<'a> {
+/// One directory: an entry for each tag, then the offset of the next directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Directory<'a> {
     source: Source<'a>,
+    /// Of the first entry.
     at: usize,
-    entries: u16,
+    /// How many there are, by the directory's own account.
+    entries: usize,
+}
+
+/// The values of a tag.
+struct Values {
+    kind: u16,
+    /// Bytes of each.
+    size: usize,
+    range: Range<usize>,
 }
 
 impl<'a> Source<'a> {
-    /// Only the common kind with 32-bit offsets; BigTIFF is used by no camera.
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        match bytes {
-            [b'I', b'I', 42, 0, ..] => Some(Self { bytes, little: true }),
-            [b'M', b'M', 0, 42, ..] => Some(Self { bytes, little: false }),
-            _ => None,
+    /// Reads the header, which is eight bytes, or 16 of BigTIFF.
+    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
+        let (little, big) = match bytes.first_chunk::<4>()? {
+            b"II*\0" => (true, false),
+            b"MM\0*" => (false, false),
+            b"II+\0" => (true, true),
+            b"MM\0+" => (false, true),
+            _ => return None,
+        };
+        Some(Self { bytes, little, big })
+    }
+
+    fn array<const N: usize>(self, at: usize) -> Option<[u8; N]> {
+        let mut array = *self.bytes.get(at..)?.first_chunk::<N>()?;
+        if self.little {
+            array.reverse();
         }
+        Some(array)
     }
 
     fn u16_at(self, at: usize) -> Option<u16> {
-        let pair = <[u8; 2]>::try_from(self.bytes.get(at..at.checked_add(2)?)?).ok()?;
-        Some(if self.little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) })
+        self.array(at).map(u16::from_be_bytes)
     }
 
     fn u32_at(self, at: usize) -> Option<u32> {
-        let four = <[u8; 4]>::try_from(self.bytes.get(at..at.checked_add(4)?)?).ok()?;
-        Some(if self.little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) })
+        self.array(at).map(u32::from_be_bytes)
     }
 
-    fn directory(self, at: u32) -> Option<Directory<'a>> {
-        let at = at as usize;
-        Some(Directory { source: self, at, entries: self.u16_at(at)? })
+    /// An offset or a count.
+    fn word_at(self, at: usize) -> Option<usize> {
+        if self.big {
+            usize::try_from(u64::from_be_bytes(self.array(at)?)).ok()
+        } else {
+            self.u32_at(at).map(|word| word as usize)
+        }
     }
 
-    fn first(self) -> Option<Directory<'a>> {
-        self.directory(self.u32_at(4)?)
+    fn word(self) -> usize {
+        if self.big { 8 } else { 4 }
+    }
+
+    /// The first directory.
+    pub(super) fn first(self) -> Option<Directory<'a>> {
+        self.directory(self.word_at(if self.big { 8 } else { 4 })?)
+    }
+
+    /// The directory at an offset.
+    pub(super) fn directory(self, at: usize) -> Option<Directory<'a>> {
+        let (entries, size) = if self.big { (self.word_at(at)?, 8) } else { (self.u16_at(at)?.into(), 2) };
+        Some(Directory { source: self, at: at.checked_add(size)?, entries })
     }
 }
 
 impl<'a> Directory<'a> {
+    fn entry_size(self) -> usize {
+        4 + 2 * self.source.word()
+    }
+
     /// Where the entry for `tag` begins.
     fn entry(self, tag: u16) -> Option<usize> {
-        (0..usize::from(self.entries))
+        (0..self.entries)
             .map_while(|entry| {
-                let at = self.at.checked_add(2 + 12 * entry)?;
+                let at = self.at.checked_add(entry.checked_mul(self.entry_size())?)?;
                 Some((at, self.source.u16_at(at)?))
             })
             .find(|(_, found)| *found == tag)
             .map(|(at, _)| at)
     }
 
-    /// Bytes per value, how many there are, and where they lie.
-    fn values(self, tag: u16) -> Option<(usize, Range<usize>)> {
-        let entry = self.entry(tag)?;
-        let size = match self.source.u16_at(entry + 2)? {
+    fn values(self, tag: u16) -> Option<Values> {
+        let (source, entry) = (self.source, self.entry(tag)?);
+        let kind = source.u16_at(entry + 2)?;
+        let size: usize = match kind {
             1 | 2 | 6 | 7 => 1,
             3 | 8 => 2,
             4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 | 16 | 17 | 18 => 8,
             _ => return None,
         };
-        let length = size * self.source.u32_at(entry + 4)? as usize;
-        let start = if length <= 4 { entry + 8 } else { self.source.u32_at(entry + 8)? as usize };
-        let end = start.checked_add(length).filter(|end| *end <= self.source.bytes.len())?;
-        Some((size, start..end))
+        let length = size.checked_mul(source.word_at(entry + 4)?)?;
+        let place = entry + 4 + source.word();
+        let start = if length <= source.word() { place } else { source.word_at(place)? };
+        let end = start.checked_add(length).filter(|end| *end <= source.bytes.len())?;
+        Some(Values { kind, size, range: start..end })
     }
 
-    /// The first `most` numbers of a tag.
-    fn numbers(self, tag: u16, most: usize) -> Vec<u32> {
-        let Some((size, range)) = self.values(tag) else { return Vec::new() };
-        range
-            .step_by(size)
-            .take(most)
-            .map_while(|at| match size {
-                1 => self.source.bytes.get(at).map(|b| u32::from(*b)),
-                2 => self.source.u16_at(at).map(u32::from),
-                _ => self.source.u32_at(at),
-            })
-            .collect()
+    /// Whether there is such a tag, readable or not.
+    pub(super) fn has(self, tag: u16) -> bool {
+        self.entry(tag).is_some()
     }
 
-    fn number(self, tag: u16) -> Option<u32> {
+    /// The bytes of a tag's values.
+    pub(super) fn bytes(self, tag: u16) -> Option<&'a [u8]> {
+        self.source.bytes.get(self.values(tag)?.range)
+    }
+
+    /// The first `most` whole numbers of a tag.
+    pub(super) fn numbers(self, tag: u16, most: usize) -> Vec<u64> {
+        let Some(Values { kind, size, range }) = self.values(tag) else { return Vec::new() };
+        let source = self.source;
+        let number = |at| match (size, kind) {
+            (1, _) => source.bytes.get(at).map(|byte| u64::from(*byte)),
+            (2, _) => source.u16_at(at).map(u64::from),
+            (4, _) => source.u32_at(at).map(u64::from),
+            (_, 16 | 18) => source.array(at).map(u64::from_be_bytes),
+            _ => None,
+        };
+        range.step_by(size).take(most).map_while(number).collect()
+    }
+
+    /// The first number of a tag.
+    pub(super) fn number(self, tag: u16) -> Option<u64> {
         self.numbers(tag, 1).first().copied()
     }
-}
 
-/// The name of the camera raw format that poses as the TIFF in `bytes`, if it is one. Such files begin with a small preview, and
-/// only raw converters find the exposure. The preview must not be taken for the picture.
-pub(super) fn camera_raw(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.get(8..10) == Some(b"CR") {
-        return Some("camera raw (Canon CR2)");
+    /// The first `most` fractions of a tag; nothing if one has no value.
+    pub(super) fn fractions(self, tag: u16, most: usize) -> Vec<f32> {
+        const RATIONAL: u16 = 5;
+        let Some(Values { kind: RATIONAL, size, range }) = self.values(tag) else { return Vec::new() };
+        let fraction = |at| Some(self.source.u32_at(at)? as f32 / self.source.u32_at(at + 4)? as f32);
+        let all: Vec<f32> = range.step_by(size).take(most).map_while(fraction).collect();
+        if all.iter().all(|value| value.is_finite()) { all } else { Vec::new() }
     }
-    let source = Source::new(bytes)?;
-    let first = source.first()?;
-    if first.entry(DNG_VERSION).is_some() {
-        return Some("camera raw (DNG)");
-    }
-    let raw = |directory: Directory<'_>| {
-        matches!(directory.number(PHOTOMETRIC), Some(COLOR_FILTER_ARRAY | LINEAR_RAW))
-    };
-    let inner = first.numbers(SUB_IFDS, 8);
-    let exposure = raw(first) || inner.iter().filter_map(|at| source.directory(*at)).any(raw);
-    // A directory that is only a preview, and further ones beside it, from a camera: also seen where the exposure's
-    // directory lies outside the bytes at hand.
-    let preview = first.number(NEW_SUBFILE_TYPE) == Some(1) && first.entry(SUB_IFDS).is_some();
-    let make = first.values(MAKE).map(|(_, range)| bytes[range].to_ascii_uppercase());
-    let raw = exposure || (preview && make.is_some());
-    if !raw {
-        return None;
-    }
-    Some(match make.unwrap_or_default() {
-        make if make.starts_with(b"NIKON") => "camera raw (Nikon NEF)",
-        make if make.starts_with(b"SONY") => "camera raw (Sony ARW)",
-        make if make.starts_with(b"PENTAX") || make.starts_with(b"RICOH") => "camera raw (Pentax PEF)",
-        make if make.starts_with(b"SAMSUNG") => "camera raw (Samsung SRW)",
-        make if make.starts_with(b"HASSELBLAD") => "camera raw (Hasselblad 3FR)",
-        _ => "camera raw",
-    })
-}
 
-/// For a picture of palette indices: the file with the indices declared to be gray levels, and the palette as
-/// 16-bit red, green and blue values, one plane after another.
-///
-/// The `tiff` crate decodes gray levels but no indices; to both, the samples are the same.
-pub(super) fn palette_as_gray(bytes: &[u8]) -> Option<(Vec<u8>, Vec<u16>)> {
-    const PALETTE: u32 = 3;
-    const BLACK_IS_ZERO: u8 = 1;
-    let source = Source::new(bytes)?;
-    let first = source.first()?;
-    if first.number(PHOTOMETRIC) != Some(PALETTE) {
-        return None;
+    /// The directory that follows.
+    pub(super) fn next(self) -> Option<Directory<'a>> {
+        let end = self.entries.checked_mul(self.entry_size())?.checked_add(self.at)?;
+        self.source.directory(self.source.word_at(end).filter(|at| *at != 0)?)
     }
-    let (size, range) = first.values(PHOTOMETRIC)?;
-    // At most 8 bits an index.
-    let map = first.numbers(COLOR_MAP, 3 * 256).into_iter().map(|value| value.min(0xffff) as u16).collect();
-    let mut gray = bytes.to_vec();
-    let last = if source.little { range.start } else { range.start + size - 1 };
-    *gray.get_mut(last)? = BLACK_IS_ZERO;
-    Some((gray, map))
+
+    /// Where it is: no two directories of a file are at the same place.
+    pub(super) fn place(self) -> usize {
+        self.at
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn entry(tag: u16, kind: u16, count: u32, value: u32) -> Vec<u8> {
+    pub(in super::super) fn entry(tag: u16, kind: u16, count: u32, value: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(tag.to_le_bytes());
         bytes.extend(kind.to_le_bytes());
@@ -172,44 +180,53 @@ mod tests {
         bytes
     }
 
-    /// One directory of three entries at 8, `tail` at 50.
-    fn file(entries: [Vec<u8>; 3], tail: &[u8]) -> Vec<u8> {
-        [&b"II*\0\x08\0\0\0\x03\0"[..], &entries.concat(), &[0; 4], tail].concat()
+    /// One directory at 8.
+    pub(in super::super) fn file(entries: &[Vec<u8>], tail: &[u8]) -> Vec<u8> {
+        let count = (entries.len() as u16).to_le_bytes();
+        [&b"II*\0\x08\0\0\0"[..], &count, &entries.concat(), &[0; 4], tail].concat()
     }
 
-    fn filler() -> Vec<u8> {
-        entry(256, 4, 1, 9)
-    }
-
-    #[test]
-    fn raw_files_are_told_from_tiff() {
-        let preview = || entry(NEW_SUBFILE_TYPE, 4, 1, 1);
-        let nef =
-            file([preview(), entry(MAKE, 2, 18, 50), entry(SUB_IFDS, 4, 2, 99)], b"NIKON CORPORATION\0");
-        assert_eq!(camera_raw(&nef), Some("camera raw (Nikon NEF)"));
-        let dng = file([filler(), filler(), entry(DNG_VERSION, 1, 4, 1)], b"");
-        assert_eq!(camera_raw(&dng), Some("camera raw (DNG)"));
-        let inner = [&b"\x01\0"[..], &entry(PHOTOMETRIC, 3, 1, COLOR_FILTER_ARRAY)].concat();
-        let raw = file([filler(), filler(), entry(SUB_IFDS, 4, 1, 50)], &inner);
-        assert_eq!(camera_raw(&raw), Some("camera raw"));
+    fn first(bytes: &[u8]) -> Directory<'_> {
+        Source::new(bytes).and_then(Source::first).expect("has a directory")
     }
 
     #[test]
-    fn thumbnails_beside_a_picture_do_not_make_it_raw() {
-        let inner = [&b"\x01\0"[..], &entry(PHOTOMETRIC, 3, 1, 2)].concat();
-        let photo = file([entry(MAKE, 2, 4, 0x004e_4b4e), filler(), entry(SUB_IFDS, 4, 1, 50)], &inner);
-        assert_eq!(camera_raw(&photo), None);
+    fn numbers_of_all_sizes_are_read() {
+        let tail = [7_u32.to_le_bytes(), 2_u32.to_le_bytes()].concat();
+        let entries =
+            [entry(1, 1, 3, 0x0302_01), entry(2, 3, 2, 0x0005_0004), entry(3, 4, 1, 6), entry(4, 5, 1, 62)];
+        let bytes = file(&entries, &tail);
+        let directory = first(&bytes);
+        assert_eq!(directory.numbers(1, 9), [1, 2, 3]);
+        assert_eq!(directory.numbers(2, 1), [4]);
+        assert_eq!(directory.number(3), Some(6));
+        assert_eq!(directory.fractions(4, 9), [3.5]);
+        assert_eq!((directory.number(9), directory.has(3), directory.has(9)), (None, true, false));
     }
 
     #[test]
-    fn broken_directories_are_no_camera_raw() {
-        assert_eq!(camera_raw(b"II*\0\xff\xff\xff\xff"), None);
-        assert_eq!(camera_raw(b"II*\0\x04\0\0\0"), None);
-        // A directory that is its own child, and a tag whose values lie beyond the end.
-        assert_eq!(
-            camera_raw(&file([entry(SUB_IFDS, 4, 1, 8), entry(MAKE, 2, u32::MAX, 8), filler()], b"")),
-            None
-        );
-        assert_eq!(palette_as_gray(&file([filler(), filler(), filler()], b"")), None);
+    fn large_offsets_are_read() {
+        let mut bytes = b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10".to_vec();
+        bytes.extend(1_u64.to_be_bytes());
+        bytes.extend([1, 0x12, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0]);
+        bytes.extend(16_u64.to_be_bytes());
+        let directory = first(&bytes);
+        assert_eq!(directory.number(0x112), Some(6));
+        assert_eq!(directory.next().map(Directory::place), Some(directory.place()));
+    }
+
+    #[test]
+    fn damage_costs_its_own_tag_only() {
+        let entries =
+            [entry(1, 4, u32::MAX, 8), entry(2, 77, 1, 8), entry(3, 2, 9, 0xffff_fff0), entry(4, 3, 1, 6)];
+        let mut bytes = file(&entries, b"");
+        // More entries than there are, and the next directory far outside.
+        bytes[8] = 200;
+        let directory = first(&bytes);
+        assert_eq!(directory.number(4), Some(6));
+        assert!([1, 2, 3].iter().all(|tag| directory.number(*tag).is_none()));
+        assert!(directory.next().is_none());
+        assert!(Source::new(b"II*\0\xff\xff\xff\xff").and_then(Source::first).is_none());
+        assert!(Source::new(b"II*\0\x04\0").and_then(Source::first).is_none());
     }
 }

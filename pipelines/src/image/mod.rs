@@ -3,16 +3,24 @@
 //! Bytes come from anywhere. Every size is checked before memory is allocated. Every failure says what is wrong with the file,
 //! in words an archivist can act on.
 
+mod bmp;
 mod color;
 mod error;
 mod format;
+mod gif;
 mod ifd;
 mod jpeg;
+mod jpeg2000;
+mod light;
 mod memory;
 mod orientation;
+mod png;
 mod raster;
+mod raw;
 mod sniff;
 mod tiff;
+mod tolerated;
+mod webp;
 
 use std::panic;
 use std::sync::Arc;
@@ -22,6 +30,7 @@ use docent_models::Picture;
 pub use error::DecodeError;
 pub use format::Format;
 pub use sniff::{Content, SNIFF_BYTES, is_candidate, looks_like_picture_name, sniff};
+pub use tolerated::Tolerated;
 
 /// Limits for one picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +57,7 @@ pub struct Image {
     width: u32,
     height: u32,
     format: Format,
+    tolerated: Vec<Tolerated>,
 }
 
 /// A decoder's result: the pixels as stored, and what is needed to show them correctly.
@@ -58,16 +68,35 @@ struct Decoded {
     full: (u32, u32),
     /// EXIF orientation, 1..=8.
     orientation: u8,
+    tolerated: Vec<Tolerated>,
+}
+
+/// Pixels of a part of a picture: eight bits for each sample, pixel after pixel, row after row.
+struct Pixels {
+    width: usize,
+    height: usize,
+    /// Of a pixel.
+    samples: usize,
+    bytes: Vec<u8>,
+}
+
+impl Decoded {
+    /// A picture that is as its file says.
+    fn new(picture: Picture) -> Self {
+        let full = (picture.width(), picture.height());
+        Self { picture, full, orientation: 1, tolerated: Vec::new() }
+    }
 }
 
 impl Image {
-    /// Decodes `bytes`, whatever their name. GIF and WebP animations give their first frame, TIFF its first page.
+    /// Decodes `bytes`, whatever their name. GIF and WebP animations give their first frame, TIFF its first full picture.
     pub fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let format = recognize(bytes)?;
         // The decoders are others' work, and the bytes come from anywhere: a bug there is the end of this file only.
         let decoded = panic::catch_unwind(|| match format {
             Format::Jpeg => jpeg::decode(bytes, limits),
             Format::Tiff => tiff::decode(bytes, limits),
+            Format::Jpeg2000 => jpeg2000::decode(bytes, limits),
             other => raster::decode(bytes, other, limits),
         })
         .unwrap_or(Err(DecodeError::Crashed { format }))?;
@@ -76,7 +105,12 @@ impl Image {
             5..=8 => (decoded.full.1, decoded.full.0),
             _ => decoded.full,
         };
-        Ok(Self { picture: Arc::new(picture), width, height, format })
+        Ok(Self { picture: Arc::new(picture), width, height, format, tolerated: decoded.tolerated })
+    }
+
+    /// What is wrong with the file although its picture is whole.
+    pub fn tolerated(&self) -> &[Tolerated] {
+        &self.tolerated
     }
 
     /// The upright working picture; may be smaller than the file's.

@@ -2,13 +2,20 @@
 
 use docent_models::Picture;
 
-/// The orientation in an EXIF block, with or without its `Exif\0\0` prefix; 1 if there is none or it is broken.
+use super::ifd::Source;
+
+const ORIENTATION: u16 = 0x0112;
+
+/// The orientation in an EXIF block, with or without its `Exif\0\0` prefix; 1 if there is none or it cannot be read. Damage to other
+/// tags does not matter.
 pub(super) fn of_exif(block: &[u8]) -> u8 {
-    let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
-    exif::Reader::new()
-        .read_raw(block.to_vec())
-        .ok()
-        .and_then(|exif| exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY)?.value.get_uint(0))
+    let block = match block {
+        [b'E', b'x', b'i', b'f', 0, _, rest @ ..] => rest,
+        block => block,
+    };
+    Source::new(block)
+        .and_then(Source::first)
+        .and_then(|first| first.number(ORIENTATION))
         .and_then(|value| u8::try_from(value).ok())
         .filter(|value| (1..=8).contains(value))
         .unwrap_or(1)

@@ -1,5 +1,6 @@
 //! Decodes PNG, WebP, GIF and BMP, with the `image` crate.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io::Cursor;
 
@@ -7,22 +8,40 @@ use docent_models::Picture;
 use image::{ColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::color::{self, Samples};
+use super::light::Light;
 use super::memory::Peak;
-use super::{DecodeError, DecodeLimits, Decoded, Format, Need, orientation};
+use super::{DecodeError, DecodeLimits, Decoded, Format, Need, Tolerated, bmp, gif, png, webp};
+
+/// What a file says about its picture, and what a decoder gets.
+pub(super) struct Container<'a> {
+    /// The file, or a mended copy.
+    pub(super) bytes: Cow<'a, [u8]>,
+    /// EXIF orientation, 1..=8.
+    pub(super) orientation: u8,
+    pub(super) light: Option<Light>,
+    pub(super) tolerated: Vec<Tolerated>,
+    /// Blue comes first, and colors are multiplied with their opacity.
+    pub(super) apple: bool,
+}
+
+impl<'a> Container<'a> {
+    /// A file that says nothing.
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes: bytes.into(), orientation: 1, light: None, tolerated: Vec::new(), apple: false }
+    }
+}
 
 /// Decodes the first picture of a file.
 pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    let kind = match format {
-        Format::Jpeg => ImageFormat::Jpeg,
-        Format::Tiff => ImageFormat::Tiff,
-        Format::Png => ImageFormat::Png,
-        Format::WebP => ImageFormat::WebP,
-        Format::Gif => ImageFormat::Gif,
-        Format::Bmp => ImageFormat::Bmp,
+    let (kind, container) = match format {
+        Format::Png => (ImageFormat::Png, png::read(bytes)),
+        Format::WebP => (ImageFormat::WebP, webp::read(bytes)?),
+        Format::Gif => (ImageFormat::Gif, gif::read(bytes)),
+        _ => (ImageFormat::Bmp, bmp::read(bytes)?),
     };
-    check_whole(bytes, format)?;
+    let Container { bytes, orientation, light, mut tolerated, apple } = container;
     let failed = |error: ImageError| failure(format, &error);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
+    let mut reader = ImageReader::with_format(Cursor::new(&*bytes), kind);
     let mut decoder_limits = Limits::default();
     decoder_limits.max_alloc = Some(limits.max_memory_bytes);
     reader.limits(decoder_limits.clone());
@@ -43,32 +62,39 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Res
         }
     };
     let pixels = u64::from(width).saturating_mul(u64::from(height));
-    let profile = decoder.icc_profile().ok().flatten();
-    let exif =
-        decoder.exif_metadata().ok().flatten().or_else(|| late_exif(bytes, format).map(<[u8]>::to_vec));
-    let orientation = exif.map_or(1, |exif| orientation::of_exif(&exif));
-
     let own = match format {
-        Format::WebP => held_by_webp(bytes, color.has_alpha(), pixels),
+        Format::WebP => held_by_webp(&bytes, color.has_alpha(), pixels),
         // A frame smaller than the canvas is decoded on its own.
         Format::Gif => pixels.saturating_mul(4),
         _ => 0,
     };
+    let copied = if matches!(bytes, Cow::Owned(_)) { bytes.len() as u64 } else { 0 };
     let decoding = pixels.saturating_mul(color.bytes_per_pixel().into()).saturating_add(own);
     let peak = Peak::of(decoding).or(pixels.saturating_mul(samples.converted()));
     let (width64, height64) = (u64::from(width), u64::from(height));
-    let peak = peak.finished((width64, height64), limits.working_side, orientation);
+    let peak = peak.finished((width64, height64), limits.working_side, orientation).saturating_add(copied);
     Need { width: width64, height: height64, bytes: peak }.check(format, limits)?;
     decoder_limits.max_alloc = Some(limits.max_memory_bytes.saturating_sub(decoder.total_bytes()));
     decoder.set_limits(decoder_limits).map_err(failed)?;
 
     let mut buffer = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
     decoder.read_image(&mut buffer).map_err(failed)?;
-    let buffer = if deep { color::narrow(buffer) } else { buffer };
-    let rgb = color::to_srgb(buffer, samples, profile.as_deref());
+    let mut buffer = if deep { color::narrow(buffer) } else { buffer };
+    let (quads, _) = buffer.as_chunks_mut::<4>();
+    if apple && samples == Samples::Rgba {
+        quads.iter_mut().for_each(|[blue, _, red, _]| std::mem::swap(blue, red));
+        color::divide(&mut buffer, 4);
+    } else if apple && samples == Samples::Rgb {
+        buffer.as_chunks_mut::<3>().0.iter_mut().for_each(|[blue, _, red]| std::mem::swap(blue, red));
+    } else if format == Format::Bmp && samples == Samples::Rgba && quads.iter().all(|pixel| pixel[3] == 0) {
+        // Programs that know no opacity leave zeros there.
+        quads.iter_mut().for_each(|pixel| pixel[3] = 255);
+        tolerated.push(Tolerated::NothingOpaque);
+    }
+    let rgb = color::to_srgb(buffer, samples, light.as_ref());
     let picture = Picture::new(width, height, rgb)
         .map_err(|error| DecodeError::Corrupt { format, reason: error.to_string() })?;
-    Ok(Decoded { picture, full: (width, height), orientation })
+    Ok(Decoded { picture, full: (width, height), orientation, tolerated })
 }
 
 /// What the decoder of WebP holds beside its result: planes, which are half as many bytes again as pixels, four bytes for each
@@ -97,49 +123,8 @@ fn held_by_webp(bytes: &[u8], has_alpha: bool, pixels: u64) -> u64 {
     pixels.saturating_mul(halves).div_ceil(2).saturating_add(bytes.len() as u64)
 }
 
-/// Refuses files that are shorter than their header says, before memory is allocated for a large picture.
-fn check_whole(bytes: &[u8], format: Format) -> Result<(), DecodeError> {
-    let u32_at = |at: usize| -> Option<u32> { Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?)) };
-    let expected = match format {
-        // RIFF: the size of what follows the first eight bytes.
-        Format::WebP => u32_at(4).map(|size| u64::from(size) + 8),
-        // Offset of the pixels, and rows of whole words, where nothing is compressed.
-        Format::Bmp => (|| {
-            let (offset, header) = (u32_at(10)?, u32_at(14)?);
-            if header < 40 || !matches!(u32_at(30)?, 0 | 3) {
-                return None;
-            }
-            let (width, height) = (u32_at(18)? as i32, u32_at(22)? as i32);
-            let bits = u64::from(u32_at(28)? & 0xffff);
-            let row = u64::from(width.unsigned_abs()).checked_mul(bits)?.div_ceil(32) * 4;
-            row.checked_mul(height.unsigned_abs().into())?.checked_add(offset.into())
-        })(),
-        _ => None,
-    };
-    match expected {
-        Some(expected) if expected > bytes.len() as u64 => Err(DecodeError::Truncated {
-            format,
-            reason: format!("the file has {} bytes of the {expected} that it announces", bytes.len()),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The EXIF chunk of a PNG that comes after the pixels, where the decoder no longer looks.
-fn late_exif(bytes: &[u8], format: Format) -> Option<&[u8]> {
-    let mut rest = if format == Format::Png { bytes.get(8..)? } else { return None };
-    loop {
-        let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
-        let end = length.checked_add(8)?;
-        if rest.get(4..8)? == b"eXIf" {
-            return rest.get(8..end);
-        }
-        rest = rest.get(end.checked_add(4)?..)?;
-    }
-}
-
 /// An error of a decoder and all its causes, sorted by what they mean for the file.
-pub(super) fn failure(format: Format, error: &(dyn Error + 'static)) -> DecodeError {
+fn failure(format: Format, error: &(dyn Error + 'static)) -> DecodeError {
     let mut reason = error.to_string();
     let (mut ended, mut feature, mut limit) = (false, false, false);
     let mut cause = Some(error);
@@ -147,20 +132,24 @@ pub(super) fn failure(format: Format, error: &(dyn Error + 'static)) -> DecodeEr
         ended |= error
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof);
-        feature |= matches!(error.downcast_ref(), Some(ImageError::Unsupported(_)))
-            || matches!(error.downcast_ref(), Some(tiff::TiffError::UnsupportedError(_)));
-        limit |= matches!(error.downcast_ref(), Some(ImageError::Limits(_)))
-            || matches!(error.downcast_ref(), Some(tiff::TiffError::LimitsExceeded));
+        feature |= matches!(error.downcast_ref(), Some(ImageError::Unsupported(_)));
+        limit |= matches!(error.downcast_ref(), Some(ImageError::Limits(_)));
         if !reason.contains(&error.to_string()) {
             reason = format!("{reason}: {error}");
         }
         cause = error.source();
     }
     let lower = reason.to_lowercase();
-    ended |=
-        ["unexpected end", "unexpected eof", "end of file", "failed to fill whole buffer", "no more data"]
-            .iter()
-            .any(|words| lower.contains(words));
+    ended |= [
+        "unexpected end",
+        "unexpected eof",
+        "end of file",
+        "failed to fill whole buffer",
+        "no more data",
+        "insufficientinput",
+    ]
+    .iter()
+    .any(|words| lower.contains(words));
     if ended {
         DecodeError::Truncated { format, reason: "the file ends before the picture does".into() }
     } else if limit {
@@ -169,21 +158,5 @@ pub(super) fn failure(format: Format, error: &(dyn Error + 'static)) -> DecodeEr
         DecodeError::Feature { format, reason }
     } else {
         DecodeError::Corrupt { format, reason }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_orientation_of_a_png_is_found_behind_its_pixels() {
-        let chunk = |name: &[u8], content: &[u8]| {
-            [&(content.len() as u32).to_be_bytes(), name, content, b"crc!"].concat()
-        };
-        let png = [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IDAT", b"..."), chunk(b"eXIf", b"MM")].concat();
-        assert_eq!(late_exif(&png, Format::Png), Some(&b"MM"[..]));
-        assert_eq!(late_exif(&png[..png.len() - 5], Format::Png), None);
-        assert_eq!(late_exif(b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIDAT", Format::Png), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Tells what a file is by its content.
 
-use super::{Format, ifd};
+use super::{Format, raw};
 
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ const MAGIC: &[(&[u8], Content)] = &[
     (b"MM\0+", Content::Picture(Format::Tiff)),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", Content::Unsupported("JPEG XL")),
     (b"\xff\x0a", Content::Unsupported("JPEG XL")),
-    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", Content::Unsupported("JPEG 2000")),
-    (b"\xff\x4f\xff\x51", Content::Unsupported("JPEG 2000")),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", Content::Picture(Format::Jpeg2000)),
+    (b"\xff\x4f\xff\x51", Content::Picture(Format::Jpeg2000)),
     (b"II\xbc\x01", Content::Unsupported("JPEG XR")),
     (b"8BPS", Content::Unsupported("Photoshop (PSD)")),
     (b"FUJIFILMCCD-RAW", Content::Unsupported("camera raw (Fujifilm RAF)")),
@@ -100,7 +100,7 @@ pub fn sniff(bytes: &[u8]) -> Content {
             [b'W', b'A', b'V', b'E', ..] => Content::Other("a sound file"),
             _ => Content::Other("an unknown RIFF file"),
         },
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => match ifd::camera_raw(bytes) {
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => match raw::camera_raw(bytes) {
             Some(name) => Content::Unsupported(name),
             None => Content::Picture(Format::Tiff),
         },
@@ -213,7 +213,22 @@ fn text(bytes: &[u8]) -> Content {
     if !head.is_empty() && head.iter().all(|b| *b == 0) {
         return Content::Other("nothing but zeros");
     }
+    if start_of_jpeg(bytes).is_some() {
+        return Content::Picture(Format::Jpeg);
+    }
     Content::Other("unknown content")
+}
+
+/// Where a JPEG begins that has a few stray bytes before it: the rest of a download's header, an empty line.
+pub(super) fn start_of_jpeg(bytes: &[u8]) -> Option<usize> {
+    /// More than these are no mistake but another kind of file that has a picture in it.
+    const STRAY: usize = 64;
+    let head = &bytes[..bytes.len().min(STRAY + 3)];
+    let at = head.windows(3).position(|window| window == b"\xff\xd8\xff")?;
+    // A segment, and where it ends another one.
+    let [_, _, _, 0xc0..=0xfe, high, low] = *bytes.get(at..)?.first_chunk()? else { return None };
+    let next = at + 4 + usize::from(u16::from_be_bytes([high, low]));
+    (at == 0 || bytes.get(next).is_none_or(|byte| *byte == 0xff)).then_some(at)
 }
 
 #[cfg(test)]

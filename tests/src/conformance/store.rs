@@ -6,7 +6,8 @@ use std::time::Duration;
 use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
     AssetFilter, Begun, Decision, FileStamp, Finished, FoundFile, LeaseRequest, Outcome, OutcomeState, Page,
-    PlaceFilter, Requeue, Reviewer, Run, Store, StoreError, SuggestionFilter, SuggestionRow, Wanted,
+    PictureFacts, PlaceFilter, Requeue, Reviewer, Run, Store, StoreError, SuggestionFilter, SuggestionRow,
+    Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
@@ -91,7 +92,7 @@ fn analysis(asset: &AssetId, claims: &[Claim]) -> (Analysis, Vec<Outcome>) {
 }
 
 fn run(asset: &AssetId) -> Run {
-    Run { asset: asset.clone(), owner: "test".to_owned(), picture: Some((30, 20, "jpeg")) }
+    Run { asset: asset.clone(), owner: "test".to_owned(), picture: Some(PictureFacts::new(30, 20, "jpeg")) }
 }
 
 /// Leases, runs and records the asset with these claims.

@@ -15,7 +15,7 @@ use docent::queue::Lane;
 use docent::search::{Hit, Hits, SearchError};
 use docent::store::{
     AssetFilter, Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Page,
-    Reviews, Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
+    PictureFacts, Reviews, Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
@@ -210,7 +210,7 @@ impl Archive {
         let run = Run {
             asset: asset.clone(),
             owner: "test".to_owned(),
-            picture: size.map(|(width, height)| (width, height, "jpeg")),
+            picture: size.map(|(width, height)| PictureFacts::new(width, height, "jpeg")),
         };
         self.store
             .record(&[Finished { run: run.clone(), analysis: analysis.clone(), outcomes: outcomes.clone() }])

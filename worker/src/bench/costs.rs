@@ -175,6 +175,7 @@ mod tests {
     use docent_pipelines::{Failure, FailureKind};
 
     use super::*;
+    use crate::store::PictureFacts;
 
     fn costs(pictures: u32, seconds: f64, inputs: f64) -> Costs {
         let cost = Cost { inputs, calls: inputs / 2.0, seconds };
@@ -215,7 +216,7 @@ mod tests {
         let broken = Analyzed { cpu, ..Analyzed::failed(failure) };
         let cpu = Cpu { decode: second, prepare: 2 * second };
         let whole = Analyzed {
-            picture: Some((3, 2, "jpeg")),
+            picture: Some(PictureFacts::new(3, 2, "jpeg")),
             cpu,
             ..Analyzed::failed(broken.analysis.failures[0].clone())
         };

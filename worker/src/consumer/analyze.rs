@@ -16,11 +16,12 @@ use super::Walk;
 use super::places::Occupied;
 use crate::progress::Cpu;
 use crate::queue::AnalyzeAsset;
+use crate::store::PictureFacts;
 
 /// What is known of an asset after its bytes were analyzed.
 pub(crate) struct Analyzed {
-    /// Upright width and height, and the format, once decoded.
-    pub picture: Option<(u32, u32, &'static str)>,
+    /// What is known of the picture, once decoded.
+    pub picture: Option<PictureFacts>,
     pub analysis: Analysis,
     pub cpu: Cpu,
 }
@@ -69,7 +70,9 @@ pub(crate) fn analyze_bytes(
     analysis.timings.insert(AnalyzerId::Decode.as_str(), decoded);
     analysis.completed.insert(AnalyzerId::Decode, decoder());
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
-    let picture = Some((image.width(), image.height(), image.format().as_str()));
+    let tolerated = image.tolerated().iter().map(|fault| fault.as_str()).collect();
+    let (width, height, format) = (image.width(), image.height(), image.format().as_str());
+    let picture = Some(PictureFacts { width, height, format, tolerated });
     Analyzed { picture, analysis, cpu }
 }
 

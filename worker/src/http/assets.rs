@@ -27,6 +27,8 @@ pub struct Asset {
     height: Option<u32>,
     /// Format, once decoded.
     format: Option<String>,
+    /// What is wrong with the file although its picture is whole, in a few words each.
+    tolerated: Vec<String>,
     /// Every place it was found at.
     uris: Vec<String>,
     /// Everybody whose it is at one of them.
@@ -94,6 +96,7 @@ impl From<AssetRow> for Asset {
             width: row.width,
             height: row.height,
             format: row.format,
+            tolerated: row.tolerated,
             uris: row.uris,
             owners: row.owners,
             pending: row.pending,

@@ -26,6 +26,12 @@ pub(super) fn corrupt(what: &'static str) -> impl Fn(String) -> StoreError {
     move |reason| StoreError::Corrupt { what, reason }
 }
 
+/// A list of words that is kept as a JSON array; none where nothing is kept.
+pub(super) fn words(text: Option<String>) -> Result<Vec<String>, StoreError> {
+    text.map_or(Ok(Vec::new()), |text| serde_json::from_str(&text))
+        .map_err(|error| corrupt("words")(error.to_string()))
+}
+
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }

@@ -106,8 +106,33 @@ pub struct Run {
     pub asset: AssetId,
     /// The process that ran it.
     pub owner: String,
-    /// Width and height of the upright picture and its format's name, once decoded.
-    pub picture: Option<(u32, u32, &'static str)>,
+    /// What is known of the picture, once decoded.
+    pub picture: Option<PictureFacts>,
+}
+
+/// What decoding tells about an asset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PictureFacts {
+    /// Width of the upright picture, in pixels.
+    pub width: u32,
+    /// Its height, in pixels.
+    pub height: u32,
+    /// The format's name.
+    pub format: &'static str,
+    /// What is wrong with the file although its picture is whole.
+    pub tolerated: Vec<&'static str>,
+}
+
+impl PictureFacts {
+    /// Those of a file with nothing wrong.
+    pub fn new(width: u32, height: u32, format: &'static str) -> Self {
+        Self { width, height, format, tolerated: Vec::new() }
+    }
+
+    /// As the ledgers keep them.
+    pub(super) fn tolerated(&self) -> String {
+        serde_json::Value::from_iter(self.tolerated.iter().copied()).to_string()
+    }
 }
 
 /// A run and all that it has to say.
@@ -369,6 +394,8 @@ pub struct AssetRow {
     pub height: Option<u32>,
     /// Format, once decoded.
     pub format: Option<String>,
+    /// What is wrong with the file although its picture is whole.
+    pub tolerated: Vec<String>,
     /// Every place it was found at; those where it is no more come last.
     pub uris: Vec<String>,
     /// It is at none of them any more.

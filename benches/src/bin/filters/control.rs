@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
     EventSink, FileStamp, Finished, FoundFile, LeaseFilter, LeaseRequest, Outcome, OutcomeState, Page,
-    Requeue, Run, Wanted,
+    PictureFacts, Requeue, Run, Wanted,
 };
 use docent_benches::quantile;
 use docent_models::ModelRef;
@@ -180,7 +180,11 @@ fn finish(job: &AnalyzeAsset, wanted: &Wanted, turn: usize) -> Finished {
     };
     let done = |(analyzer, model)| Outcome { analyzer, model, state: OutcomeState::Done };
     Finished {
-        run: Run { asset: job.asset.clone(), owner: OWNER.to_owned(), picture: Some((30, 20, "jpeg")) },
+        run: Run {
+            asset: job.asset.clone(),
+            owner: OWNER.to_owned(),
+            picture: Some(PictureFacts::new(30, 20, "jpeg")),
+        },
         analysis: Analysis {
             suggestions: (0..6).map(suggestion).collect(),
             completed: BTreeMap::from_iter(wanted.clone()),

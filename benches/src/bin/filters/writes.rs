@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use docent::queue::Lane;
 use docent::store::{
-    FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PostgresOptions,
-    PostgresStore, Run, SqliteStore, Wanted,
+    FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PictureFacts,
+    PostgresOptions, PostgresStore, Run, SqliteStore, Wanted,
 };
 use docent_benches::quantile;
 use docent_models::ModelRef;
@@ -115,8 +115,11 @@ async fn walk(ledger: &dyn Ledger, round: u64) -> anyhow::Result<Duration> {
                 ..Analysis::default()
             };
             let done = |(analyzer, model)| Outcome { analyzer, model, state: OutcomeState::Done };
-            let run =
-                Run { asset: job.asset.clone(), owner: "me".to_owned(), picture: Some((30, 20, "jpeg")) };
+            let run = Run {
+                asset: job.asset.clone(),
+                owner: "me".to_owned(),
+                picture: Some(PictureFacts::new(30, 20, "jpeg")),
+            };
             finished.push(Finished {
                 run,
                 analysis,

@@ -1,6 +1,7 @@
 //! The marker segments of a JPEG (ITU-T T.81, annex B).
 
-use super::super::{DecodeError, Format, orientation};
+use super::super::{DecodeError, Format, Tolerated, orientation};
+use super::Told;
 
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
@@ -14,12 +15,12 @@ pub(super) struct Stream<'a> {
     pub(super) orientation: u8,
     /// The ICC profile, put together from its parts.
     pub(super) profile: Option<Vec<u8>>,
-    /// Whether a program that writes inverted inks has left its mark.
-    pub(super) adobe: bool,
     /// Whether there is more than one scan, so that a decoder must keep all coefficients.
     pub(super) several_scans: bool,
     /// Whether the end-of-image marker is there.
     pub(super) ended: bool,
+    /// What is wrong with it so far, and does not matter.
+    pub(super) tolerated: Vec<Tolerated>,
     /// Tables, frame and the head of the first scan. What libjpeg-turbo warns about although no pixel depends on it (stray
     /// bytes between segments, odd versions) is gone, so that a warning is always about pixels.
     pub(super) head: Vec<u8>,
@@ -38,18 +39,21 @@ pub(super) struct Frame {
     pub(super) height: u16,
     /// Horizontal and vertical sampling factor of each component.
     pub(super) sampling: Vec<(u8, u8)>,
+    /// Name of each component.
+    pub(super) ids: Vec<u8>,
 }
 
 impl Frame {
     fn read(process: u8, content: &[u8]) -> Option<Self> {
         let [precision, y1, y0, x1, x0, count, components @ ..] = content else { return None };
         let sampling = components.chunks_exact(3).map(|c| (c[1] >> 4, c[1] & 15)).collect::<Vec<_>>();
-        (sampling.len() == usize::from(*count)).then_some(Self {
+        (sampling.len() == usize::from(*count)).then(|| Self {
             process,
             precision: *precision,
             width: u16::from_be_bytes([*x1, *x0]),
             height: u16::from_be_bytes([*y1, *y0]),
             sampling,
+            ids: components.chunks_exact(3).map(|c| c[0]).collect(),
         })
     }
 }
@@ -86,18 +90,24 @@ fn segment(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
 }
 
 impl<'a> Stream<'a> {
-    /// Reads all markers up to the end of the first picture; what follows it is no business of ours.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    /// Reads all markers up to the end of the first picture; what follows it is no business of ours. `told` are the colors, if
+    /// something other than the stream's own marks decides on them.
+    pub(super) fn read(bytes: &'a [u8], told: Option<Told>) -> Result<Self, DecodeError> {
         let mut stream = Self {
             frame: Frame::default(),
             orientation: 1,
             profile: None,
-            adobe: false,
             several_scans: false,
             ended: false,
+            tolerated: Vec::new(),
             head: vec![0xff, SOI],
             scans: &[],
         };
+        if let Some(told) = told {
+            stream.keep(0xee, &[b"Adobe\0\x64\0\0\0\0", &[u8::from(told == Told::YCbCr)][..]].concat());
+        }
+        let mut exif = false;
+        let mut height_at = None;
         let mut frame = None;
         let mut adobe_transform = None;
         let mut profile: Vec<(u8, &[u8])> = Vec::new();
@@ -122,13 +132,18 @@ impl<'a> Stream<'a> {
                 (0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf, _) => {
                     let read = Frame::read(marker & 15, content);
                     frame = Some(read.ok_or_else(|| corrupt("the frame header does not add up"))?);
+                    // Marker, length and precision come before it.
+                    height_at = Some(stream.head.len() + 5);
                 }
+                (0xe0 | 0xee, _) if told.is_some() => continue,
                 (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) => {
                     // Decides on the color space; version, density and thumbnail decide nothing.
                     stream.keep(marker, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
                     continue;
                 }
-                (0xe1, [b'E', b'x', b'i', b'f', 0, 0, ..]) if stream.orientation == 1 => {
+                // Programs add their own behind the camera's; the first one decides.
+                (0xe1, [b'E', b'x', b'i', b'f', 0, _, ..]) if !exif => {
+                    exif = true;
                     stream.orientation = orientation::of_exif(content);
                 }
                 (0xe2, _) => {
@@ -137,7 +152,6 @@ impl<'a> Stream<'a> {
                     }
                 }
                 (0xee, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
-                    stream.adobe = true;
                     stream.keep(marker, &[b"Adobe\0\x64\0\0\0\0", &[*transform][..]].concat());
                     adobe_transform = Some(stream.head.len() - 1);
                     continue;
@@ -168,7 +182,15 @@ impl<'a> Stream<'a> {
         profile.sort_by_key(|(number, _)| *number);
         stream.profile = (!profile.is_empty())
             .then(|| profile.into_iter().flat_map(|(_, part)| part.iter().copied()).collect());
-        stream.find_end(bytes, at);
+        let lines = stream.find_end(bytes, at);
+        if stream.frame.height == 0
+            && let (Some(lines), Some(at)) = (lines, height_at)
+            && let Some(height) = stream.head.get_mut(at..at + 2)
+        {
+            height.copy_from_slice(&lines.to_be_bytes());
+            stream.frame.height = lines;
+            stream.tolerated.push(Tolerated::HeightAtTheEnd);
+        }
         Ok(stream)
     }
 
@@ -178,8 +200,10 @@ impl<'a> Stream<'a> {
         self.head.extend_from_slice(content);
     }
 
-    /// Takes everything from the data of the first scan at `start` to the end of the picture.
-    fn find_end(&mut self, bytes: &'a [u8], start: usize) {
+    /// Takes everything from the data of the first scan at `start` to the end of the picture. Returns the number of lines, where
+    /// it is told behind the scan.
+    fn find_end(&mut self, bytes: &'a [u8], start: usize) -> Option<u16> {
+        let mut lines = None;
         let mut at = start;
         let mut end = bytes.len();
         while let Some((marker, after)) = next_marker(bytes, at) {
@@ -192,12 +216,17 @@ impl<'a> Stream<'a> {
                 }
                 // Tables between scans, further scans, comments: their content may look like markers.
                 0xc4 | 0xcc | 0xda..=0xdd | 0xe0..=0xef | 0xfe => {
-                    at = segment(bytes, after).map_or(bytes.len(), |(_, end)| end);
+                    let segment = segment(bytes, after);
+                    if let (0xdc, Some(([high, low, ..], _))) = (marker, segment) {
+                        lines = lines.or(Some(u16::from_be_bytes([*high, *low])));
+                    }
+                    at = segment.map_or(bytes.len(), |(_, end)| end);
                 }
                 _ => {}
             }
         }
         self.scans = bytes.get(start..end).unwrap_or_default();
+        lines
     }
 
     /// The stream to decode. Always ends with an end-of-image marker.
@@ -214,7 +243,7 @@ mod tests {
     const SCAN: &[u8] = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0";
 
     fn read(parts: &[&[u8]]) -> Result<Stream<'static>, DecodeError> {
-        Stream::read(parts.concat().leak())
+        Stream::read(parts.concat().leak(), None)
     }
 
     #[test]

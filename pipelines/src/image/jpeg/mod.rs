@@ -2,13 +2,16 @@
 
 mod markers;
 mod reduced;
+mod whole;
 
 use docent_models::Picture;
 use turbojpeg::{Colorspace, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp};
 
 use super::color::{self, Samples};
+use super::light::Light;
 use super::memory::Peak;
-use super::{DecodeError, DecodeLimits, Decoded, Format, Need};
+use super::sniff;
+use super::{DecodeError, DecodeLimits, Decoded, Format, Need, Pixels, Tolerated};
 use markers::{Frame, Stream};
 use reduced::Reduced;
 
@@ -16,11 +19,23 @@ use reduced::Reduced;
 const MAX_SCANS: u32 = 200;
 /// Of thumbnails.
 const QUALITY: i32 = 82;
-/// Left-over bytes at the end of a scan that are taken for padding, however small the picture.
-const PADDING: u64 = 64;
+
+/// Left-over bytes at the end of a scan that are taken for padding, however small the picture and whatever they are.
+const SPARE: usize = 64;
+
+/// What the colors of a stream are, if its own marks do not decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Rgb,
+    YCbCr,
+}
 
 pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    let stream = Stream::read(bytes)?;
+    let start = sniff::start_of_jpeg(bytes).unwrap_or(0);
+    let mut stream = Stream::read(&bytes[start..], None)?;
+    if start > 0 {
+        stream.tolerated.push(Tolerated::BytesBefore);
+    }
     let frame = &stream.frame;
     check_frame(frame)?;
     let (width, height) = (usize::from(frame.width), usize::from(frame.height));
@@ -57,18 +72,53 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
             let mut pixels = vec![0; pitch * scaled_height];
             let image =
                 Image { pixels: &mut pixels[..], width: scaled_width, pitch, height: scaled_height, format };
-            judge(decompressor.decompress(&clean, image), &stream)?;
+            let tolerated = judge(decompressor.decompress(&clean, image), &stream)?;
+            stream.tolerated.extend(tolerated);
             (pixels, samples)
         }
     };
-    // Programs of Adobe, and nearly all others after them, store how much light is left instead of ink.
-    if inks && stream.adobe {
+    // Programs of Adobe, and all others after them, store how much light is left instead of ink. Nobody reads inks in another
+    // way, whether Adobe's mark is there or not.
+    if inks {
         pixels.iter_mut().for_each(|value| *value = 255 - *value);
     }
-    let rgb = color::to_srgb(pixels, samples, stream.profile.as_deref());
+    let rgb = color::to_srgb(pixels, samples, stream.profile.take().map(Light::Icc).as_ref());
     let picture = Picture::new(scaled_width as u32, scaled_height as u32, rgb)
         .map_err(|error| corrupt(error.to_string()))?;
-    Ok(Decoded { picture, full: (width as u32, height as u32), orientation: stream.orientation })
+    Ok(Decoded {
+        picture,
+        full: (width as u32, height as u32),
+        orientation: stream.orientation,
+        tolerated: stream.tolerated,
+    })
+}
+
+/// Decodes a stream within another file at its full size, `most` pixels across and down at most. Samples are gray, red, green and
+/// blue, or inks as they are stored.
+pub(super) fn chunk(
+    bytes: &[u8],
+    told: Option<Told>,
+    (across, down): (u32, u32),
+) -> Result<Pixels, DecodeError> {
+    let stream = Stream::read(bytes, told)?;
+    check_frame(&stream.frame)?;
+    let (width, height) = (usize::from(stream.frame.width), usize::from(stream.frame.height));
+    if width > across as usize || height > down as usize {
+        return Err(corrupt(format!("{width} x {height} pixels where there is room for {across} x {down}")));
+    }
+    let mut decompressor = Decompressor::new().map_err(|error| failure(&error))?;
+    let header = decompressor.read_header(&stream.head).map_err(|error| failure(&error))?;
+    let format = match header.colorspace {
+        Colorspace::Gray => PixelFormat::GRAY,
+        Colorspace::CMYK | Colorspace::YCCK => PixelFormat::CMYK,
+        _ => PixelFormat::RGB,
+    };
+    decompressor.set_scan_limit(MAX_SCANS).map_err(|error| failure(&error))?;
+    let samples = format.size();
+    let mut bytes = vec![0; width * height * samples];
+    let image = Image { pixels: &mut bytes[..], width, pitch: width * samples, height, format };
+    judge(decompressor.decompress(&stream.clean(), image), &stream)?;
+    Ok(Pixels { width, height, samples, bytes })
 }
 
 pub(super) fn encode(picture: &Picture) -> Result<Vec<u8>, turbojpeg::Error> {
@@ -130,40 +180,50 @@ fn words(error: &turbojpeg::Error) -> String {
     text.strip_prefix("TurboJPEG error: ").unwrap_or(&text).to_owned()
 }
 
-/// Whether the pixels are whole. libjpeg-turbo reports its first warning as an error, with all pixels that it could
-/// get in place; only some warnings mean that pixels are missing.
-fn judge(result: Result<(), turbojpeg::Error>, stream: &Stream) -> Result<(), DecodeError> {
+/// Whether the pixels are whole, and what was wrong although they are. libjpeg-turbo reports its first warning only, as an error,
+/// with all pixels that it could get in place. A harmless one hides others; then docent follows the codes itself.
+fn judge(
+    result: Result<(), turbojpeg::Error>,
+    stream: &Stream<'_>,
+) -> Result<Option<Tolerated>, DecodeError> {
     let warning = match result {
         Ok(()) => None,
         Err(error) => Some((words(&error), error)),
     };
     let has = |words: &str| warning.as_ref().is_some_and(|(warning, _)| warning.contains(words));
+    let spare = has("extraneous bytes before marker");
+    let order = has("Invalid SOS parameters") || has("Inconsistent progression sequence");
+    let missing = || DecodeError::Truncated {
+        format: Format::Jpeg,
+        reason: if stream.ended {
+            "pixels are missing within it"
+        } else {
+            "the file ends before the picture does"
+        }
+        .into(),
+    };
     if !stream.ended {
-        // A single scan that was complete to its last bit lacks nothing but two bytes. Arithmetic coding cannot tell:
-        // its decoder takes what is missing for zeros.
-        let tells = !stream.several_scans && stream.frame.process < 9;
+        // What lies behind the last scan is spare only if that scan is whole.
+        let harmless = warning.is_none() || spare || order;
         return match &warning {
-            None if tells => Ok(()),
-            Some((_, error)) if !has("Corrupt JPEG data") && !has("Premature end") => Err(failure(error)),
-            _ => Err(DecodeError::Truncated {
-                format: Format::Jpeg,
-                reason: "the file ends before the picture does".into(),
-            }),
+            _ if harmless && whole::check(stream).is_some() => Ok(Some(Tolerated::NoEndMarker)),
+            Some((_, error)) if !has("Corrupt JPEG data") && !has("Premature end") && !order => {
+                Err(failure(error))
+            }
+            _ => Err(missing()),
         };
     }
     match &warning {
-        None => Ok(()),
-        Some((warning, _)) if has("extraneous bytes before marker") => {
-            // Some programs pad their scans. Much left over means that the decoder lost its way before.
-            let extra = warning.split(' ').find_map(|word| word.parse::<u64>().ok()).unwrap_or(0);
-            if extra <= PADDING || extra * 100 <= stream.scans.len() as u64 {
-                Ok(())
-            } else {
-                Err(corrupt(warning.clone()))
-            }
-        }
+        None => Ok(None),
+        Some((warning, _)) if spare => match whole::check(stream) {
+            // Much that is no filling means that the decoder lost its way before.
+            Some(other) if other > SPARE && other * 100 > stream.scans.len() => Err(corrupt(warning.clone())),
+            Some(_) => Ok(Some(Tolerated::SpareBytes)),
+            None => Err(missing()),
+        },
+        Some(_) if has("premature end") || has("instead of RST") => Err(missing()),
         // About the order of scans: the pixels are there.
-        Some(_) if has("Invalid SOS parameters") || has("Inconsistent progression sequence") => Ok(()),
+        Some(_) if order => Ok(Some(Tolerated::OrderOfScans)),
         Some((_, error)) => Err(failure(error)),
     }
 }

@@ -10,13 +10,13 @@ use sqlx::{Postgres, QueryBuilder};
 use super::find::begin;
 use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
-    MOST_ROWS, analyzer, corrupt, cursor, json_array, number, place_key, rfc3339, vector_values,
+    MOST_ROWS, analyzer, corrupt, cursor, json_array, number, place_key, rfc3339, vector_values, words,
 };
 use crate::store::find::{Archive, Asked, From, Spot, find};
 use crate::store::tally::counts;
 use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
 
-const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
+const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.tolerated, a.created_at,
     array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by gone_at is not null, uri) as uris,
     not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
     array(select distinct owner from asset_path p where p.asset_id = a.id and owner is not null order by owner) as owners,
@@ -259,6 +259,7 @@ fn asset(row: &PgRow) -> Result<AssetRow, StoreError> {
         width: side("width")?,
         height: side("height")?,
         format: get(row, "format")?,
+        tolerated: words(get(row, "tolerated")?)?,
         uris: get(row, "uris")?,
         gone: get(row, "gone")?,
         owners: get(row, "owners")?,

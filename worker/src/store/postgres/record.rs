@@ -15,7 +15,7 @@ use super::texts::keep_texts;
 use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
 use crate::store::recording::{Settled, blind, rounds, settled, texts, unanswered};
-use crate::store::{Finished, Recorded, StoreError};
+use crate::store::{Finished, PictureFacts, Recorded, StoreError};
 
 const OPERATION: &str = "record runs";
 
@@ -347,20 +347,21 @@ async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<(), sqlx::E
 
 /// Notes the pictures' sizes and ends the leases.
 async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::Error> {
-    let pictures = || runs.iter().map(|finished| finished.run.picture);
+    let pictures = || runs.iter().map(|finished| finished.run.picture.as_ref());
     let sql = format!(
         "update asset a set width = coalesce(r.width, a.width), height = coalesce(r.height, a.height),
-             format = coalesce(r.format, a.format), lease_owner = null, lease_until = null, run_began = false,
+             format = coalesce(r.format, a.format), tolerated = coalesce(r.tolerated, a.tolerated), lease_owner = null, lease_until = null, run_began = false,
              run_alone = false, suspect = 0, lost_alone = 0, {}
-         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) r (asset, width, height, format)
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) r (asset, width, height, format, tolerated)
          where a.id = r.asset",
-        due_columns(5)
+        due_columns(6)
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(assets(runs))
-        .bind(pictures().map(|p| p.map(|p| i64::from(p.0))).collect::<Vec<Option<i64>>>())
-        .bind(pictures().map(|p| p.map(|p| i64::from(p.1))).collect::<Vec<Option<i64>>>())
-        .bind(pictures().map(|p| p.map(|p| p.2)).collect::<Vec<Option<&str>>>())
+        .bind(pictures().map(|p| p.map(|p| i64::from(p.width))).collect::<Vec<Option<i64>>>())
+        .bind(pictures().map(|p| p.map(|p| i64::from(p.height))).collect::<Vec<Option<i64>>>())
+        .bind(pictures().map(|p| p.map(|p| p.format)).collect::<Vec<Option<&str>>>())
+        .bind(pictures().map(|p| p.map(PictureFacts::tolerated)).collect::<Vec<Option<String>>>())
         .bind(now)
         .execute(&mut **tx)
         .await

@@ -8,12 +8,13 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::{SqliteStore, fault, get, parsed, region};
-use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values};
+use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values, words};
 use crate::store::find::{Archive, Asked, From, Spot, find};
 use crate::store::tally::counts;
 use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
 
-const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.created_at,
+const ASSET: &str =
+    "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.tolerated, a.created_at,
     (select json_group_array(uri) from (select uri from asset_path p where p.asset_id = a.id
          order by gone_at is not null, uri)) as uris,
     not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
@@ -242,6 +243,7 @@ fn asset(row: &SqliteRow) -> Result<AssetRow, StoreError> {
         width: get(row, "width")?,
         height: get(row, "height")?,
         format: get(row, "format")?,
+        tolerated: words(get(row, "tolerated")?)?,
         uris: list("uris")?,
         gone: get(row, "gone")?,
         owners: list("owners")?,

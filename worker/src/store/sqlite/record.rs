@@ -14,7 +14,7 @@ use super::texts::keep_texts;
 use super::{SqliteStore, fault, get, now, region};
 use crate::store::codec::{corrupt, json_array, kind_order, text, vector_bytes};
 use crate::store::recording::{Settled, blind, pair, rounds, settled, texts, unanswered};
-use crate::store::{Finished, Recorded, StoreError};
+use crate::store::{Finished, PictureFacts, Recorded, StoreError};
 
 const OPERATION: &str = "record runs";
 
@@ -303,18 +303,19 @@ async fn write_vectors(tx: &mut Tx<'_>, runs: &[Finished], assets: &str) -> Resu
 /// Notes the pictures' sizes and ends the leases.
 async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::Error> {
     let rows = runs.iter().map(|Finished { run, .. }| {
-        let picture = run.picture;
+        let picture = run.picture.as_ref();
         json!({
-            "asset": run.asset, "width": picture.map(|p| p.0), "height": picture.map(|p| p.1),
-            "format": picture.map(|p| p.2),
+            "asset": run.asset, "width": picture.map(|p| p.width), "height": picture.map(|p| p.height),
+            "format": picture.map(|p| p.format), "tolerated": picture.map(PictureFacts::tolerated),
         })
     });
     let sql = format!(
         "update asset set width = coalesce(r.width, asset.width), height = coalesce(r.height, asset.height),
-             format = coalesce(r.format, asset.format), lease_owner = null, lease_until = null, run_began = 0,
+             format = coalesce(r.format, asset.format), tolerated = coalesce(r.tolerated, asset.tolerated),
+             lease_owner = null, lease_until = null, run_began = 0,
              run_alone = 0, suspect = 0, lost_alone = 0, {}
          from (select value ->> 'asset' as id, value ->> 'width' as width, value ->> 'height' as height,
-                      value ->> 'format' as format from json_each($1)) r
+                      value ->> 'format' as format, value ->> 'tolerated' as tolerated from json_each($1)) r
          where asset.id = r.id",
         due_columns(2)
     );

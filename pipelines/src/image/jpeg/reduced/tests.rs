@@ -46,7 +46,7 @@ fn mean(plane: &[u8], stride: usize, [left, right, top, bottom]: [usize; 4]) -> 
 /// The largest difference from the means of a whole decoding, which are exact but for the rounding of its samples. Pixels at
 /// the right and the lower border are left out where they stand for some that the picture does not have.
 fn difference(bytes: &[u8], reduction: usize) -> f64 {
-    let stream = Stream::read(bytes).expect("is a JPEG");
+    let stream = Stream::read(bytes, None).expect("is a JPEG");
     let reduced = decode(&stream, reduction).expect("is decoded");
     let planes = turbojpeg::decompress_to_yuv(bytes).expect("is decoded");
     let (width, height) = (planes.width, planes.height);
@@ -107,7 +107,8 @@ fn libjpeg_turbo_reduces_to_the_same() {
     for subsamp in [Subsamp::None, Subsamp::Sub2x2, Subsamp::Gray] {
         let bytes = jpeg((333, 215), subsamp, 90, false);
         for reduction in [2, 4, 8] {
-            let reduced = decode(&Stream::read(&bytes).expect("is a JPEG"), reduction).expect("is decoded");
+            let reduced =
+                decode(&Stream::read(&bytes, None).expect("is a JPEG"), reduction).expect("is decoded");
             let factor = ScalingFactor::new(1, reduction);
             let (width, height) = (factor.scale(333), factor.scale(215));
             let format = if reduced.is_gray { PixelFormat::GRAY } else { PixelFormat::RGB };
@@ -137,16 +138,16 @@ fn restart_markers_are_followed() {
     let second = RESTARTS.windows(2).position(|pair| pair == [0xff, 0xd1]).expect("has some");
     let mut other = RESTARTS.to_vec();
     other[second + 1] = 0xd2;
-    assert!(decode(&Stream::read(&other).expect("is a JPEG"), 2).is_none());
+    assert!(decode(&Stream::read(&other, None).expect("is a JPEG"), 2).is_none());
     other.drain(second..second + 2);
-    assert!(decode(&Stream::read(&other).expect("is a JPEG"), 2).is_none());
+    assert!(decode(&Stream::read(&other, None).expect("is a JPEG"), 2).is_none());
 }
 
 #[test]
 fn what_is_not_in_order_is_left_to_others() {
     let good = jpeg((64, 48), Subsamp::Sub2x2, 90, false);
     let is_left =
-        |bytes: &[u8], reduction| decode(&Stream::read(bytes).expect("is a JPEG"), reduction).is_none();
+        |bytes: &[u8], reduction| decode(&Stream::read(bytes, None).expect("is a JPEG"), reduction).is_none();
     assert!(!is_left(&good, 2) && is_left(&good, 1));
     // Cut off, with and without an end; padded; with a marker in it.
     let cut = &good[..good.len() - 40];
@@ -167,7 +168,7 @@ fn what_is_not_in_order_is_left_to_others() {
 #[test]
 fn both_compilations_answer_alike() {
     let bytes = jpeg((333, 215), Subsamp::Sub2x2, 95, true);
-    let stream = Stream::read(&bytes).expect("is a JPEG");
+    let stream = Stream::read(&bytes, None).expect("is a JPEG");
     let tables = Tables::read(&stream.head).expect("has tables");
     for reduction in [2, 4, 8] {
         let plain = decode_any(reduction, &stream.frame, &tables, stream.scans).expect("is decoded");
@@ -200,7 +201,7 @@ fn a_symbol_that_is_none_is_not_taken_for_another() {
     (counts[0], counts[10], counts[11]) = (1, 2, 1);
     let decoded = |symbols: &[u8], data: &[u8]| {
         let bytes = block(counts, symbols, data);
-        decode(&Stream::read(&bytes).expect("is a JPEG"), 2)
+        decode(&Stream::read(&bytes, None).expect("is a JPEG"), 2)
     };
     // A mean of size 0; then the second code of 11 bits, whose symbol is in no baseline picture.
     assert!(decoded(&[0x00, 0x01, 0x20, 0x02], &[0b0100_0000, 0b0001_0101]).is_none());
@@ -214,5 +215,5 @@ fn markers_without_end_cost_nothing() {
     counts[0] = 1;
     let markers: Vec<u8> = (0..1 << 20).flat_map(|i| [0xff, 0xd0 + (i % 8) as u8]).collect();
     let bytes = block(counts, &[0], &markers);
-    assert!(decode(&Stream::read(&bytes).expect("is a JPEG"), 2).is_none());
+    assert!(decode(&Stream::read(&bytes, None).expect("is a JPEG"), 2).is_none());
 }
