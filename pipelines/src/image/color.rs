@@ -53,7 +53,7 @@ impl Samples {
     }
 }
 
-/// The samples as interleaved sRGB bytes. What is transparent becomes white, as on paper.
+/// The samples as interleaved sRGB bytes. What is transparent becomes white, as on paper; behind white writing it becomes black.
 ///
 /// Ignores a description that is unusable or belongs to other samples: slightly wrong colors are better than no picture.
 pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, light: Option<&Light>) -> Vec<u8> {
@@ -78,6 +78,7 @@ pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, light: Option<&Light
         return bytes;
     }
     let (width, colors) = (samples.per_pixel(), samples.colors());
+    let ground = ground(&bytes, samples);
     let mut rgb = Vec::with_capacity(bytes.len() / width * 3);
     let mut opaque = Vec::with_capacity(PORTION * colors);
     for portion in bytes.chunks(PORTION * width) {
@@ -95,7 +96,7 @@ pub(super) fn to_srgb(mut bytes: Vec<u8>, samples: Samples, light: Option<&Light
         }
         if colors != width {
             for (rgb, pixel) in target.chunks_exact_mut(3).zip(portion.chunks_exact(width)) {
-                over_white(rgb, pixel[colors]);
+                lay(rgb, pixel[colors], ground);
             }
         }
         rgb.extend_from_slice(target);
@@ -114,10 +115,35 @@ pub(super) fn narrow(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-fn over_white(rgb: &mut [u8], alpha: u8) {
-    let alpha = u32::from(alpha);
+/// The level of the ground below transparent pixels: black if nearly all that is opaque would vanish on white.
+fn ground(bytes: &[u8], samples: Samples) -> u8 {
+    /// Pixels that are looked at.
+    const LOOKED_AT: usize = 1 << 16;
+    /// Levels from here on vanish on white.
+    const LIGHT: u8 = 230;
+    let colors = match samples {
+        Samples::GrayAlpha => 1,
+        Samples::Rgba => 3,
+        _ => return 255,
+    };
+    let size = colors + 1;
+    let step = (bytes.len() / size / LOOKED_AT).max(1);
+    let (mut all, mut opaque, mut light) = (0_usize, 0_usize, 0_usize);
+    for pixel in bytes.chunks_exact(size).step_by(step) {
+        all += 1;
+        if pixel[colors] >= 128 {
+            opaque += 1;
+            light += usize::from(pixel[..colors].iter().all(|value| *value >= LIGHT));
+        }
+    }
+    // Some of it is transparent, and nineteen of twenty opaque pixels are light.
+    if opaque * 10 < all * 9 && opaque > 0 && light * 20 >= opaque * 19 { 0 } else { 255 }
+}
+
+fn lay(rgb: &mut [u8], alpha: u8, ground: u8) {
+    let (alpha, ground) = (u32::from(alpha), u32::from(ground));
     for value in rgb {
-        *value = ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
+        *value = ((u32::from(*value) * alpha + ground * (255 - alpha) + 127) / 255) as u8;
     }
 }
 
@@ -219,6 +245,17 @@ mod tests {
         // 55 / 255 is 0.2157 of the light: 128 in sRGB.
         assert!(rgb[..3].iter().all(|v| v.abs_diff(128) <= 2), "{rgb:?}");
         assert_eq!(rgb[3..], [255; 3]);
+    }
+
+    #[test]
+    fn white_writing_is_laid_on_black() {
+        let pixels = |written: [u8; 4]| [[0, 0, 0, 0], [0, 0, 0, 0], written].concat();
+        let shown = |written| to_srgb(pixels(written), Samples::Rgba, None);
+        assert_eq!(shown([255, 255, 250, 255]), [0, 0, 0, 0, 0, 0, 255, 255, 250]);
+        assert_eq!(shown([200, 0, 0, 255])[..3], [255; 3]);
+        assert_eq!(to_srgb(vec![9, 0, 250, 255, 0, 0], Samples::GrayAlpha, None)[..3], [0; 3]);
+        // Nothing is written.
+        assert_eq!(to_srgb(vec![0; 8], Samples::Rgba, None), [255; 6]);
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     let full = (whole.width(), whole.height());
     let (width, height) = (u64::from(full.0), u64::from(full.1));
     let long = width.max(height).max(1);
-    let working = u64::from(limits.working_side);
+    let needed = limits.long_side(width, height);
+    let working = u64::from(needed);
     let smaller = |side: u64| u32::try_from((side * working).div_ceil(long)).unwrap_or(u32::MAX);
     let target = (long > working).then(|| (smaller(width), smaller(height)));
     let mut scaled = (width, height);
@@ -43,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     let samples = u64::from(whole.color_space().num_channels()) + u64::from(whole.has_alpha());
     // Coefficients are numbers of four bytes in the decoder's own memory and in its result.
     let held = pixels.saturating_mul(samples * 9).saturating_add(bytes.len() as u64);
-    let need = Need { width, height, bytes: Peak::of(held).finished(scaled, limits.working_side, 1) };
+    let need = Need { width, height, bytes: Peak::of(held).finished(scaled, needed, 1) };
     need.check(FORMAT, limits)?;
 
     let image = Image::new(bytes, &settings(target)).map_err(failed)?;

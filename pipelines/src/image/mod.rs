@@ -40,8 +40,21 @@ pub struct DecodeLimits {
     /// Most memory for one decoding, in bytes, estimated before it is allocated.
     pub max_memory_bytes: u64,
     /// Long side, in pixels, that the analyzers need: a JPEG is decoded at a half, a quarter or an eighth as long as
-    /// it stays at least this large, and anything more than twice as large is reduced to it.
+    /// it stays at least this large, and anything more than twice as large is reduced to it. Of a picture that is more than twice as
+    /// long as wide, half of this is the short side that they need.
     pub working_side: u32,
+}
+
+impl DecodeLimits {
+    /// The long side, in pixels, that the analyzers need of a picture of this shape: more than the working side of one that is more
+    /// than twice as long as wide, so that a long screenshot can be read.
+    fn long_side(&self, width: u64, height: u64) -> u32 {
+        const LONGER: u64 = 8;
+        let (long, short) = (width.max(height).max(1), width.min(height).max(1));
+        let working = u64::from(self.working_side.max(1));
+        let needed = working.saturating_mul(long) / short.saturating_mul(2);
+        u32::try_from(needed.clamp(working, LONGER * working)).unwrap_or(self.working_side)
+    }
 }
 
 impl Default for DecodeLimits {
@@ -150,10 +163,11 @@ impl Image {
 /// No analyzer looks closer than the working size, and a much larger picture costs more.
 fn reduce(picture: Picture, limits: &DecodeLimits) -> Picture {
     let long = picture.width().max(picture.height());
-    if u64::from(long) <= 2 * u64::from(limits.working_side) {
+    let needed = limits.long_side(picture.width().into(), picture.height().into());
+    if u64::from(long) <= 2 * u64::from(needed) {
         return picture;
     }
-    let scale = f64::from(limits.working_side.max(1)) / f64::from(long);
+    let scale = f64::from(needed) / f64::from(long);
     let scaled = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
     picture.resize(scaled(picture.width()), scaled(picture.height())).unwrap_or(picture)
 }

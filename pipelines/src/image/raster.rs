@@ -72,7 +72,9 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Res
     let decoding = pixels.saturating_mul(color.bytes_per_pixel().into()).saturating_add(own);
     let peak = Peak::of(decoding).or(pixels.saturating_mul(samples.converted()));
     let (width64, height64) = (u64::from(width), u64::from(height));
-    let peak = peak.finished((width64, height64), limits.working_side, orientation).saturating_add(copied);
+    let peak = peak
+        .finished((width64, height64), limits.long_side(width64, height64), orientation)
+        .saturating_add(copied);
     Need { width: width64, height: height64, bytes: peak }.check(format, limits)?;
     decoder_limits.max_alloc = Some(limits.max_memory_bytes.saturating_sub(decoder.total_bytes()));
     decoder.set_limits(decoder_limits).map_err(failed)?;

@@ -96,3 +96,72 @@ fn columns_are_one_text_in_the_order_in_which_they_are_read() {
             .collect();
     assert!(places.is_sorted(), "{text}");
 }
+
+/// What is read in a picture, as words.
+fn words_in(docent: &Docent, picture: &image::DynamicImage) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("picture.png");
+    picture.save(&path).expect("is written");
+    let lines = docent.json([OsStr::new("analyze"), path.as_os_str(), OsStr::new("--only=text")]);
+    let said = lines[0]["suggestions"].as_array().expect("a list");
+    let texts = said.iter().map(|s| s["value"].as_str().expect("a text"));
+    // The whole text is the longest; a picture of few lines has them one by one, too.
+    let whole = texts.max_by_key(|text| text.len()).unwrap_or_default();
+    whole.split_whitespace().map(str::to_lowercase).collect()
+}
+
+fn fixture(name: &str) -> image::DynamicImage {
+    image::open(corpus::samples().join("../text").join(name)).expect("a picture")
+}
+
+/// The share of `words` that `found` has.
+fn share(words: &[String], found: &[String]) -> f64 {
+    words.iter().filter(|word| found.contains(word)).count() as f64 / words.len() as f64
+}
+
+#[test]
+fn pages_on_their_head_or_side_are_read_the_right_way_up() {
+    let docent = docent();
+    for name in ["columns.png", "window.png"] {
+        let upright = fixture(name);
+        let words = words_in(&docent, &upright);
+        assert!(words.len() > 20, "{name}: {words:?}");
+        for (turned, how) in
+            [(upright.rotate90(), "90"), (upright.rotate180(), "180"), (upright.rotate270(), "270")]
+        {
+            let found = words_in(&docent, &turned);
+            assert!(share(&words, &found) > 0.9, "{name} by {how}: {found:?}\ninstead of {words:?}");
+        }
+    }
+}
+
+#[test]
+fn long_pictures_are_read_in_pieces() {
+    let docent = docent();
+    let window = fixture("window.png").to_rgb8();
+    let words = words_in(&docent, &window.clone().into());
+    // Four windows below each other: as a whole, their letters would have a few pixels.
+    let (width, height) = window.dimensions();
+    let mut long = image::RgbImage::from_pixel(width, 4 * height, image::Rgb([240, 240, 240]));
+    for row in 0..4 {
+        image::imageops::replace(&mut long, &window, 0, i64::from(row * height));
+    }
+    let found = words_in(&docent, &long.into());
+    assert!(share(&words, &found) > 0.9, "{found:?}\ninstead of {words:?}");
+    assert!(found.len() > words.len() * 3, "{} of 4 x {} words", found.len(), words.len());
+    assert!(found.len() < words.len() * 5, "{} of 4 x {} words", found.len(), words.len());
+}
+
+#[test]
+fn white_writing_on_nothing_is_read() {
+    let docent = docent();
+    let page = fixture("columns.png");
+    let words = words_in(&docent, &page);
+    // Ink becomes opacity.
+    let ink = page.to_luma8();
+    let white = image::RgbaImage::from_fn(page.width(), page.height(), |x, y| {
+        image::Rgba([255, 255, 255, 255 - ink.get_pixel(x, y)[0]])
+    });
+    let found = words_in(&docent, &white.into());
+    assert!(share(&words, &found) > 0.9, "{found:?}\ninstead of {words:?}");
+}

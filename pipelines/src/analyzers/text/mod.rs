@@ -1,15 +1,18 @@
 //! Text in the picture.
 
 mod networks;
+mod pieces;
 mod print;
+mod turn;
 
-use docent_models::ocr::{Page, TextLine, is_noise, look_for_text};
+use docent_models::ocr::{Page, ReadLine, TextLine, are_letters_unknown, is_likely, is_noise, look_for_text};
 use docent_models::{BoundingBox, ModelRef, Picture};
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
 pub use self::networks::TextNetworks;
 pub use self::print::Languages;
+use self::turn::Turn;
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
 use crate::executor::{Limit, ModelHandle};
 use crate::suggestion::{Claim, Confidence, Kind, Region};
@@ -112,19 +115,21 @@ impl TextAnalyzer {
         if found.is_empty() {
             return Ok(None);
         }
-        if self.tesseract.is_some() && print::is_dense(picture, &found) {
-            let some = networks.read(step, picture, &print::sample(&found)).await?;
+        let lie = networks.lie(step, picture, &found).await?;
+        if self.tesseract.is_some() && lie.turn == Turn::Upright && print::is_dense(picture, &found) {
+            let some: Vec<ReadLine> = lie.known.iter().map(|(_, line)| line.clone()).collect();
             let languages = self.rule.languages;
-            let by_tesseract = if some.is_unknown_script {
+            let by_tesseract = if are_letters_unknown(&some) {
                 languages.others
             } else {
-                some.lines.iter().all(|line| print::can_be_written(&line.text, languages))
+                let mut lines = some.iter().filter(|line| is_likely(line));
+                lines.all(|line| print::can_be_written(&line.text, languages))
             };
             if by_tesseract && let Some(read) = self.by_tesseract(reading, picture).await? {
                 return Ok(Some(read));
             }
         }
-        let read = networks.read(step, picture, &found).await?;
+        let read = networks.read(step, picture, &found, lie).await?;
         if read.is_unknown_script && self.rule.languages.others {
             return self.by_tesseract(reading, picture).await;
         }

@@ -3,6 +3,9 @@
 use docent_models::ocr::{self, Corners, ReadLine, Strip, TextBox, TextLine};
 use docent_models::{BoundingBox, InputSpec, ModelRef, Picture, Prepared};
 
+use super::pieces::{closer, pieces};
+use super::print;
+use super::turn::Turn;
 use crate::analyzers::AnalyzerError;
 use crate::executor::{Limit, ModelHandle};
 
@@ -29,6 +32,12 @@ const LARGE_PLACES: f32 = 0.25;
 const ROOM: f32 = 0.04;
 /// Boxes below this score are not read.
 const LEAST_SCORE: f32 = 0.5;
+/// From so many lines on a picture may be a page on its head or a side.
+const PAGE: usize = 3;
+/// Mean confidence of lines that are read the right way …
+const RIGHT: f32 = 0.9;
+/// … and by how much it must be higher the other way. Lines on their head have 0.5 to 0.8.
+const BETTER: f32 = 0.1;
 /// Lines that are prepared together. A line as long as a page is wide takes 1.2 MB.
 const PORTION: usize = 16;
 
@@ -48,6 +57,13 @@ pub(super) struct Reading {
     pub is_unknown_script: bool,
 }
 
+/// How a page lies, and what was read to know it.
+pub(super) struct Lie {
+    pub turn: Turn,
+    /// Some lines: their places among the boxes, and what they say.
+    pub known: Vec<(usize, ReadLine)>,
+}
+
 impl TextNetworks {
     pub(super) fn model(&self) -> &ModelRef {
         self.recognizer.1.model()
@@ -61,6 +77,21 @@ impl TextNetworks {
         picture: &Picture,
         is_flat: bool,
     ) -> Result<bool, AnalyzerError> {
+        for piece in pieces(picture.width(), picture.height()) {
+            let part = piece.cut(picture)?;
+            if self.glance_at(limit, &part, is_flat).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn glance_at(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        is_flat: bool,
+    ) -> Result<bool, AnalyzerError> {
         let glance = if is_flat { GLANCE_AT_FLAT } else { GLANCE };
         let mut found = self.detect(limit, picture, glance).await?;
         found.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -68,7 +99,7 @@ impl TextNetworks {
         // get it that are likely text and too many lines in one, or cut off.
         let high: Vec<_> =
             found.iter().filter(|text| text.height_seen >= HIGH).take(HIGH_LINES).cloned().collect();
-        if !self.read(limit, picture, &high).await?.lines.is_empty() {
+        if self.can_read(limit, picture, &high).await? {
             return Ok(true);
         }
         found.retain(|text| text.height_seen < HIGH || text.score >= LIKELY_SCORE);
@@ -79,24 +110,43 @@ impl TextNetworks {
             let closer = (part.width().max(part.height()) * LOOK).div_ceil(side).min(GLANCE_AT_FLAT);
             let mut lines = self.detect(limit, &part, closer).await?;
             lines.retain(|text| text.score >= LEAST_SCORE);
-            if !self.read(limit, &part, &lines).await?.lines.is_empty() {
+            if self.can_read(limit, &part, &lines).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The lines of a picture, in no order.
+    async fn can_read(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        found: &[TextBox],
+    ) -> Result<bool, AnalyzerError> {
+        let read = self.lines(limit, picture, &corners(found, Turn::Upright)).await?;
+        Ok(read.iter().any(ocr::is_likely))
+    }
+
+    /// The lines of a picture, in no order. Long pictures are looked at in pieces.
     pub(super) async fn find(
         &self,
         limit: Option<&Limit>,
         picture: &Picture,
     ) -> Result<Vec<TextBox>, AnalyzerError> {
+        let mut all = Vec::new();
+        for piece in pieces(picture.width(), picture.height()) {
+            let part = piece.cut(picture)?;
+            piece.add(self.find_in(limit, &part).await?, &mut all);
+        }
+        Ok(all)
+    }
+
+    async fn find_in(&self, limit: Option<&Limit>, picture: &Picture) -> Result<Vec<TextBox>, AnalyzerError> {
         let mut found = self.detect(limit, picture, LOOK).await?;
         let side = picture.width().max(picture.height());
         if let Some(median) = median_height(&found)
             && median < LOW
-            && side > LOOK
+            && side as f32 > LOOK as f32 * closer(picture.width(), picture.height())
         {
             let enough = (LOOK as f32 * LOW / median).ceil() as u32;
             let closer = enough.clamp(*CLOSE_LOOK.start(), *CLOSE_LOOK.end()).min(side);
@@ -106,29 +156,71 @@ impl TextNetworks {
         Ok(found)
     }
 
-    /// Reads lines.
+    /// Reads some lines to learn how the page lies.
+    pub(super) async fn lie(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        found: &[TextBox],
+    ) -> Result<Lie, AnalyzerError> {
+        let usual = if found.len() < PAGE { Turn::Upright } else { Turn::usual(found) };
+        let places = print::sample(found);
+        let sample: Vec<TextBox> = places.iter().map(|&place| found[place].clone()).collect();
+        let mut lie = (usual, self.lines(limit, picture, &corners(&sample, usual)).await?);
+        let sure = mean_confidence(&lie.1);
+        if found.len() >= PAGE && sure < RIGHT {
+            let flipped = usual.flipped();
+            let read = self.lines(limit, picture, &corners(&sample, flipped)).await?;
+            if mean_confidence(&read) > sure + BETTER {
+                lie = (flipped, read);
+            }
+        }
+        Ok(Lie { turn: lie.0, known: places.into_iter().zip(lie.1).collect() })
+    }
+
+    /// Reads lines, apart from those that are known.
     pub(super) async fn read(
         &self,
         limit: Option<&Limit>,
         picture: &Picture,
         found: &[TextBox],
+        lie: Lie,
     ) -> Result<Reading, AnalyzerError> {
+        let is_known = |place: &usize| lie.known.iter().any(|(known, _)| known == place);
+        let places: Vec<usize> = (0..found.len()).filter(|place| !is_known(place)).collect();
+        let corners = corners(found, lie.turn);
+        let others: Vec<Corners> = places.iter().map(|&place| corners[place]).collect();
+        let mut read = vec![ReadLine::default(); found.len()];
+        let lines = self.lines(limit, picture, &others).await?;
+        for (place, line) in places.into_iter().zip(lines).chain(lie.known) {
+            read[place] = line;
+        }
+        let is_unknown_script = ocr::are_letters_unknown(&read);
+        let size = (picture.width(), picture.height());
+        Ok(Reading { lines: in_order(found, read, lie.turn, size), is_unknown_script })
+    }
+
+    async fn lines(
+        &self,
+        limit: Option<&Limit>,
+        picture: &Picture,
+        corners: &[Corners],
+    ) -> Result<Vec<ReadLine>, AnalyzerError> {
         let (spec, recognizer) = &self.recognizer;
         // Lines of equal length are read together.
-        let mut places: Vec<usize> = (0..found.len()).collect();
-        places.sort_by_cached_key(|&place| length(&found[place].corners));
-        let mut read = vec![ReadLine::default(); found.len()];
+        let mut places: Vec<usize> = (0..corners.len()).collect();
+        places.sort_by_cached_key(|&place| length(&corners[place]));
+        let mut read = vec![ReadLine::default(); corners.len()];
         for portion in places.chunks(PORTION) {
             let strips = portion
                 .iter()
-                .map(|&place| ocr::prepare_strip(spec, picture, &found[place].corners))
+                .map(|&place| ocr::prepare_strip(spec, picture, &corners[place]))
                 .collect::<Result<Vec<_>, _>>()?;
             for (&place, line) in portion.iter().zip(recognizer.run_together(limit, strips).await) {
                 read[place] = line?;
             }
         }
-        let is_unknown_script = ocr::are_letters_unknown(&read);
-        Ok(Reading { lines: in_order(found, read), is_unknown_script })
+        Ok(read)
     }
 
     async fn detect(
@@ -138,8 +230,17 @@ impl TextNetworks {
         side: u32,
     ) -> Result<Vec<TextBox>, AnalyzerError> {
         let (spec, detector) = &self.detector;
+        let side = (side as f32 * closer(picture.width(), picture.height())).round() as u32;
         Ok(detector.run_within(limit, ocr::prepare_detection(spec, picture, side)?).await?)
     }
+}
+
+fn corners(found: &[TextBox], turn: Turn) -> Vec<Corners> {
+    found.iter().map(|text| turn.from_its_head(&text.corners)).collect()
+}
+
+fn mean_confidence(read: &[ReadLine]) -> f32 {
+    read.iter().map(|line| line.confidence).sum::<f32>() / read.len().max(1) as f32
 }
 
 /// The places around the first boxes, with room, that do not overlap. They cover [`LARGE_PLACES`] of the picture, or are one.
@@ -188,11 +289,12 @@ pub(super) fn length(corners: &Corners) -> u32 {
 }
 
 /// What is likely text, as it is read.
-fn in_order(found: &[TextBox], mut read: Vec<ReadLine>) -> Vec<TextLine> {
+fn in_order(found: &[TextBox], mut read: Vec<ReadLine>, turn: Turn, size: (u32, u32)) -> Vec<TextLine> {
     let places: Vec<usize> = (0..found.len()).filter(|&place| ocr::is_likely(&read[place])).collect();
     let corners: Vec<Corners> = places.iter().map(|&place| found[place].corners).collect();
     let mut lines = Vec::with_capacity(places.len());
-    for row in ocr::reading_order(&corners) {
+    let upright: Vec<Corners> = corners.iter().map(|corners| turn.upright(corners, size)).collect();
+    for row in ocr::reading_order(&upright) {
         for (column, of_likely) in row.into_iter().enumerate() {
             let line = std::mem::take(&mut read[places[of_likely]]);
             let across = |axis: usize| corners[of_likely].iter().map(move |corner| corner[axis]);
@@ -226,7 +328,7 @@ mod tests {
     fn lines_come_in_their_order_without_what_is_no_text() {
         let found = [text_box(0.0, 90.0, 80.0), text_box(100.0, 2.0, 80.0), text_box(0.0, 0.0, 80.0)];
         let read = vec![line("|.", 0.9), line("2.50", 0.9), line("Coffee", 0.9)];
-        let lines = in_order(&found, read);
+        let lines = in_order(&found, read, Turn::Upright, (200, 200));
         let told: Vec<_> = lines.iter().map(|line| (&*line.text, line.continues)).collect();
         assert_eq!(told, [("Coffee", false), ("2.50", true)]);
         assert_eq!(lines[1].bbox, BoundingBox { x1: 100.0, y1: 2.0, x2: 180.0, y2: 22.0 });

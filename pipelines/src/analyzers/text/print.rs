@@ -57,12 +57,12 @@ fn paper(picture: &Picture) -> f32 {
 /// Number of sampled pixels.
 const SAMPLES: usize = 40_000;
 
-/// Some lines that are not the longest, to find out which language the page has.
-pub(super) fn sample(found: &[TextBox]) -> Vec<TextBox> {
+/// Places of some lines that are not the longest, to find out which language the page has and how it lies.
+pub(super) fn sample(found: &[TextBox]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..found.len()).collect();
     places.sort_by_cached_key(|&place| super::networks::length(&found[place].corners));
-    let some = places.iter().skip(places.len() / 3).take(SAMPLE);
-    some.map(|&place| found[place].clone()).collect()
+    let third = places.len() / 3;
+    places.into_iter().skip(third).take(SAMPLE).collect()
 }
 
 /// Lines of a sample. Among this many, German lines without a letter of their own are rare.
@@ -163,7 +163,7 @@ mod tests {
         found.extend(lines(9, 600.0, 0.0));
         let sampled = sample(&found);
         assert_eq!(sampled.len(), SAMPLE);
-        assert!(sampled.iter().all(|text| text.corners[1][0] == 650.0), "{sampled:?}");
+        assert!(sampled.iter().all(|&place| found[place].corners[1][0] == 650.0), "{sampled:?}");
         assert_eq!(sample(&found[..1]).len(), 1);
     }
 }

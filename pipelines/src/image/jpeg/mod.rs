@@ -40,7 +40,8 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     check_frame(frame)?;
     let (width, height) = (usize::from(frame.width), usize::from(frame.height));
     let lossless = frame.process == 3;
-    let factor = if lossless { ScalingFactor::ONE } else { scale(width.max(height), limits.working_side) };
+    let needed = limits.long_side(width as u64, height as u64);
+    let factor = if lossless { ScalingFactor::ONE } else { scale(width.max(height), needed) };
     let (scaled_width, scaled_height) = (factor.scale(width), factor.scale(height));
     let scaled = (scaled_width as u64, scaled_height as u64);
     let pixels = scaled.0 * scaled.1;
@@ -49,7 +50,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     let decoding = pixels * stored + coefficients(&stream) + bytes.len() as u64;
     let converting = if stored == 3 { 3 } else { stored + 3 };
     let peak = Peak::of(decoding).or(pixels * converting);
-    let peak = peak.finished(scaled, limits.working_side, stream.orientation);
+    let peak = peak.finished(scaled, needed, stream.orientation);
     Need { width: width as u64, height: height as u64, bytes: peak }.check(Format::Jpeg, limits)?;
 
     let mut decompressor = Decompressor::new().map_err(|error| failure(&error))?;

@@ -64,5 +64,6 @@ fn need(page: &Page<'_>, limits: &DecodeLimits) -> Need {
     if !srgb {
         peak = peak.or(pixels.saturating_mul(kept + 3));
     }
-    Need { width, height, bytes: peak.finished((width, height), limits.working_side, page.orientation) }
+    let needed = limits.long_side(width, height);
+    Need { width, height, bytes: peak.finished((width, height), needed, page.orientation) }
 }
