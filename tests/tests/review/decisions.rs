@@ -67,26 +67,26 @@ async fn undo_survives_a_reload_and_says_what_it_takes_back() {
     assert_eq!(browser.value("document.getElementById('undo').disabled").await, json!(true));
     browser.press("a").await;
     shows(&browser, "b.png", "cat").await;
-    would_undo(&browser, "“dog” accepted").await;
+    would_undo(&browser, "Accepted “dog”").await;
     browser.press("r").await;
-    would_undo(&browser, "“cat” rejected").await;
+    would_undo(&browser, "Rejected “cat”").await;
     counted(&browser, "rejected", 1).await;
     // All that waits on both, at once.
     browser.press("A").await;
     browser.until("document.getElementById('bulk-confirm').textContent === 'Accept 1'").await;
     browser.click("#bulk-confirm").await;
-    would_undo(&browser, "1 suggestion accepted").await;
+    would_undo(&browser, "Accepted 1 suggestion").await;
 
     browser.go("about:blank").await;
     browser.go(&page).await;
-    would_undo(&browser, "1 suggestion accepted").await;
+    would_undo(&browser, "Accepted 1 suggestion").await;
     browser.until("document.querySelectorAll('.cell').length === 2").await;
     browser.press("u").await;
-    would_undo(&browser, "“cat” rejected").await;
+    would_undo(&browser, "Rejected “cat”").await;
     assert_eq!(status(&archive, "b.png", "sofa").await, Status::Pending);
     browser.until("document.querySelectorAll('.badge.pending').length === 1").await;
     browser.click("#undo").await;
-    would_undo(&browser, "“dog” accepted").await;
+    would_undo(&browser, "Accepted “dog”").await;
     shows(&browser, "b.png", "cat").await;
     browser.press("u").await;
     would_undo(&browser, "Nothing to undo").await;
@@ -123,7 +123,7 @@ async fn what_says_the_same_is_one_row() {
     browser.until(&format!("{rows}.join() === 'person× 3/pending,person/rejected'")).await;
     browser.press("a").await;
     browser.until(&format!("{rows}.join() === 'person× 3/accepted,person/rejected'")).await;
-    would_undo(&browser, "3 suggestions accepted").await;
+    would_undo(&browser, "Accepted “person” × 3").await;
     counted(&browser, "accepted", 3).await;
     let by = Reviewer { name: "archivist".to_owned(), client: "web".to_owned() };
     assert!(
@@ -152,7 +152,7 @@ async fn a_broad_tag_is_implied_and_asked_when_the_narrow_one_is_rejected() {
     assert_eq!(browser.value(values).await, json!("tabby cat,sofa"));
     assert_eq!(
         browser.value("document.querySelector('.covers').textContent").await,
-        json!("and animal, cat")
+        json!("and cat, animal")
     );
     browser.press("a").await;
     shows(&browser, "a.png", "sofa").await;
@@ -160,7 +160,7 @@ async fn a_broad_tag_is_implied_and_asked_when_the_narrow_one_is_rejected() {
         assert_eq!(status(&archive, "a.png", value).await, Status::Accepted, "{value}");
     }
     counted(&browser, "accepted", 3).await;
-    would_undo(&browser, "“tabby cat” and animal, cat accepted").await;
+    would_undo(&browser, "Accepted “tabby cat” with animal, cat").await;
     browser.press("u").await;
     shows(&browser, "a.png", "tabby cat").await;
     counted(&browser, "accepted", 0).await;

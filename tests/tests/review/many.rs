@@ -58,7 +58,7 @@ async fn all_is_what_is_listed() {
     asks(&browser, &found, "3 tags, 1 object on 2 pictures", "Accept 4").await;
     browser.click("#bulk-confirm").await;
     counted(&browser, "accepted", 4).await;
-    would_undo(&browser, "4 suggestions accepted").await;
+    would_undo(&browser, "Accepted 4 suggestions").await;
     assert_eq!(archive.suggestion("blue 1.png", "sky").await.status, Status::Accepted);
     assert_eq!(archive.suggestion("red 1.png", "red").await.status, Status::Pending);
     // Nothing is left of these.
@@ -113,7 +113,7 @@ async fn several_pictures_are_chosen_and_rejected_together() {
     browser.click("#bulk-confirm").await;
     counted(&browser, "rejected", 6).await;
     lists(&browser, &["green.png", "red 2.png"]).await;
-    would_undo(&browser, "6 suggestions rejected").await;
+    would_undo(&browser, "Rejected 6 suggestions").await;
     assert_eq!(archive.suggestion("blue 1.png", "cup").await.status, Status::Rejected);
     browser.until("document.querySelector('.toast button')?.textContent === 'Undo'").await;
     browser.click(".toast button").await;

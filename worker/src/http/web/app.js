@@ -123,9 +123,8 @@ function showFilters({ kind, status, min, order, words, like }) {
   for (const id of ["accept-all", "reject-all"]) $(id).disabled = status !== "" && status !== "pending";
   if (document.activeElement !== $("words")) $("words").value = words;
   $("source").hidden = !words && !like;
-  const only = status === "pending" ? ", to review" : "";
-  if (words) $("source-text").textContent = typing ? `Pictures that say “${words}”${only}` : `Pictures that fit “${words}”${only}`;
-  else if (like) $("source-text").textContent = `Pictures like the first one${only}`;
+  if (words) $("source-text").textContent = typing ? `Pictures that say “${words}”` : `Pictures that fit “${words}”`;
+  else if (like) $("source-text").textContent = "Pictures like the first one";
 }
 
 function showMinimum(min) {

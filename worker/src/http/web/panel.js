@@ -221,7 +221,7 @@ export class Panel {
       if (ids.length === 1 || action === "undo") {
         for (const id of ids) Object.assign(members.find((member) => member.id === id), await api.decide(id, action));
       } else {
-        const job = await this.sendTogether(action, picture.asset.asset_id, ids);
+        const job = await this.sendTogether(action, picture.asset.asset_id, members);
         if (job.skipped) toast(`${job.skipped} of ${job.total} “${members[0].value}” were decided otherwise meanwhile.`, "conflict");
       }
       announce(`${members[0].value}: ${STATUS_NAMES[DONE[action]]}`);
@@ -236,8 +236,11 @@ export class Panel {
     }
   }
 
-  async sendTogether(action, asset, suggestions) {
-    let job = await api.decideAll({ action, asset, suggestions, min_confidence: 0 });
+  /** One job for all, which undo takes back at once. The value names it. */
+  async sendTogether(action, asset, members) {
+    const [{ kind, value }] = members;
+    const suggestions = members.map(({ id }) => id);
+    let job = await api.decideAll({ action, asset, suggestions, kind, value, min_confidence: 0 });
     while (job.state === "collecting" || job.state === "deciding") {
       await new Promise((resolve) => setTimeout(resolve, JOB_EVERY_MS));
       job = await api.job(job.id);

@@ -17,7 +17,7 @@ export function rowsOf(suggestions) {
   const covers = new Map();
   const tags = sorted.filter(({ kind, status }) => kind === "tag" && status === "pending");
   for (const narrow of tags) {
-    const broad = tags.filter((tag) => tag !== narrow && narrow.implies?.includes(tag.value));
+    const broad = (narrow.implies ?? []).flatMap((value) => tags.filter((tag) => tag !== narrow && tag.value === value));
     covers.set(narrow.id, broad);
     for (const tag of broad) covered.add(tag.id);
   }

@@ -1,10 +1,10 @@
 // Undo comes from the review log: it says what it would take back, survives a reload, and takes back a bulk act in one step.
 
 import { api } from "./api.js";
-import { $, count } from "./dom.js";
+import { $, count, number } from "./dom.js";
 import { announce, toast } from "./notices.js";
 
-const PAST = { accepted: "accepted", rejected: "rejected", accept: "accepted", reject: "rejected" };
+const PAST = { accepted: "Accepted", rejected: "Rejected", accept: "Accepted", reject: "Rejected" };
 
 export class Undo {
   /** `onUndone(asset, suggestion)` hears what is pending again: one picture, or null where there may be many. */
@@ -36,6 +36,7 @@ export class Undo {
     $("undo-what").textContent = text || "Nothing to undo";
     this.button.disabled = !text;
     this.button.title = text ? `Undo (u): ${text}` : "";
+    this.button.ariaLabel = text ? `Undo: ${text}` : null;
   }
 
   /** Takes back the last step, after what is still on its way. */
@@ -64,10 +65,11 @@ export class Undo {
 /** What a step was, in words. */
 function sentence({ suggestion, also = [], job }) {
   if (suggestion) {
-    const more = also.length ? ` and ${also.join(", ")}` : "";
-    return `“${shorten(suggestion.value)}”${more} ${PAST[suggestion.status] ?? ""}`.trimEnd();
+    const more = also.length ? ` with ${also.join(", ")}` : "";
+    return `${PAST[suggestion.status]} “${shorten(suggestion.value)}”${more}`;
   }
-  if (job) return `${count(job.done, "suggestion", "suggestions")} ${PAST[job.action]}`;
+  if (job?.filter.suggestions && job.filter.value) return `${PAST[job.action]} “${shorten(job.filter.value)}” × ${number(job.done)}`;
+  if (job) return `${PAST[job.action]} ${count(job.done, "suggestion", "suggestions")}`;
   return "";
 }
 

@@ -229,7 +229,7 @@ impl Reviews for SqliteStore {
             (Some((entry, id)), _) => {
                 let also = sqlx::query_scalar(
                     "select b.value from review f join suggestion b on b.id = f.suggestion_id
-                     where f.because = $1 order by f.id",
+                     where f.because = $1 order by b.value",
                 )
                 .bind(entry)
                 .fetch_all(&self.read)
