@@ -283,7 +283,7 @@ pub async fn last_step(State(state): State<AppState>, by: Reviewer) -> Result<Js
         None => LastStep::default(),
         Some(Step::Many(job)) => LastStep { job: Some(job.into()), ..LastStep::default() },
         Some(Step::One { suggestion, also }) => {
-            LastStep { suggestion: Some((*suggestion).into()), also, ..LastStep::default() }
+            LastStep { suggestion: Some(suggestion.into()), also, ..LastStep::default() }
         }
     }))
 }

@@ -165,7 +165,7 @@ pub enum Step {
     /// A decision on one suggestion.
     One {
         /// The suggestion as it is.
-        suggestion: Box<SuggestionRow>,
+        suggestion: SuggestionRow,
         /// Tags that were accepted with it.
         also: Vec<String>,
     },

@@ -260,7 +260,7 @@ impl Reviews for PostgresStore {
                 .await
                 .map_err(failed)?;
                 drop(tx);
-                Ok(Some(Step::One { suggestion: Box::new(self.suggestion(&id).await?), also }))
+                Ok(Some(Step::One { suggestion: self.suggestion(&id).await?, also }))
             }
             _ => Ok(None),
         }

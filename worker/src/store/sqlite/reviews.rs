@@ -235,7 +235,7 @@ impl Reviews for SqliteStore {
                 .fetch_all(&self.read)
                 .await
                 .map_err(failed)?;
-                Ok(Some(Step::One { suggestion: Box::new(self.suggestion(&id).await?), also }))
+                Ok(Some(Step::One { suggestion: self.suggestion(&id).await?, also }))
             }
             _ => Ok(None),
         }
