@@ -173,8 +173,8 @@ pub enum Step {
     Many(JobRow),
 }
 
-/// A person's last entries that are looked through for one that stands.
-pub(super) const LOOKED_BACK: i64 = 4096;
+/// A person's last entries that are looked through for one that stands: few, and all.
+pub(super) const LOOKED_BACK: [i64; 2] = [64, 4096];
 
 /// Bulk decisions. Guarantees of every implementation:
 /// - A job decides what passed its filter when it was begun and no run after its newest one raised; each suggestion at

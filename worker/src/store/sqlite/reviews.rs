@@ -190,36 +190,50 @@ impl Reviews for SqliteStore {
 
     async fn last_step(&self, by: &Reviewer) -> Result<Option<Step>, StoreError> {
         let failed = fault("look for the last decision");
-        let one: Option<(i64, String)> = sqlx::query_as(
-            "select r.id, r.suggestion_id from (
-                 select id, suggestion_id, action from review
-                 where reviewer = $1 and client = $2 and job_id is null and because is null
-                 order by id desc limit $3) r
-             where r.action <> 'undo'
-               and r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)
-             order by r.id desc limit 1",
-        )
-        .bind(&by.name)
-        .bind(&by.client)
-        .bind(LOOKED_BACK)
-        .fetch_optional(&self.read)
-        .await
-        .map_err(failed)?;
-        let many: Option<(i64, Option<i64>)> = sqlx::query_as(
-            "select j.id, (select max(r.id) from review r where r.job_id = j.id) from (
-                 select id, action, state from job where reviewer = $1 and client = $2 order by id desc limit $3) j
-             where j.action <> 'revert' and not exists (select 1 from job b where b.reverts = j.id)
-               and (j.state in ('collecting', 'deciding') or exists (
-                   select 1 from (select id, suggestion_id from review where job_id = j.id limit $3) r
-                   where r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)))
-             order by j.id desc limit 1",
-        )
-        .bind(&by.name)
-        .bind(&by.client)
-        .bind(LOOKED_BACK)
-        .fetch_optional(&self.read)
-        .await
-        .map_err(failed)?;
+        let mut one: Option<(i64, String)> = None;
+        // Nearly always it is one of the newest.
+        for looked_at in LOOKED_BACK {
+            if one.is_some() {
+                break;
+            }
+            one = sqlx::query_as(
+                "select r.id, r.suggestion_id from (
+                     select id, suggestion_id, action from review
+                     where reviewer = $1 and client = $2 and job_id is null and because is null
+                     order by id desc limit $3) r
+                 where r.action <> 'undo'
+                   and r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)
+                 order by r.id desc limit 1",
+            )
+            .bind(&by.name)
+            .bind(&by.client)
+            .bind(looked_at)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        }
+        let mut many: Option<(i64, Option<i64>)> = None;
+        for looked_at in LOOKED_BACK {
+            if many.is_some() {
+                break;
+            }
+            many = sqlx::query_as(
+                "select j.id, (select max(r.id) from review r where r.job_id = j.id) from (
+                     select id, action, state from job where reviewer = $1 and client = $2 order by id desc limit $3) j
+                 where j.action <> 'revert' and not exists (select 1 from job b where b.reverts = j.id)
+                   and (j.state in ('collecting', 'deciding') or exists (
+                       select 1 from (select id, suggestion_id from review where job_id = j.id limit $4) r
+                       where r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)))
+                 order by j.id desc limit 1",
+            )
+            .bind(&by.name)
+            .bind(&by.client)
+            .bind(looked_at)
+            .bind(LOOKED_BACK[1])
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        }
         match (one, many) {
             (one, Some((job, last)))
                 if one.as_ref().is_none_or(|(entry, _)| last.is_none_or(|last| last > *entry)) =>
