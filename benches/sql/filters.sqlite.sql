@@ -13,7 +13,7 @@ insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, owner)
     select case when i % 100003 = 7 then 'file:///few/' || i || '.jpg'
                 when i % 2 = 0 then 'file:///archive/' || (i / 100000) || '/' || (i / 1000 % 100) || '/picture-' || i || '.jpg'
                 else 'file:///years/' || (i % 20) || '/' || (i / 1000) || '/picture-' || i || '.jpg' end as uri,
-           id, 2000000, 0, created_at, case when i % 50000 = 1 then 'bob' when i % 10 < 3 then 'ada' end
+           id, 2000000, (i * 7919 % 1000003) * 1000000, created_at, case when i % 50000 = 1 then 'bob' when i % 10 < 3 then 'ada' end
     from n order by uri;
 insert into work (asset_id, analyzer, state, model, attempts, updated_at, failure_kind, reason)
     select id, a, case when i % 50 = 1 and a = 'text' then 'failed' else 'done' end, a || '-model@2', 1, created_at,

@@ -83,6 +83,8 @@ pub struct Suggestion {
     pub confidence: Confidence,
     /// Where in the picture, if anywhere in particular.
     pub region: Option<Region>,
+    /// Broader tags that it implies, nearest first: they are accepted with it.
+    pub implies: Vec<String>,
     /// The model that says it.
     pub model: ModelRef,
 }
@@ -110,6 +112,7 @@ impl Suggestion {
             value: claim.value,
             confidence: claim.confidence,
             region: claim.region,
+            implies: claim.implies,
             model,
         }
     }
@@ -137,6 +140,8 @@ pub struct Claim {
     pub confidence: Confidence,
     /// Where in the picture, if anywhere in particular.
     pub region: Option<Region>,
+    /// Broader tags that it implies, nearest first.
+    pub implies: Vec<String>,
 }
 
 impl Kind {

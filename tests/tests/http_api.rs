@@ -103,7 +103,7 @@ async fn every_documented_route_is_served() {
             routes += 1;
         }
     }
-    assert_eq!(routes, 26);
+    assert_eq!(routes, 28);
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ fn analysis(asset: &AssetId) -> (Analysis, Vec<Outcome>) {
             value: value.to_owned(),
             confidence: Confidence::new(0.9),
             region: None,
+            implies: Vec::new(),
         };
         Suggestion::new(asset.clone(), AnalyzerId::Tags, claim, ModelRef::new("tagger", "1"))
     };

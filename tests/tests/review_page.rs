@@ -2,6 +2,7 @@
 
 mod archive;
 mod browser;
+mod review;
 
 use archive::{Archive, HOSTILE, PICTURES, TOKEN};
 use browser::Browser;
@@ -38,16 +39,15 @@ async fn status(archive: &Archive, name: &str, value: &str) -> Status {
 async fn thumbnails_are_listed_and_really_load() {
     let archive = Archive::with_pictures().await;
     let browser = Browser::open(&archive.serve(None).await).await;
-    browser.until(&format!("document.querySelectorAll('.cell').length === {}", PICTURES.len() + 1)).await;
+    browser.until(&format!("document.querySelectorAll('.cell').length === {}", PICTURES.len())).await;
     browser
         .until(&format!(
             "[...document.querySelectorAll('.cell img')].filter(image => image.naturalWidth > 0).length === {}",
             PICTURES.len()
         ))
         .await;
-    browser.until("document.querySelectorAll('.frame.missing').length === 1").await;
     let counts = browser.value("document.getElementById('counts').innerText.replaceAll('\\n', ' ')").await;
-    assert_eq!(counts, json!("5 pictures 13 to review 0 accepted 0 rejected"));
+    assert_eq!(counts, json!("4 pictures 13 to review 0 accepted 0 rejected"));
     assert_eq!(browser.value("document.querySelector('.cell .badge').textContent").await, json!("7"));
     browser.close().await;
 }
@@ -163,25 +163,6 @@ async fn undo_returns_to_the_picture_it_is_about() {
 }
 
 #[tokio::test]
-async fn accepting_all_asks_with_the_number() {
-    let archive = Archive::with_pictures().await;
-    let browser = open(&archive, "astronaut.jpg").await;
-    browser.choose("filter-kind", "tag").await;
-    browser.choose("filter-min", "90").await;
-    browser.click("#accept-all").await;
-    browser.until("document.getElementById('accept-confirm').textContent === 'Accept 1'").await;
-    browser.click("#accept-form input[value=archive]").await;
-    browser.until("document.getElementById('accept-confirm').textContent === 'Accept 5'").await;
-    browser.click("#accept-confirm").await;
-    browser.until("document.querySelector('[data-count=accepted] dd').textContent === '5'").await;
-    for (name, value) in [("chelsea.jpg", "animal"), ("china.jpg", "building"), ("coffee.jpg", "coffee")] {
-        assert_eq!(status(&archive, name, value).await, Status::Accepted, "{value}");
-    }
-    assert_eq!(status(&archive, "china.jpg", "temple").await, Status::Pending);
-    browser.close().await;
-}
-
-#[tokio::test]
 async fn filters_narrow_the_gallery_and_the_suggestions() {
     let archive = Archive::with_pictures().await;
     let by = Reviewer { name: "x".to_owned(), client: "cli".to_owned() };
@@ -213,8 +194,12 @@ async fn pictures_are_found_by_words_and_by_likeness() {
     assert_eq!(browser.value("document.querySelector('.cell .name').textContent").await, json!("coffee.jpg"));
     browser.until("document.querySelector('.badge.score').textContent === '0.600'").await;
     browser.click("#similar").await;
-    browser.until(&format!("document.querySelectorAll('.badge.score').length === {}", PICTURES.len())).await;
-    browser.until("!document.querySelector('.cells').textContent.includes('astronaut')").await;
+    // The picture that the others are like leads them.
+    browser
+        .until(&format!("document.querySelectorAll('.badge.score').length === {}", PICTURES.len() - 1))
+        .await;
+    browser.until("document.querySelector('.cell.current .name').textContent === 'coffee.jpg'").await;
+    assert_eq!(browser.value("document.querySelector('.cell .name').textContent").await, json!("coffee.jpg"));
     browser.click("#source-clear").await;
     browser.until("document.querySelectorAll('.badge.score').length === 0").await;
     browser.close().await;
@@ -328,13 +313,13 @@ async fn large_archives_keep_the_page_small() {
         .collect();
     archive.store.register(&files, &archive::wanted()).await.expect("is registered");
     assert_eq!(archive.store.counts(&archive::wanted()).await.expect("counts").assets, 3005);
-    let browser = Browser::open(&archive.serve(None).await).await;
+    let browser = Browser::open(&format!("{}#status=any", archive.serve(None).await)).await;
     browser.until("document.querySelectorAll('.cell').length > 4").await;
     // Scrolling to the end, again and again, until there is no more.
     browser
         .until(
             "(() => { const cells = document.getElementById('cells'); cells.scrollTop = cells.scrollHeight; \
-             return document.querySelector('[aria-posinset=\"3005\"]'); })()",
+             return document.querySelector('[aria-posinset=\"3004\"]'); })()",
         )
         .await;
     let shown = browser.value("document.querySelectorAll('.cell').length").await.as_u64().expect("a number");

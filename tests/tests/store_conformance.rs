@@ -73,6 +73,10 @@ conformance!(
     texts_follow_runs_and_decisions,
     many_texts_take_no_longer,
     meaning_and_texts_are_joined,
+    places_and_dates_are_orders,
+    what_cannot_be_looked_at_is_apart,
+    a_tag_is_accepted_with_what_it_implies,
+    the_last_decision_is_known,
 );
 
 #[tokio::test]

@@ -130,6 +130,24 @@ fn get(address: &str) -> Question {
     Question { name: address.to_owned(), ask: Box::new(ask) }
 }
 
+/// A request to the API that asks with a body.
+fn post(address: &str, body: &str) -> Question {
+    let (path, sent) = (format!("/api/v1/{address}"), body.to_owned());
+    let ask = move |archive: Arc<Archive>, _: usize| -> Asking {
+        let (path, sent) = (path.clone(), sent.clone());
+        Box::pin(async move {
+            let request = Request::post(&path)
+                .header("host", "127.0.0.1")
+                .header("content-type", "application/json")
+                .body(Body::from(sent))?;
+            let answer = archive.router.clone().oneshot(request).await?;
+            ensure!(answer.status().is_success(), "{path}: {}", answer.status());
+            Ok(())
+        })
+    };
+    Question { name: format!("{address} {body}"), ask: Box::new(ask) }
+}
+
 /// Everything that is asked. Statements that are no request are added as closures over `archive.store`.
 fn questions() -> Vec<Question> {
     let mut all = Vec::new();
@@ -212,6 +230,28 @@ fn questions() -> Vec<Question> {
     for filter in assets {
         all.push(get(&format!("assets?{filter}")));
     }
+    for order in ["newest", "place", "date"] {
+        for filter in [
+            "",
+            "status=pending",
+            "status=superseded",
+            "min_confidence=0.99",
+            "kind=emotion&status=superseded",
+            "path=/archive",
+            "path=/archive/3/{n}",
+            "path=/few",
+            "owner=ada",
+        ] {
+            all.push(get(&format!("assets?order={order}&viewable=true&limit=200&{filter}")));
+        }
+    }
+    for filter in [r#""kind":"tag""#, r#""path":"/archive/1""#, r#""value":"unicorn""#] {
+        all.push(post(
+            "suggestions/accept-all/preview",
+            &format!(r#"{{"min_confidence":0.0,"viewable":true,{filter}}}"#),
+        ));
+    }
+    all.push(get("reviews/last"));
     all.push(get("assets?limit=1000"));
     all.push(get("assets?kind=face&min_confidence=0.9&limit=1000"));
     for filter in assets {

@@ -33,6 +33,7 @@ impl CaptionAnalyzer {
             value: caption.text,
             confidence: Confidence::new(probability),
             region: None,
+            implies: Vec::new(),
         });
         let model = self.captioner.model();
         Findings {

@@ -122,6 +122,7 @@ impl FacesAnalyzer {
             value: value.to_owned(),
             confidence: Confidence::new(f64::from(confidence)),
             region: Some(region),
+            implies: Vec::new(),
         };
         let mut findings = Findings::default();
         findings.claims.push((claim(Kind::Face, "face", face.score), self.detector.1.model().clone()));

@@ -40,6 +40,7 @@ impl Analyzer for ObjectsAnalyzer {
                         value: detection.label.to_string(),
                         confidence: Confidence::new(f64::from(detection.score)),
                         region: Some(Region::from_box(detection.bbox, width, height)?),
+                        implies: Vec::new(),
                     };
                     Some((claim, self.model.clone()))
                 })

@@ -35,7 +35,13 @@ impl Analyzer for TagsAnalyzer {
                 .into_iter()
                 .map(|(tag, probability)| {
                     let confidence = Confidence::new(probability);
-                    let claim = Claim { kind: Kind::Tag, value: tag.to_owned(), confidence, region: None };
+                    let claim = Claim {
+                        kind: Kind::Tag,
+                        value: tag.to_owned(),
+                        confidence,
+                        region: None,
+                        implies: tags.vocabulary.implied(tag).to_vec(),
+                    };
                     (claim, self.model.clone())
                 })
                 .collect();

@@ -23,6 +23,7 @@ mod leases;
 mod leasing;
 mod owners;
 mod places;
+mod review;
 mod texts;
 mod together;
 mod vectors;
@@ -34,6 +35,7 @@ pub use leases::*;
 pub use leasing::*;
 pub use owners::*;
 pub use places::*;
+pub use review::*;
 pub use texts::*;
 pub use together::*;
 pub use vectors::*;
@@ -73,7 +75,13 @@ const LONG: Duration = Duration::from_secs(3600);
 
 fn claim(kind: Kind, value: &str, confidence: f64, x: Option<f64>) -> Claim {
     let region = x.and_then(|x| Region::from_corners(x, 0.2, x + 0.3, 0.6));
-    Claim { kind, value: value.to_owned(), confidence: Confidence::new(confidence), region }
+    Claim {
+        kind,
+        value: value.to_owned(),
+        confidence: Confidence::new(confidence),
+        region,
+        implies: Vec::new(),
+    }
 }
 
 /// A run of all wanted analyzers that says `claims`.

@@ -22,7 +22,7 @@ use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
     Analysis, AnalyzerId, AssetId, Confidence, DecodeLimits, Failure, FailureKind, Kind, Owner, Region,
-    Suggestion,
+    Status, Suggestion,
 };
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ pub const HOSTILE: &str = "<img src=x onerror=\"document.title='broken in'\"> NA
 pub struct Archive {
     pub folder: TempDir,
     pub store: Arc<SqliteStore>,
-    pub assets: BTreeMap<&'static str, AssetId>,
+    pub assets: BTreeMap<String, AssetId>,
 }
 
 /// A searcher without networks: a file's name is what it shows.
@@ -95,17 +95,40 @@ pub fn wanted() -> Wanted {
     ])
 }
 
+/// Something that is claimed about a picture, and by which analyzer.
+pub type Said = (AnalyzerId, Claim);
+
+/// A picture that is made up.
+pub struct Made {
+    pub name: String,
+    pub size: (u32, u32),
+    pub modified_ns: i64,
+    pub said: Vec<Said>,
+}
+
+/// A tag, and what it implies.
+pub fn tag(value: &str, confidence: f64, implies: &[&str]) -> Said {
+    let implies = implies.iter().map(|tag| (*tag).to_owned()).collect();
+    (AnalyzerId::Tags, Claim { implies, ..claim(Kind::Tag, value, confidence, None) })
+}
+
+/// A thing, from its left upper corner to the right lower one.
+pub fn object(value: &str, confidence: f64, region: [f64; 4]) -> Said {
+    (AnalyzerId::Objects, claim(Kind::Object, value, confidence, Some(region)))
+}
+
 fn claim(kind: Kind, value: &str, confidence: f64, region: Option<[f64; 4]>) -> Claim {
     Claim {
         kind,
         value: value.to_owned(),
         confidence: Confidence::new(confidence),
         region: region.and_then(|[x1, y1, x2, y2]| Region::from_corners(x1, y1, x2, y2)),
+        implies: Vec::new(),
     }
 }
 
-fn claims(name: &str) -> Vec<(AnalyzerId, Claim)> {
-    let tag = |value, confidence| (AnalyzerId::Tags, claim(Kind::Tag, value, confidence, None));
+fn claims(name: &str) -> Vec<Said> {
+    let tag = |value, confidence| tag(value, confidence, &[]);
     match name {
         "astronaut.jpg" => vec![
             (AnalyzerId::Caption, claim(Kind::Caption, "a woman in an orange suit", 0.41, None)),
@@ -139,10 +162,23 @@ impl Archive {
         let mut archive = Self::empty().await;
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures");
         std::fs::write(archive.path(BROKEN), b"\xff\xd8\xff and no more").expect("is written");
-        archive.add(BROKEN).await;
+        archive.add(BROKEN, 0, Vec::new()).await;
         for name in PICTURES {
             std::fs::copy(fixtures.join(name), archive.path(name)).expect("the fixture is there");
-            archive.add(name).await;
+            archive.add(name, 0, claims(name)).await;
+        }
+        archive
+    }
+
+    /// An archive with pictures that are made up, the first registered first.
+    pub async fn with_made(pictures: Vec<Made>) -> Self {
+        let mut archive = Self::empty().await;
+        for (number, Made { name, size, modified_ns, said }) in pictures.into_iter().enumerate() {
+            let shade = |x: u32, y: u32| image::Rgb([(x * 2) as u8, (y * 3) as u8, (number * 37) as u8]);
+            let path = archive.path(&name);
+            std::fs::create_dir_all(path.parent().expect("has a folder")).expect("is made");
+            image::RgbImage::from_fn(size.0, size.1, shade).save(path).expect("is written");
+            archive.add(&name, modified_ns, said).await;
         }
         archive
     }
@@ -153,12 +189,12 @@ impl Archive {
     }
 
     /// Registers a file and records what is claimed about it, as a walk would.
-    async fn add(&mut self, name: &'static str) {
+    async fn add(&mut self, name: &str, modified_ns: i64, said: Vec<Said>) {
         let bytes = std::fs::read(self.path(name)).expect("the file is there");
         let hash = ContentHash::of(&bytes);
         let file = FoundFile {
             uri: file_uri(&self.path(name)),
-            stamp: FileStamp { bytes: bytes.len() as u64, modified_ns: 0 },
+            stamp: FileStamp { bytes: bytes.len() as u64, modified_ns },
             hash,
             lane: Lane::Backfill,
             // One of them is somebody's.
@@ -176,12 +212,12 @@ impl Archive {
         };
         for job in self.store.lease(&request).await.expect("leases") {
             self.store.begin_run(&job, "test").await.expect("begins");
-            self.record(name, &job.asset).await;
+            self.record(name, &job.asset, said.clone()).await;
         }
-        self.assets.insert(name, hash.asset_id());
+        self.assets.insert(name.to_owned(), hash.asset_id());
     }
 
-    async fn record(&self, name: &str, asset: &AssetId) {
+    async fn record(&self, name: &str, asset: &AssetId, said: Vec<Said>) {
         let (wanted, mut analysis) = (wanted(), Analysis::default());
         let mut outcomes = Vec::new();
         if name == BROKEN {
@@ -201,7 +237,7 @@ impl Archive {
                 analysis.completed.insert(analyzer, model.clone());
                 outcomes.push(Outcome { analyzer, model, state: OutcomeState::Done });
             }
-            for (analyzer, claim) in claims(name) {
+            for (analyzer, claim) in said {
                 let model = wanted[&analyzer].clone();
                 analysis.suggestions.push(Suggestion::new(asset.clone(), analyzer, claim, model));
             }
@@ -251,6 +287,19 @@ impl Archive {
         let address = listener.local_addr().expect("has an address");
         tokio::spawn(serve(listener, self.state(token), std::future::pending()));
         format!("http://{address}/")
+    }
+
+    /// What waits for a decision.
+    pub async fn pending(&self) -> u64 {
+        let filter = SuggestionFilter { status: Some(Status::Pending), ..SuggestionFilter::default() };
+        self.store.count_suggestions(&filter).await.expect("counts").count
+    }
+
+    /// Everything that is said about a picture.
+    pub async fn everything(&self, name: &str) -> Vec<SuggestionRow> {
+        let filter =
+            SuggestionFilter { asset: Some(self.assets[name].clone()), ..SuggestionFilter::default() };
+        self.store.suggestions(&filter, &Page { limit: 1000, after: None }).await.expect("lists").rows
     }
 
     /// The suggestion of a picture with this value.

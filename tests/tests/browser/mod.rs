@@ -3,6 +3,9 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use fantoccini::actions::{
+    Actions, InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction, WheelAction, WheelActions,
+};
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -89,6 +92,47 @@ impl Browser {
         self.find(selector).await.click().await.unwrap_or_else(|error| panic!("click {selector}: {error}"));
     }
 
+    /// Clicks with a key held: `ctrlKey` or `shiftKey`.
+    pub async fn click_with(&self, selector: &str, held: &str) {
+        let script = "const [selector, held] = arguments; document.querySelector(selector).dispatchEvent(\
+                      new MouseEvent('click', { bubbles: true, cancelable: true, [held]: true }));";
+        self.client.execute(script, vec![json!(selector), json!(held)]).await.expect("can be clicked");
+    }
+
+    async fn perform(&self, actions: impl Into<Actions>) {
+        self.client.perform_actions(actions).await.expect("the pointer moves");
+    }
+
+    /// Turns the wheel over a place.
+    pub async fn wheel(&self, (x, y): (f64, f64), down: i64) {
+        let scroll =
+            WheelAction::Scroll { duration: None, x: x as i64, y: y as i64, delta_x: 0, delta_y: down };
+        self.perform(WheelActions::new("wheel".to_owned()).then(scroll)).await;
+    }
+
+    /// Drags from one place to another.
+    pub async fn drag(&self, from: (f64, f64), to: (f64, f64)) {
+        let to_between = ((from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0);
+        let drag = MouseActions::new("mouse".to_owned())
+            .then(at(from))
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(at(to_between))
+            .then(at(to))
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.perform(drag).await;
+    }
+
+    /// Clicks twice at a place.
+    pub async fn double_click(&self, place: (f64, f64)) {
+        let mut clicks = MouseActions::new("mouse".to_owned()).then(at(place));
+        for _ in 0..2 {
+            clicks = clicks
+                .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+                .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        }
+        self.perform(clicks).await;
+    }
+
     /// Presses keys, wherever the page listens.
     pub async fn press(&self, keys: &str) {
         let focused = self.client.active_element().await.expect("something has the focus");
@@ -123,6 +167,11 @@ impl Browser {
             .collect();
         assert!(errors.is_empty(), "the page logged {errors:?}");
     }
+}
+
+/// Moves the pointer to a place, at once.
+fn at((x, y): (f64, f64)) -> PointerAction {
+    PointerAction::MoveTo { duration: None, x, y }
 }
 
 fn capabilities(profile: &TempDir) -> Map<String, Value> {

@@ -65,3 +65,66 @@ async fn a_job_is_listed_logged_and_taken_back() {
     assert_eq!(get(&router, "/api/v1/jobs/99").await.code(), "not_found");
     assert_eq!(get(&router, "/api/v1/jobs/x").await.code(), "invalid");
 }
+
+#[tokio::test]
+async fn what_would_be_decided_is_told_by_kind() {
+    let archive = Archive::with_pictures().await;
+    let router = router(archive.state(None));
+    let [astronaut, chelsea] = ["astronaut.jpg", "chelsea.jpg"].map(|name| &archive.assets[name]);
+    let path = "/api/v1/suggestions/accept-all/preview";
+    let asked = async |body: serde_json::Value| post(&router, path, Some(body)).await;
+    let all = asked(json!({ "min_confidence": 0, "viewable": true })).await.json();
+    let kinds = json!({ "tag": 8, "caption": 1, "object": 2, "face": 1, "text": 1 });
+    assert_eq!((&all["count"], &all["kinds"], &all["assets"]), (&json!(13), &kinds, &json!(4)));
+    assert_eq!(all["more"], json!(false));
+    let both = json!({ "min_confidence": 0.9, "assets": [astronaut, chelsea] });
+    let counted = asked(both.clone()).await.json();
+    assert_eq!((&counted["count"], &counted["assets"]), (&json!(5), &json!(2)));
+    let mut body = both;
+    body["as_of"] = counted["as_of"].clone();
+    body["action"] = json!("reject");
+    let job = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
+    assert_eq!((&job["done"], &job["filter"]["assets"]), (&json!(5), &json!([astronaut, chelsea])));
+    assert_eq!(archive.suggestion("china.jpg", "building").await.status, Status::Pending);
+
+    let cat = archive.suggestion("chelsea.jpg", "cat").await.id;
+    for (wrong, says) in [
+        (json!({ "min_confidence": 0, "assets": [] }), "assets has 0 ids, not 1 to 1000"),
+        (json!({ "min_confidence": 0, "assets": vec![astronaut; 1001] }), "assets has 1001 ids"),
+        (json!({ "min_confidence": 0, "assets": ["x"] }), "'x'"),
+        (json!({ "min_confidence": 0, "suggestions": [cat] }), "suggestions are given without their asset"),
+        (json!({ "min_confidence": 0, "asset": astronaut, "assets": [chelsea] }), "both given"),
+    ] {
+        for path in [path, "/api/v1/suggestions/accept-all"] {
+            let refused = post(&router, path, Some(wrong.clone())).await;
+            assert_eq!(
+                (refused.status, refused.code()),
+                (StatusCode::BAD_REQUEST, json!("invalid")),
+                "{wrong}"
+            );
+            let message = refused.json()["error"]["message"].to_string();
+            assert!(message.contains(says), "{message} does not say {says}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_last_decision_is_told_and_can_be_taken_back() {
+    let archive = Archive::with_pictures().await;
+    let router = router(archive.state(None));
+    let last = async || get(&router, "/api/v1/reviews/last").await.json();
+    assert_eq!(last().await, json!({}));
+    let cat = archive.suggestion("chelsea.jpg", "cat").await;
+    post(&router, &format!("/api/v1/suggestions/{}/accept", cat.id), None).await;
+    assert_eq!(last().await["suggestion"]["id"], json!(cat.id));
+    let animal = archive.suggestion("chelsea.jpg", "animal").await;
+    let body =
+        json!({ "action": "reject", "min_confidence": 0, "asset": cat.asset_id, "suggestions": [animal.id] });
+    let job = post(&router, "/api/v1/suggestions/accept-all", Some(body)).await.json();
+    assert_eq!((&job["done"], &job["filter"]["suggestions"]), (&json!(1), &json!([animal.id])));
+    assert_eq!(last().await["job"]["id"], job["id"]);
+    post(&router, &format!("/api/v1/jobs/{}/revert", job["id"]), None).await;
+    assert_eq!(last().await["suggestion"]["id"], json!(cat.id));
+    post(&router, &format!("/api/v1/suggestions/{}/undo", cat.id), None).await;
+    assert_eq!(last().await, json!({}));
+}

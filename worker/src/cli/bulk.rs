@@ -68,6 +68,7 @@ pub(super) async fn decide(
         min_confidence: args.min_confidence,
         value: args.value,
         place: PlaceFilter { uri_prefix: args.path.as_deref().map(uri_prefix), owner: args.owner },
+        ..SuggestionFilter::default()
     };
     let job = store.start_job(&NewJob { reject, filter, newest_run: None, by: reviewer }).await?;
     let job = finish(&*store, job).await?;

@@ -69,6 +69,7 @@ pub async fn run(config: Config, args: SuggestionsArgs, out: &mut Out) -> anyhow
         min_confidence: args.min_confidence,
         value: args.value,
         place: PlaceFilter { uri_prefix: args.path.as_deref().map(uri_prefix), owner: args.owner },
+        ..SuggestionFilter::default()
     };
     let mut table = Table::new([
         Column::left("ID"),

@@ -10,7 +10,7 @@ use super::error::ErrorBody;
 use super::extract::{Path, Query};
 use super::suggestions::SuggestionPage;
 use super::{ApiError, AppState, wire};
-use crate::store::{AssetFilter, AssetRow, SuggestionFilter};
+use crate::store::{Arrangement, AssetFilter, AssetRow, SuggestionFilter};
 
 /// One content, wherever it lies.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +42,7 @@ pub struct Asset {
 /// A page of assets.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AssetPage {
-    /// The assets, newest first. There may be fewer than asked for, even none, although more follow: where few pass the
+    /// The assets, in the order asked for. There may be fewer than asked for, even none, although more follow: where few pass the
     /// filters, a page ends when enough was looked at.
     assets: Vec<Asset>,
     /// Give this as `after` for the next page; null at the end, and only there.
@@ -68,11 +68,28 @@ pub struct ListAssets {
     path: Option<String>,
     /// With a path of this owner, the same path where both are given.
     owner: Option<String>,
+    /// Only assets that can be looked at: they are still at a path, and were not found to be undecodable.
+    #[serde(default)]
+    viewable: bool,
+    /// In which order; newest first where not given. In the others assets that are at no path any more are left out.
+    order: Option<Order>,
     /// At most this many, 1 to 1000; 100 where not given.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// The `next` of the page before.
     after: Option<String>,
+}
+
+/// In which order assets are listed.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Those first that docent met last.
+    Newest,
+    /// By folder and name of the first path.
+    Place,
+    /// By the time at which the file at the first path was changed last, newest first.
+    Date,
 }
 
 /// Which part of an asset's suggestions.
@@ -105,7 +122,7 @@ impl From<AssetRow> for Asset {
     }
 }
 
-/// Lists assets, newest first.
+/// Lists assets, newest first or in another order.
 #[utoipa::path(get, path = "/api/v1/assets", tag = "assets", params(ListAssets), responses(
     (status = 200, description = "A page of assets", body = AssetPage),
     (status = 400, description = "A parameter is wrong", body = ErrorBody),
@@ -120,8 +137,14 @@ pub async fn list(
         place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
+        viewable: query.viewable,
     };
-    let listed = state.store.list_assets(&filter, &wire::page(query.limit, query.after)?).await?;
+    let page = wire::page(query.limit, query.after)?;
+    let listed = match query.order {
+        None | Some(Order::Newest) => state.store.list_assets(&filter, &page).await?,
+        Some(Order::Place) => state.store.arranged(&filter, Arrangement::Place, &page).await?,
+        Some(Order::Date) => state.store.arranged(&filter, Arrangement::Date, &page).await?,
+    };
     Ok(Json(AssetPage { assets: listed.rows.into_iter().map(Into::into).collect(), next: listed.next }))
 }
 

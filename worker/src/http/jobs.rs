@@ -1,18 +1,21 @@
 //! Decisions on many suggestions: jobs with a number, which go on whatever becomes of the request.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use docent_pipelines::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
 use super::extract::{self, Path, Query};
+use super::suggestions::Suggestion;
 use super::{ApiError, AppState, wire};
 use crate::assets::display_path;
-use crate::store::{JobRow, NewJob, Reviewer, SuggestionFilter};
+use crate::store::{JobRow, NewJob, Reviewer, Step, SuggestionFilter, Summary};
 
 /// A request waits so long for its job, so that small ones are done when it is answered.
 const WAIT: Duration = Duration::from_secs(1);
@@ -42,14 +45,48 @@ pub struct AcceptAll {
     kind: Option<wire::Kind>,
     /// Only this asset.
     asset: Option<String>,
+    /// Only these assets, 1 to 1000; not together with `asset`.
+    #[schema(min_items = 1, max_items = 1000)]
+    assets: Option<Vec<String>>,
+    /// Only these suggestions of `asset`, 1 to 1000.
+    #[schema(min_items = 1, max_items = 1000)]
+    suggestions: Option<Vec<String>>,
     /// Only this value.
     value: Option<String>,
     /// Only assets with a path under this absolute path.
     path: Option<String>,
     /// Only assets with a path of this owner, the same path where both are given.
     owner: Option<String>,
+    /// Only assets that can be looked at: they are still at a path, and were not found to be undecodable.
+    #[serde(default)]
+    viewable: bool,
     /// The `as_of` of a count: what was suggested after it is left alone. Without it, what is suggested after this request.
     as_of: Option<i64>,
+}
+
+impl AcceptAll {
+    fn filter(self) -> Result<SuggestionFilter, ApiError> {
+        let asset = self.asset.map(wire::id).transpose()?;
+        let suggestions = wire::ids("suggestions", self.suggestions)?;
+        if !suggestions.is_empty() && asset.is_none() {
+            return Err(ApiError::Invalid("suggestions are given without their asset".to_owned()));
+        }
+        let assets = wire::ids("assets", self.assets)?;
+        if !assets.is_empty() && asset.is_some() {
+            return Err(ApiError::Invalid("asset and assets are both given; give one of them".to_owned()));
+        }
+        Ok(SuggestionFilter {
+            status: None,
+            kind: self.kind.map(Into::into),
+            asset,
+            assets,
+            suggestions,
+            viewable: self.viewable,
+            min_confidence: Some(wire::confidence(self.min_confidence)?),
+            value: self.value,
+            place: wire::place(self.path, self.owner)?,
+        })
+    }
 }
 
 /// A decision on many suggestions.
@@ -95,6 +132,12 @@ pub struct JobFilter {
     /// Only this asset.
     #[serde(skip_serializing_if = "Option::is_none")]
     asset: Option<String>,
+    /// Only these assets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assets: Vec<String>,
+    /// Only these suggestions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suggestions: Vec<String>,
     /// Only from this confidence on.
     #[serde(skip_serializing_if = "Option::is_none")]
     min_confidence: Option<f64>,
@@ -107,6 +150,38 @@ pub struct JobFilter {
     /// Only assets of this owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
+    /// Only assets that can be looked at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    viewable: bool,
+}
+
+/// What a decision on many suggestions would decide.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Preview {
+    /// Suggestions: so many at least.
+    count: u64,
+    /// Suggestions of each kind that has some.
+    kinds: BTreeMap<String, u64>,
+    /// Assets they are about.
+    assets: u64,
+    /// There may be more: counting stopped at 10,000, or where it would have taken too long.
+    more: bool,
+    /// What was known when they were counted: give it to `accept-all`, and what was suggested since is left alone.
+    as_of: i64,
+}
+
+/// What a person decided last and has not taken back; empty if there is nothing.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct LastStep {
+    /// The suggestion, if it was one: `undo` takes that back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggestion: Option<Suggestion>,
+    /// The tags that were accepted with it, because it implies them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<String>,
+    /// The job, if there were many: `revert` takes that back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<Job>,
 }
 
 /// A page of jobs.
@@ -143,10 +218,13 @@ impl From<JobRow> for Job {
             filter: JobFilter {
                 kind: filter.kind.map(Into::into),
                 asset: filter.asset.map(Into::into),
+                assets: filter.assets.into_iter().map(Into::into).collect(),
+                suggestions: filter.suggestions.into_iter().map(Into::into).collect(),
                 min_confidence: filter.min_confidence,
                 value: filter.value,
                 path: filter.place.uri_prefix.as_deref().map(display_path),
                 owner: filter.place.owner.map(Into::into),
+                viewable: filter.viewable,
             },
             reverts: row.reverts,
             reverted_by: row.reverted_by,
@@ -171,17 +249,43 @@ pub async fn accept_all(
     by: Reviewer,
     extract::Json(request): extract::Json<AcceptAll>,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
-    let filter = SuggestionFilter {
-        status: None,
-        kind: request.kind.map(Into::into),
-        asset: request.asset.map(wire::id).transpose()?,
-        min_confidence: Some(wire::confidence(request.min_confidence)?),
-        value: request.value,
-        place: wire::place(request.path, request.owner)?,
-    };
-    let reject = request.action == BulkAction::Reject;
-    let job = state.store.start_job(&NewJob { reject, filter, newest_run: request.as_of, by }).await?;
+    let (reject, newest_run) = (request.action == BulkAction::Reject, request.as_of);
+    let filter = request.filter()?;
+    let job = state.store.start_job(&NewJob { reject, filter, newest_run, by }).await?;
     begun(&state, job).await
+}
+
+/// Says what `accept-all` would decide, by kind, and about how many assets.
+#[utoipa::path(post, path = "/api/v1/suggestions/accept-all/preview", tag = "jobs", request_body = AcceptAll,
+    responses(
+        (status = 200, description = "What there is to decide", body = Preview),
+        (status = 400, description = "The body is wrong", body = ErrorBody),
+    ),
+)]
+pub async fn preview(
+    State(state): State<AppState>,
+    extract::Json(request): extract::Json<AcceptAll>,
+) -> Result<Json<Preview>, ApiError> {
+    let filter = SuggestionFilter { status: Some(Status::Pending), ..request.filter()? };
+    // First: what is suggested in between may be counted, and is not decided.
+    let as_of = state.store.newest_run().await?;
+    let Summary { count, kinds, assets, more } = state.store.sum_up(&filter).await?;
+    let kinds = kinds.into_iter().map(|(kind, count)| (kind.to_string(), count)).collect();
+    Ok(Json(Preview { count, kinds, assets, more, as_of }))
+}
+
+/// What the reviewer decided last through the same client and has not taken back: one suggestion, or a job.
+#[utoipa::path(get, path = "/api/v1/reviews/last", tag = "suggestions", responses(
+    (status = 200, description = "The decision, or nothing", body = LastStep),
+))]
+pub async fn last_step(State(state): State<AppState>, by: Reviewer) -> Result<Json<LastStep>, ApiError> {
+    Ok(Json(match state.store.last_step(&by).await? {
+        None => LastStep::default(),
+        Some(Step::Many(job)) => LastStep { job: Some(job.into()), ..LastStep::default() },
+        Some(Step::One { suggestion, also }) => {
+            LastStep { suggestion: Some(suggestion.into()), also, ..LastStep::default() }
+        }
+    }))
 }
 
 /// Answers with a job, which may be done by then.

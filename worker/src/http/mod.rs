@@ -138,6 +138,8 @@ pub fn router(state: AppState) -> Router {
         .route("/suggestions", get(suggestions::list))
         .route("/suggestions/count", get(suggestions::count))
         .route("/suggestions/accept-all", post(jobs::accept_all))
+        .route("/suggestions/accept-all/preview", post(jobs::preview))
+        .route("/reviews/last", get(jobs::last_step))
         .route("/suggestions/{id}", get(suggestions::one))
         .route("/suggestions/{id}/reviews", get(suggestions::reviews))
         .route("/suggestions/{id}/accept", post(suggestions::accept))

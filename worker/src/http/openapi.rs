@@ -27,6 +27,8 @@ use super::{assets, jobs, pictures, searches, session, status, suggestions};
         suggestions::list,
         suggestions::count,
         jobs::accept_all,
+        jobs::preview,
+        jobs::last_step,
         suggestions::one,
         suggestions::reviews,
         suggestions::accept,

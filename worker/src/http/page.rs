@@ -14,17 +14,22 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// Name, media type, content.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 15] = [
     ("style.css", STYLE, include_str!("web/style.css")),
     ("icon.svg", ICON, include_str!("web/icon.svg")),
+    ("address.js", SCRIPT, include_str!("web/address.js")),
     ("api.js", SCRIPT, include_str!("web/api.js")),
     ("app.js", SCRIPT, include_str!("web/app.js")),
+    ("bulk.js", SCRIPT, include_str!("web/bulk.js")),
     ("dom.js", SCRIPT, include_str!("web/dom.js")),
     ("failures.js", SCRIPT, include_str!("web/failures.js")),
     ("gallery.js", SCRIPT, include_str!("web/gallery.js")),
     ("notices.js", SCRIPT, include_str!("web/notices.js")),
     ("panel.js", SCRIPT, include_str!("web/panel.js")),
+    ("rows.js", SCRIPT, include_str!("web/rows.js")),
     ("stage.js", SCRIPT, include_str!("web/stage.js")),
+    ("undo.js", SCRIPT, include_str!("web/undo.js")),
+    ("zoom.js", SCRIPT, include_str!("web/zoom.js")),
 ];
 
 /// The page.

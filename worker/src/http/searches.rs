@@ -163,6 +163,9 @@ pub struct ByQuery {
     path: Option<String>,
     /// Only assets with a path of this owner, the same path where both are given.
     owner: Option<String>,
+    /// Only assets that can be looked at: they are still at a path, and were not found to be undecodable.
+    #[serde(default)]
+    viewable: bool,
 }
 
 /// What to look for by likeness.
@@ -186,6 +189,9 @@ pub struct ByAsset {
     path: Option<String>,
     /// Only assets with a path of this owner, the same path where both are given.
     owner: Option<String>,
+    /// Only assets that can be looked at: they are still at a path, and were not found to be undecodable.
+    #[serde(default)]
+    viewable: bool,
 }
 
 fn hits(found: Hits) -> Json<SearchHits> {
@@ -225,6 +231,7 @@ pub async fn words(
         place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
+        viewable: query.viewable,
     };
     let by = query.by.map(Into::into);
     let question = ByWords {
@@ -284,6 +291,7 @@ pub async fn similar(
         place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
+        viewable: query.viewable,
     };
     Ok(hits(state.search.by_asset(&id, wanted_hits(query.k)?, &filter).await?))
 }

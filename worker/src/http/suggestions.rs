@@ -27,6 +27,9 @@ pub struct Suggestion {
     confidence: f64,
     /// Where in the picture, if anywhere in particular.
     region: Option<wire::Region>,
+    /// Broader tags that a tag implies, nearest first: they are accepted with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    implies: Vec<String>,
     /// Where it stands.
     status: wire::Status,
     /// `id@version` of the model that says so.
@@ -124,6 +127,7 @@ impl From<SuggestionRow> for Suggestion {
             value: row.value,
             confidence: row.confidence,
             region: row.region.map(Into::into),
+            implies: row.implies,
             status: row.status.into(),
             model: row.model.into(),
             analyzer: row.analyzer.to_string(),
@@ -162,6 +166,7 @@ impl ListSuggestions {
             min_confidence: self.min_confidence.map(wire::confidence).transpose()?,
             value: self.value,
             place: wire::place(self.path, self.owner)?,
+            ..SuggestionFilter::default()
         };
         Ok((filter, self.limit, self.after))
     }
@@ -228,7 +233,7 @@ pub async fn reviews(
     Ok(Json(ReviewLog { reviews }))
 }
 
-/// Accepts a pending suggestion.
+/// Accepts a pending suggestion, and the pending tags that it implies.
 #[utoipa::path(post, path = "/api/v1/suggestions/{id}/accept", tag = "suggestions",
     params(("id" = String, Path, description = "The suggestion's id")),
     responses(
@@ -262,7 +267,7 @@ pub async fn reject(
     decide(&state, id, Decision::Reject, &by).await
 }
 
-/// Makes a decided suggestion pending again.
+/// Makes a decided suggestion pending again, and the tags that were accepted with it.
 #[utoipa::path(post, path = "/api/v1/suggestions/{id}/undo", tag = "suggestions",
     params(("id" = String, Path, description = "The suggestion's id")),
     responses(

@@ -143,6 +143,18 @@ pub fn confidence(value: f64) -> Result<f64, ApiError> {
     }
 }
 
+/// Ids in a request, of which there are some and not too many where it has them.
+pub fn ids<T: TryFrom<String, Error = String>>(
+    what: &'static str,
+    ids: Option<Vec<String>>,
+) -> Result<Vec<T>, ApiError> {
+    let Some(ids) = ids else { return Ok(Vec::new()) };
+    if !(1..=MAX_LIMIT as usize).contains(&ids.len()) {
+        return Err(ApiError::Invalid(format!("{what} has {} ids, not 1 to {MAX_LIMIT}", ids.len())));
+    }
+    ids.into_iter().map(id).collect()
+}
+
 /// An id in a path.
 pub fn id<T: TryFrom<String, Error = String>>(text: String) -> Result<T, ApiError> {
     T::try_from(text).map_err(ApiError::Invalid)

@@ -5,12 +5,16 @@
 //! known to be small, else the one that is likely to be. A walk that has looked at [`LOOKED_AT`] assets ends where it is,
 //! with what it has found, and with the place from which it can be gone on.
 
+mod places;
+
 use std::collections::{HashSet, VecDeque};
 
 use async_trait::async_trait;
-use docent_pipelines::{AssetId, Kind, Owner, Status};
+use docent_pipelines::{AssetId, Kind, Owner, Status, SuggestionId};
 
-use super::{AssetFilter, Counted, PlaceFilter, StoreError, SuggestionFilter};
+pub(super) use places::{Arranged, Shelf, Standing, arrange};
+
+use super::{AssetFilter, Counted, PlaceFilter, StoreError, SuggestionFilter, Summary};
 
 /// A walk looks at so many assets at most, about a tenth of a second's worth.
 const LOOKED_AT: usize = 4096;
@@ -55,6 +59,8 @@ pub(super) struct Said {
     pub value: Option<String>,
     /// By no later run.
     pub newest_run: Option<i64>,
+    /// One of these, where there are any here.
+    pub ids: Vec<SuggestionId>,
 }
 
 /// What a filter asks of an asset.
@@ -63,13 +69,16 @@ pub(super) struct Asked {
     /// Each by one suggestion.
     pub said: Vec<Said>,
     pub place: PlaceFilter,
-    pub asset: Option<AssetId>,
+    /// One of these, where there are any here.
+    pub among: Vec<AssetId>,
+    /// That can be looked at.
+    pub viewable: bool,
 }
 
 /// Where candidates come from.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    One(AssetId),
+    Among(Vec<AssetId>),
     /// Assets with such a suggestion, whatever its value is.
     Sure(Said),
     /// Assets with a suggestion of this value in one of these statuses.
@@ -100,24 +109,33 @@ pub(super) trait Archive: Send {
     /// Those of `assets` that pass.
     async fn passing(&mut self, asked: &Asked, assets: &[String]) -> Result<HashSet<String>, StoreError>;
 
-    /// How many suggestions of `assets` are as the first of `asked.said` says.
-    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<u64, StoreError>;
+    /// How many suggestions of `assets` are as the first of `asked.said` says: a row for each asset and kind that has some.
+    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<Vec<Heap>, StoreError>;
+}
+
+/// Suggestions of one kind about one asset.
+#[derive(Debug, Clone)]
+pub(super) struct Heap {
+    pub asset: String,
+    pub kind: i64,
+    pub count: u64,
 }
 
 impl Said {
     /// Whether any suggestion is.
     fn is_anything(&self) -> bool {
-        let Self { statuses, kind, least, value, newest_run } = self;
+        let Self { statuses, kind, least, value, newest_run, ids } = self;
         statuses.len() == Status::ALL.len()
             && kind.is_none()
             && least.is_none()
             && value.is_none()
             && newest_run.is_none()
+            && ids.is_empty()
     }
 
     /// Whether status, kind and confidence are all that is asked.
     pub fn is_plain(&self) -> bool {
-        self.value.is_none() && self.newest_run.is_none()
+        self.value.is_none() && self.newest_run.is_none() && self.ids.is_empty()
     }
 }
 
@@ -133,6 +151,7 @@ impl Asked {
                 least: filter.min_confidence,
                 value: None,
                 newest_run: None,
+                ids: Vec::new(),
             });
         }
         if let Some(tag) = &filter.tag {
@@ -142,9 +161,10 @@ impl Asked {
                 least: None,
                 value: Some(tag.clone()),
                 newest_run: None,
+                ids: Vec::new(),
             });
         }
-        Self { said, place: filter.place.clone(), asset: None }
+        Self { said, place: filter.place.clone(), among: Vec::new(), viewable: filter.viewable }
     }
 
     /// Assets with a suggestion that is as `filter` asks, and that no run after `newest_run` raised.
@@ -155,12 +175,19 @@ impl Asked {
             least: filter.min_confidence,
             value: filter.value.clone(),
             newest_run,
+            ids: filter.suggestions.clone(),
         };
-        Self { said: vec![said], place: filter.place.clone(), asset: filter.asset.clone() }
+        let among = filter.asset.as_ref().map_or_else(|| filter.assets.clone(), |asset| vec![asset.clone()]);
+        Self { said: vec![said], place: filter.place.clone(), among, viewable: filter.viewable }
     }
 
     fn is_anything(&self) -> bool {
-        self.said.is_empty() && self.place.is_empty() && self.asset.is_none()
+        self.said.is_empty() && self.is_anywhere()
+    }
+
+    /// Whether nothing is asked but what is said.
+    fn is_anywhere(&self) -> bool {
+        self.place.is_empty() && self.among.is_empty() && !self.viewable
     }
 }
 
@@ -223,18 +250,11 @@ impl Walk {
 /// Where the candidates for a filter come from, one source after the other: each goes on where the one before ended.
 async fn stages(archive: &mut impl Archive, asked: &Asked) -> Result<VecDeque<Stage>, StoreError> {
     let one = |source, left| Ok(VecDeque::from([Stage { source, left }]));
-    if let Some(asset) = &asked.asset {
-        return one(Source::One(asset.clone()), LOOKED_AT);
+    if !asked.among.is_empty() {
+        return one(Source::Among(asked.among.clone()), usize::MAX);
     }
-    for said in asked.said.iter().filter(|said| !said.is_anything()) {
-        let plain = Said { value: None, newest_run: None, ..said.clone() };
-        if plain.is_anything() {
-            continue;
-        }
-        let source = Source::Sure(plain);
-        if archive.size(&source, RARE + 1).await? <= RARE {
-            return one(source, usize::MAX);
-        }
+    if let Some(said) = rare(archive, asked).await? {
+        return one(Source::Sure(said), usize::MAX);
     }
     let folder = asked.place.uri_prefix.clone().map(Source::Folder);
     if let Some(folder) = &folder
@@ -258,6 +278,20 @@ async fn stages(archive: &mut impl Archive, asked: &Asked) -> Result<VecDeque<St
         Some(said) => one(Source::Status(said.statuses.clone(), said.kind), LOOKED_AT),
         None => one(Source::Newest, LOOKED_AT),
     }
+}
+
+/// What is asked and rarely said.
+async fn rare(archive: &mut impl Archive, asked: &Asked) -> Result<Option<Said>, StoreError> {
+    for said in asked.said.iter().filter(|said| !said.is_anything()) {
+        let plain = Said { value: None, newest_run: None, ids: Vec::new(), ..said.clone() };
+        if plain.is_anything() {
+            continue;
+        }
+        if archive.size(&Source::Sure(plain.clone()), RARE + 1).await? <= RARE {
+            return Ok(Some(plain));
+        }
+    }
+    Ok(None)
 }
 
 /// What a walk found.
@@ -298,31 +332,55 @@ async fn passing(
     asked: &Asked,
     group: &[Spot],
 ) -> Result<HashSet<String>, StoreError> {
-    let ids: Vec<String> = group.iter().map(|spot| spot.asset.clone()).collect();
-    if asked.is_anything() { Ok(ids.into_iter().collect()) } else { archive.passing(asked, &ids).await }
+    passing_ids(archive, asked, group.iter().map(|spot| spot.asset.clone()).collect()).await
+}
+
+async fn passing_ids(
+    archive: &mut impl Archive,
+    asked: &Asked,
+    ids: Vec<String>,
+) -> Result<HashSet<String>, StoreError> {
+    if asked.is_anything() || ids.is_empty() {
+        return Ok(ids.into_iter().collect());
+    }
+    archive.passing(asked, &ids).await
 }
 
 /// How many suggestions are as `asked` says, counted to [`COUNTED`], and no further than a walk goes.
 pub(super) async fn count(archive: &mut impl Archive, asked: &Asked) -> Result<Counted, StoreError> {
     if let [said] = asked.said.as_slice()
         && said.is_plain()
-        && asked.place.is_empty()
-        && asked.asset.is_none()
+        && asked.is_anywhere()
     {
         let size = archive.size(&Source::Sure(said.clone()), COUNTED as usize + 1).await? as u64;
         return Ok(Counted { count: size.min(COUNTED), more: size > COUNTED });
     }
+    let Summary { count, more, .. } = sum_up(archive, asked).await?;
+    Ok(Counted { count: count.min(COUNTED), more })
+}
+
+/// What is as `asked` says, by kind, and how many assets it is about; counted as far as [`count`] counts.
+pub(super) async fn sum_up(archive: &mut impl Archive, asked: &Asked) -> Result<Summary, StoreError> {
     let mut walk = Walk::new(archive, asked, None, JUDGED).await?;
-    let mut count = 0;
+    let mut sum = Summary::default();
     loop {
         let group = walk.group(archive).await?;
         if group.is_empty() {
-            return Ok(Counted { count, more: !walk.is_over() });
+            sum.more = !walk.is_over();
+            return Ok(sum);
         }
         let ids: Vec<String> = group.into_iter().map(|spot| spot.asset).collect();
-        count += archive.counted(asked, &ids).await?;
-        if count > COUNTED {
-            return Ok(Counted { count: COUNTED, more: true });
+        let heaps = archive.counted(asked, &ids).await?;
+        sum.assets += heaps.iter().map(|heap| heap.asset.as_str()).collect::<HashSet<_>>().len() as u64;
+        for heap in heaps {
+            sum.count += heap.count;
+            if let Some(kind) = usize::try_from(heap.kind).ok().and_then(|place| Kind::ALL.get(place)) {
+                *sum.kinds.entry(*kind).or_default() += heap.count;
+            }
+        }
+        if sum.count > COUNTED {
+            sum.more = true;
+            return Ok(sum);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Decisions on many suggestions: jobs that are made a portion at a time, by whichever process has time.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use docent_pipelines::Kind;
 use serde::Serialize;
 
-use super::{Page, Paged, Reviewer, StoreError, SuggestionFilter};
+use super::{Page, Paged, Reviewer, StoreError, SuggestionFilter, SuggestionRow};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -101,7 +103,7 @@ impl FromStr for JobState {
 pub struct NewJob {
     /// Whether they are rejected; otherwise they are accepted.
     pub reject: bool,
-    /// Which. Its status is not looked at; a least confidence has to be there.
+    /// Which. Its status is not looked at; a least confidence has to be there, or a list of suggestions.
     pub filter: SuggestionFilter,
     /// What runs after this one say was not seen by the person, and is not decided; see [`Jobs::newest_run`]. Without it
     /// that is the newest one now.
@@ -144,9 +146,39 @@ pub struct JobRow {
     pub finished_at: Option<String>,
 }
 
+/// What is there to decide, counted as far as [`super::Reviews::count_suggestions`] counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Suggestions: so many at least.
+    pub count: u64,
+    /// Suggestions of each kind.
+    pub kinds: BTreeMap<Kind, u64>,
+    /// Assets they are about.
+    pub assets: u64,
+    /// There may be more.
+    pub more: bool,
+}
+
+/// What somebody decided at once, and takes back at once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A decision on one suggestion.
+    One {
+        /// The suggestion as it is.
+        suggestion: SuggestionRow,
+        /// Tags that were accepted with it.
+        also: Vec<String>,
+    },
+    /// A job.
+    Many(JobRow),
+}
+
+/// A person's last entries that are looked through for one that stands: few, and all.
+pub(super) const LOOKED_BACK: [i64; 2] = [64, 4096];
+
 /// Bulk decisions. Guarantees of every implementation:
 /// - A job decides what passed its filter when it was begun and no run after its newest one raised; each suggestion at
-///   most once, with an entry of the review log that names the job.
+///   most once, with an entry of the review log that names the job. One that accepts tags accepts what they imply.
 /// - It is decided in portions, each a transaction: a process that dies leaves a job that another one goes on with.
 /// - Two processes never make the same portion.
 #[async_trait]
@@ -177,5 +209,6 @@ pub(super) const DECIDED_AT_ONCE: i64 = 2000;
 
 /// Refuses a job that would decide everything.
 pub(super) fn check(job: &NewJob) -> Result<(), StoreError> {
-    job.filter.min_confidence.map(drop).ok_or(StoreError::NoConfidence)
+    let SuggestionFilter { min_confidence, suggestions, .. } = &job.filter;
+    if min_confidence.is_some() || !suggestions.is_empty() { Ok(()) } else { Err(StoreError::NoConfidence) }
 }

@@ -286,17 +286,26 @@ pub trait Reviews: Send + Sync {
     /// How many suggestions pass `filter`, as far as that can be counted in no time.
     async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<Counted, StoreError>;
 
+    /// How many suggestions of which kinds pass `filter`, and how many assets they are about, as far as that can be counted in
+    /// no time.
+    async fn sum_up(&self, filter: &SuggestionFilter) -> Result<Summary, StoreError>;
+
     /// One suggestion, by its id or an unambiguous prefix of at least 6 digits.
     async fn suggestion(&self, id: &str) -> Result<SuggestionRow, StoreError>;
 
     /// Decides, guarded: accept and reject act on a pending suggestion, undo on a decided one.
-    /// Appends to the review log in the same transaction.
+    /// Appends to the review log in the same transaction. Who accepts a tag accepts the pending tags that it implies, and
+    /// who undoes that undoes both, as far as nobody decided otherwise since.
     async fn decide(
         &self,
         id: &SuggestionId,
         decision: Decision,
         by: &Reviewer,
     ) -> Result<SuggestionRow, StoreError>;
+
+    /// What this person decided last, through this client, and has not taken back; a decision that somebody changed since is
+    /// passed over. `None` if there is none among the last few thousand.
+    async fn last_step(&self, by: &Reviewer) -> Result<Option<Step>, StoreError>;
 
     /// The review log of a suggestion, oldest first.
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError>;
@@ -320,6 +329,14 @@ pub trait Catalog: Send + Sync {
     /// Assets, newest first. A page may hold fewer rows than asked for although more follow: enough was looked at for once,
     /// and `next` goes on.
     async fn list_assets(&self, filter: &AssetFilter, page: &Page) -> Result<Paged<AssetRow>, StoreError>;
+
+    /// Assets in the order of their places; pages as in [`Catalog::list_assets`].
+    async fn arranged(
+        &self,
+        filter: &AssetFilter,
+        by: Arrangement,
+        page: &Page,
+    ) -> Result<Paged<AssetRow>, StoreError>;
 
     /// The ids of all assets that pass `filter`; `None` if there are more than `most`, or if that cannot be known without
     /// looking at much of the archive.

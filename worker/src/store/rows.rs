@@ -245,6 +245,15 @@ pub struct SuggestionFilter {
     /// Only this asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<AssetId>,
+    /// Only these assets, where there are any here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assets: Vec<AssetId>,
+    /// Only these suggestions, where there are any here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<SuggestionId>,
+    /// Only assets that can be looked at; see [`AssetFilter::viewable`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub viewable: bool,
     /// Only from this confidence on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_confidence: Option<f64>,
@@ -279,6 +288,18 @@ pub struct AssetFilter {
     pub status: Option<Status>,
     /// With a suggestion of at least this confidence.
     pub min_confidence: Option<f64>,
+    /// That can be looked at: still at a place, one as asked for where places are, and not found to be undecodable.
+    pub viewable: bool,
+}
+
+/// Orders of assets by their places. An asset stands where it is first by its address, of the places that are asked for;
+/// one that is nowhere any more is not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrangement {
+    /// By address: folders, and names in them.
+    Place,
+    /// By the time at which the file was changed last, newest first.
+    Date,
 }
 
 impl AssetFilter {
@@ -289,6 +310,7 @@ impl AssetFilter {
             && self.place.is_empty()
             && self.status.is_none()
             && self.min_confidence.is_none()
+            && !self.viewable
     }
 }
 
@@ -347,6 +369,9 @@ pub struct SuggestionRow {
     pub confidence: f64,
     /// Where in the picture.
     pub region: Option<Region>,
+    /// Broader tags that it implies, nearest first: they are accepted with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub implies: Vec<String>,
     /// Where it stands.
     pub status: Status,
     /// `id@version` of the model.

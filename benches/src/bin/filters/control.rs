@@ -175,6 +175,7 @@ fn finish(job: &AnalyzeAsset, wanted: &Wanted, turn: usize) -> Finished {
             value: format!("thing {}", (turn * 7 + number) % 200),
             confidence: Confidence::new(0.3 + number as f64 / 10.0),
             region: None,
+            implies: Vec::new(),
         };
         Suggestion::new(job.asset.clone(), AnalyzerId::Tags, claim, model.clone())
     };

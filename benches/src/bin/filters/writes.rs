@@ -106,6 +106,7 @@ async fn walk(ledger: &dyn Ledger, round: u64) -> anyhow::Result<Duration> {
                     value: format!("thing {}", (finished.len() * 7 + n) % 200),
                     confidence: Confidence::new(0.3 + n as f64 / 10.0),
                     region: None,
+                    implies: Vec::new(),
                 };
                 Suggestion::new(job.asset.clone(), AnalyzerId::Tags, claim, model.clone())
             };

@@ -152,6 +152,7 @@ fn claims(lines: &[TextLine], picture: &Picture) -> Vec<Claim> {
         value,
         confidence: Confidence::new(confidence),
         region: Region::from_box(bbox, picture.width(), picture.height()),
+        implies: Vec::new(),
     };
     let mut claims = Vec::new();
     if lines.len() <= SINGLE_LINES {

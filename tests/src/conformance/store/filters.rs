@@ -129,6 +129,7 @@ pub async fn every_filter_passes_what_it_says(store: &dyn Store) {
                             value: value.clone(),
                             place,
                             asset: None,
+                            ..SuggestionFilter::default()
                         };
                         let expected: Vec<&SuggestionRow> = suggestions
                             .iter()
@@ -165,7 +166,9 @@ pub async fn every_filter_passes_what_it_says(store: &dyn Store) {
                                 && (tag.is_none() || tagged.contains(*id))
                         };
                         let expected: Vec<&AssetId> = order.iter().copied().filter(passes).collect();
-                        let filter = AssetFilter { tag, kind, status, min_confidence, place: place.clone() };
+                        let place = place.clone();
+                        let filter =
+                            AssetFilter { tag, kind, status, min_confidence, place, viewable: false };
                         let rows = all(3, async |page| store.list_assets(&filter, page).await).await;
                         assert_eq!(
                             rows.iter().map(|row| &row.asset_id).collect::<Vec<_>>(),

@@ -1,39 +1,50 @@
-// Ties the parts together. What is shown is in the address behind #, so that it can be linked and gone back to.
+// Ties the parts together: what the address says is shown, and what is decided leads on.
 
+import { isStart, place, rememberedOrder, rememberOrder, START, write } from "./address.js";
 import { api, reviewer, signIn } from "./api.js";
-import { $, count, el, KIND_NAMES, nameOf, number, percent } from "./dom.js";
+import { Bulk } from "./bulk.js";
+import { $, count, el, nameOf, number, percent } from "./dom.js";
 import { Failures } from "./failures.js";
 import { Gallery } from "./gallery.js";
-import { announce, dialogOpen, openDialog, progress, shown, toast } from "./notices.js";
+import { announce, dialogOpen, openDialog, shown, toast } from "./notices.js";
 import { Panel } from "./panel.js";
+import { passes, tally } from "./rows.js";
 import { Stage } from "./stage.js";
+import { Undo } from "./undo.js";
 
 const COUNTS_EVERY_MS = 15000;
 /** Counting a large ledger takes a while: the page lets it rest this many times as long. */
 const COUNTS_REST = 20;
-/** How far a job is is asked so often. */
-const JOB_EVERY_MS = 700;
 /** Somebody who types so slowly waits for an answer. */
 const TYPING_MS = 250;
-/** Counting ends there. */
-const COUNTED = 10000;
+/** Pictures whose suggestions are kept: the one before, this one, the next ones. */
+const KEPT = 8;
 const wide = matchMedia("(min-width: 901px)");
 
-const gallery = new Gallery({ onOpen: (asset) => go({ asset }) });
+const gallery = new Gallery({ onOpen: (asset) => go({ asset }), onChosen: showChosen });
 const failures = new Failures({ onClose: () => go({ view: "" }) });
 const stage = new Stage({ onPick: (id) => panel.select(id), onHover: (id) => panel.hover(id) });
 const panel = new Panel({
-  onDecided: decided,
-  onView: () => stage.draw(panel.visible(), panel.selected, panel.hovered),
-  onOpen: (asset, suggestion) => {
-    pick = suggestion;
-    if (asset === shownAsset) openAsset(asset);
-    else go({ asset });
+  onChanged: changed,
+  onView: () => stage.draw(panel.visible(), panel.chosen(), panel.hovered),
+  onFinished: () => onward(),
+});
+const undo = new Undo({ panel, follow: (job) => bulk.follow(job), onUndone: undone });
+const bulk = new Bulk({
+  scopes: () => {
+    const { kind, status, min, words, like } = place();
+    const found = words || like ? gallery.rows.map(({ asset_id }) => asset_id) : null;
+    return { filter: { kind, status, min }, chosen: [...gallery.chosen], shown: shownAsset, found };
   },
+  before: () => panel.last,
+  onDone: () => reload(),
+  undo: () => undo.run(),
 });
 
 let shownSource = null;
-let shownAsset = null;
+let shownAsset = "";
+/** Whether the list is the one that was asked for last, once it is there. */
+let listing = Promise.resolve(true);
 let opening = null;
 /** The suggestion to select once its picture is open. */
 let pick = null;
@@ -43,37 +54,26 @@ let typing = false;
 let pausing = null;
 /** How many pictures there were when the gallery was loaded. */
 let countsAtLoad = null;
+/** Keys act one after the other, each on what the one before led to. */
+let acting = Promise.resolve();
+/** Pictures with their suggestions, as they are known here. */
+const pictures = new Map();
 
 // --- the address
 
-function place() {
-  const params = new URLSearchParams(location.hash.slice(1));
-  const of = (name, pattern) => {
-    const value = params.get(name) ?? "";
-    return pattern.test(value) ? value : "";
-  };
-  return {
-    asset: of("asset", /^[0-9a-f]{32}$/),
-    like: of("like", /^[0-9a-f]{32}$/),
-    words: params.get("q") ?? "",
-    kind: of("kind", /^(tag|caption|object|face|emotion|text)$/),
-    status: of("status", /^(pending|accepted|rejected|superseded)$/),
-    min: Number(of("min", /^(0|1|0?\.\d+)$/) || 0),
-    view: of("view", /^failures$/),
-  };
-}
-
 /** Changes the address and shows what it says. */
 function go(changes, { replace = false } = {}) {
-  const { words, ...rest } = { ...place(), ...changes };
-  const params = new URLSearchParams();
-  for (const [name, value] of Object.entries({ q: words, ...rest })) if (value) params.set(name, value);
-  const hash = `#${params}`;
-  if (hash !== location.hash) history[replace ? "replaceState" : "pushState"](null, "", hash);
-  apply();
+  write(changes, replace);
+  return apply();
 }
 
-async function apply() {
+/**
+ * Shows what the address says. A new list begins with its first picture, unless it is `linked`: then the address came from
+ * elsewhere and names a picture, which may be far down the list.
+ */
+async function apply({ linked = false } = {}) {
+  const begins = isStart();
+  if (begins) write({ ...START, order: rememberedOrder() }, true);
   typing &&= place().words !== "";
   const at = { ...place(), typing };
   document.body.dataset.view = at.view || (at.asset ? "asset" : "gallery");
@@ -82,56 +82,118 @@ async function apply() {
   if (at.view === "failures") failures.show();
   showFilters(at);
   panel.setFilter({ kind: at.kind, status: at.status, min: at.min });
-  if (at.asset !== shownAsset) openAsset(at.asset);
-  const source = JSON.stringify([at.words, at.like, at.kind, at.status, at.min, typing]);
+  const source = JSON.stringify([at.words, at.like, at.kind, at.status, at.min, at.order, typing]);
   if (source !== shownSource) {
     shownSource = source;
-    await loadGallery(at);
-  }
-  const first = gallery.first();
-  if (!place().asset && !place().view && first && wide.matches) go({ asset: first }, { replace: true });
+    listing = loadGallery(at);
+    if (!(await listing)) return undefined;
+    // Everything is reviewed: one looks at it.
+    if (begins && gallery.rows.length === 0 && !gallery.failed) return go({ status: "" }, { replace: true });
+    const first = gallery.first();
+    if (linked && at.asset && !gallery.has(at.asset)) await admit(at);
+    else if (!linked && first && at.asset !== first) return go({ asset: wide.matches ? first : "" }, { replace: true });
+  } else if (!(await listing)) return undefined;
+  const { asset, view } = place();
+  if (asset && !gallery.has(asset)) return go({ asset: wide.matches ? (gallery.first() ?? "") : "" }, { replace: true });
+  if (!asset && !view && gallery.first() && wide.matches) return go({ asset: gallery.first() }, { replace: true });
+  if (asset !== shownAsset) await openAsset(asset);
+  else if (!asset) await openAsset("");
+  return undefined;
 }
 
-function showFilters({ kind, status, min, words, like }) {
+/** Puts the picture of a link into its list, if it passes the filters. */
+async function admit({ asset, words, like }) {
+  if (words || like) return;
+  const picture = await shown(load(asset));
+  if (!picture) return;
+  const filtered = panel.filter.kind || panel.filter.status || panel.filter.min > 0;
+  const { suggestions } = picture;
+  if (!filtered || suggestions.some((suggestion) => passes(suggestion, panel.filter))) gallery.admit(picture.asset);
+}
+
+function showFilters({ kind, status, min, order, words, like }) {
   $("filter-kind").value = kind;
   $("filter-status").value = status;
   $("filter-min").value = String(Math.round(min * 100));
+  $("order").value = order;
+  $("order").disabled = Boolean(words || like);
+  $("order").title = words || like ? "The best come first" : "";
   showMinimum(min);
+  // Only what waits can be decided.
+  for (const id of ["accept-all", "reject-all"]) $(id).disabled = status !== "" && status !== "pending";
   if (document.activeElement !== $("words")) $("words").value = words;
   $("source").hidden = !words && !like;
   if (words) $("source-text").textContent = typing ? `Pictures that say “${words}”` : `Pictures that fit “${words}”`;
-  else if (like) $("source-text").textContent = "Pictures like the one chosen";
+  else if (like) $("source-text").textContent = "Pictures like the first one";
 }
 
 function showMinimum(min) {
-  const text = `${Math.round(min * 100)} %`;
-  $("min-shown").textContent = text;
-  $("accept-min").textContent = min > 0 ? ` from ${text}` : "";
+  $("min-shown").textContent = `${Math.round(min * 100)} %`;
 }
 
+function showChosen() {
+  const { size } = gallery.chosen;
+  $("chosen").hidden = size === 0;
+  $("chosen-text").textContent = count(size, "picture chosen", "pictures chosen");
+}
+
+/** Answers false if something else is to be listed meanwhile. */
 async function loadGallery(at) {
   countsAtLoad = counts?.assets ?? null;
   $("newer").hidden = true;
-  await gallery.load(at);
-  gallery.select(shownAsset);
+  if (!(await gallery.load(at))) return false;
   const found = gallery.rows.length;
   if (at.words || at.like) announce(count(found, "picture found", "pictures found"));
   if (at.words && !typing && gallery.searched && !gallery.searched.includes("meaning")) {
     $("source-text").textContent = `Pictures that say “${at.words}” (there is no model for their meaning)`;
   }
-  if (found > 0) return;
+  if (found === 0) showEmpty(at);
+  return true;
+}
+
+function showEmpty(at) {
   const empty = $("gallery-empty");
   empty.hidden = false;
-  if (at.words && typing) empty.replaceChildren("No picture says so. Enter looks for what pictures show, too.");
-  else if (at.words || at.like) empty.replaceChildren("No picture was found. Pictures are found once they have been analyzed.");
-  else if (at.kind || at.status || at.min) empty.replaceChildren("No picture passes the filters.");
-  else {
+  const all = (name, changes) => el("button", { type: "button", onclick: () => go(changes) }, name);
+  if (at.words || at.like) {
+    const text = at.words && typing ? "No picture says so. Enter looks for what pictures show, too." : "No picture was found. Pictures are found once they have been analyzed.";
+    const filtered = at.kind || at.status || at.min;
+    empty.replaceChildren(text, filtered ? all("Search without filters", { kind: "", status: "", min: 0 }) : "");
+  } else if (at.status === "pending" && !at.kind && !at.min) {
+    empty.replaceChildren(el("b", {}, "Everything is reviewed."), all("Show all pictures", { status: "" }));
+  } else if (at.kind || at.status || at.min) {
+    empty.replaceChildren("No picture passes the filters.", all("Show all pictures", { kind: "", status: "", min: 0 }));
+  } else {
     empty.replaceChildren(el("b", {}, "There are no pictures yet."), el("span", {}, "Bring some in with"), el("code", {}, "docent ingest ~/Pictures"));
-    if (!shownAsset) stage.clear("");
   }
 }
 
+/** Lists again what the address says. */
+function reload() {
+  pictures.clear();
+  shownSource = null;
+  shownAsset = null;
+  refreshCounts();
+  undo.refresh();
+  return apply({ linked: true });
+}
+
 // --- the picture
+
+/** A picture with its suggestions; one that was looked at before, or ahead, is there at once. */
+async function load(id, signal) {
+  const known = pictures.get(id);
+  if (known) return known;
+  const [asset, suggestions] = await Promise.all([api.asset(id, signal), api.suggestions(id, signal)]);
+  const picture = { asset, suggestions, counted: tally(suggestions) };
+  keep(id, picture);
+  return picture;
+}
+
+function keep(id, picture) {
+  pictures.set(id, picture);
+  for (const old of pictures.keys()) if (pictures.size > KEPT && old !== shownAsset) pictures.delete(old);
+}
 
 async function openAsset(id) {
   opening?.abort();
@@ -139,28 +201,28 @@ async function openAsset(id) {
   shownAsset = id;
   gallery.select(id);
   if (!id) {
-    stage.clear(wide.matches ? "Choose a picture." : "");
+    stage.clear(wide.matches && gallery.rows.length ? "Choose a picture." : "");
     panel.clear();
     document.title = "docent";
     return;
   }
-  const loaded = await shown(Promise.all([api.asset(id, mine.signal), api.suggestions(id, mine.signal)]));
+  const picture = await shown(load(id, mine.signal));
   if (mine.signal.aborted) return;
-  if (!loaded) {
+  if (!picture) {
     stage.clear("This picture cannot be opened.");
     panel.clear();
     return;
   }
-  const [asset, suggestions] = loaded;
-  document.title = `${nameOf(asset.uris[0] ?? "")} – docent`;
-  stage.show(asset);
-  panel.show(asset, suggestions, pick);
+  document.title = `${nameOf(picture.asset.uris[0] ?? "")} – docent`;
+  stage.show(picture.asset);
+  panel.show(picture, pick);
   pick = null;
+  lookAhead();
 }
 
 async function stepPicture(by) {
   const asset = await gallery.neighbor(by);
-  if (asset) go({ asset }, { replace: true });
+  if (asset) await go({ asset }, { replace: true });
   else toast(by > 0 ? "That was the last picture." : "This is the first picture.", "info");
 }
 
@@ -168,19 +230,58 @@ async function stepSuggestion(by) {
   if (!panel.step(by)) await stepPicture(by);
 }
 
-function decided(before, after) {
-  const waiting = (row) => (row.status === "pending" ? 1 : 0);
-  const change = waiting(after) - waiting(before);
-  const known = gallery.rows[gallery.places.get(after.asset_id)];
-  if (known?.pending !== undefined) {
-    const accepted = known.accepted + (after.status === "accepted") - (before.status === "accepted");
-    gallery.update(after.asset_id, { pending: Math.max(0, known.pending + change), accepted });
+/** The next picture on which something waits, with its suggestions; null if there is none. */
+async function findWaiting() {
+  for (;;) {
+    const asset = await gallery.nextOpen();
+    if (!asset) return null;
+    const picture = await load(asset);
+    if (panel.waiting(picture.suggestions) > 0) return picture;
+    gallery.update(asset, { finished: true });
   }
-  if (counts) {
-    counts.suggestions[before.status] = Math.max(0, (counts.suggestions[before.status] ?? 0) - 1);
-    counts.suggestions[after.status] = (counts.suggestions[after.status] ?? 0) + 1;
-    showCounts();
+}
+
+/** Goes on to the next picture on which something waits. */
+async function onward() {
+  gallery.update(shownAsset, { finished: true });
+  const picture = await shown(findWaiting());
+  if (picture) await go({ asset: picture.asset.asset_id }, { replace: true });
+  else if (picture === null) toast("Nothing is left to review here.", "info");
+}
+
+/** Gets what comes next, so that it is there when it is needed. */
+async function lookAhead() {
+  const { signal } = opening;
+  const picture = await findWaiting().catch(() => null);
+  if (picture && !signal.aborted && picture.asset.asset_id !== shownAsset) new Image().src = stage.address(picture.asset.asset_id);
+}
+
+/** Hears what became of a picture's suggestions. */
+function changed({ asset, suggestions }, before, after) {
+  const accepted = suggestions.filter(({ kind, status }) => kind === "tag" && status === "accepted").length;
+  gallery.update(asset.asset_id, { pending: after.pending, accepted, ...(after.pending > before.pending ? { finished: false } : {}) });
+  for (const status of Object.keys(after)) {
+    if (counts) counts.suggestions[status] = Math.max(0, (counts.suggestions[status] ?? 0) + after[status] - before[status]);
   }
+  if (counts) showCounts();
+  undo.refresh();
+}
+
+/** Shows what is pending again. */
+async function undone(asset, suggestion) {
+  if (!asset) return reload();
+  const known = pictures.get(asset);
+  if (known) await panel.refresh(known, []);
+  else refreshCounts();
+  const picture = known ?? (await load(asset));
+  gallery.admit(picture.asset);
+  gallery.update(asset, { finished: false });
+  if (asset === shownAsset) {
+    gallery.select(asset);
+    return panel.touch(suggestion);
+  }
+  pick = suggestion;
+  return go({ asset }, { replace: true });
 }
 
 // --- counts
@@ -194,7 +295,7 @@ function showCounts() {
   const failed = Object.values(counts.analyzers).reduce((sum, { failed }) => sum + failed, 0);
   const working = Math.max(0, ...Object.values(counts.analyzers).map(({ pending }) => pending));
   const parts = [
-    ["pictures", counts.assets],
+    ["pictures", counts.assets - (counts.analyzers.decode?.failed ?? 0)],
     ["to review", counts.suggestions.pending ?? 0],
     ["accepted", counts.suggestions.accepted ?? 0],
     ["rejected", counts.suggestions.rejected ?? 0],
@@ -205,99 +306,13 @@ function showCounts() {
   );
   $("show-failures").textContent = failed ? `Failures (${number(failed)})` : "Failures";
   $("show-failures").classList.toggle("has-failures", failed > 0);
-  const { words, like, kind, status, min } = place();
+  const { words, like, kind, min } = place();
   countsAtLoad ??= counts.assets;
   const newer = counts.assets - countsAtLoad;
-  if (newer > 0 && !words && !like && !kind && !status && !min) {
+  if (newer > 0 && !words && !like && !kind && !min) {
     $("newer").textContent = `Show ${count(newer, "new picture", "new pictures")}`;
     $("newer").hidden = false;
   }
-}
-
-// --- accept all
-
-async function askAcceptAll() {
-  const { kind, min } = place();
-  const what = kind ? `every suggestion of the kind “${KIND_NAMES[kind][0].toLowerCase()}”` : "every suggestion";
-  const sure = min > 0 ? `with a confidence of at least ${percent(min)}` : "whatever its confidence";
-  $("accept-what").textContent = `Accept ${what} that waits for review, ${sure}.`;
-  const query = { status: "pending", kind, min_confidence: min };
-  const confirm = $("accept-confirm");
-  confirm.disabled = true;
-  confirm.textContent = "Counting …";
-  const choice = (scope) => document.querySelector(`#accept-form input[value=${scope}]`);
-  choice("asset").disabled = !shownAsset;
-  choice(shownAsset ? "asset" : "archive").checked = true;
-  for (const id of ["accept-asset-count", "accept-archive-count"]) $(id).textContent = "";
-  openDialog("accept-dialog");
-  await panel.last;
-  const counted = await shown(
-    Promise.all([shownAsset ? api.count({ ...query, asset: shownAsset }) : { count: 0 }, api.count(query)]),
-  );
-  if (!counted) return $("accept-dialog").close();
-  const [here, everywhere] = counted;
-  $("accept-asset-count").textContent = atLeast(here);
-  $("accept-archive-count").textContent = atLeast(everywhere);
-  const update = () => {
-    const affected = choice("asset").checked ? here : everywhere;
-    confirm.disabled = affected.count === 0 && !affected.more;
-    confirm.textContent = confirm.disabled ? "Nothing to accept" : `Accept ${atLeast(affected)}`;
-  };
-  $("accept-form").onchange = update;
-  update();
-  $("accept-form").onsubmit = () => {
-    const inAsset = choice("asset").checked;
-    acceptAll({ kind, min, asset: inAsset ? shownAsset : undefined, asOf: (inAsset ? here : everywhere).as_of });
-  };
-}
-
-/** A count, which may have ended before everything was counted. */
-function atLeast({ count, more }) {
-  if (!more) return number(count);
-  return count >= COUNTED ? `more than ${number(count)}` : `at least ${number(count)}`;
-}
-
-async function acceptAll({ kind, min, asset, asOf }) {
-  const job = await shown(api.acceptAll({ min_confidence: min, kind: kind || undefined, asset, as_of: asOf }));
-  if (job) await shown(follow(job, asset));
-}
-
-/** Says how far a job is until it is done, and offers to take it back. */
-async function follow(job, asset) {
-  const bar = progress();
-  while (job && (job.state === "collecting" || job.state === "deciding")) {
-    const of = job.action === "revert" ? "Taking back" : "Accepting";
-    bar.say(
-      job.state === "collecting"
-        ? `${of}: ${count(job.total, "suggestion", "suggestions")} so far`
-        : `${of}: ${number(job.done + job.skipped)} of ${count(job.total, "suggestion", "suggestions")}`,
-    );
-    await new Promise((resolve) => setTimeout(resolve, JOB_EVERY_MS));
-    const id = job.id;
-    // It goes on whether or not it can be looked at now.
-    job = await api.job(id).catch((error) => (error.status === 0 || error.status >= 500 ? job : Promise.reject(error)));
-  }
-  bar.close();
-  const left = job.skipped ? ` ${count(job.skipped, "was", "were")} decided otherwise meanwhile.` : "";
-  if (job.action === "revert") {
-    toast(`${count(job.done, "suggestion is", "suggestions are")} pending again.${left}`, "info");
-  } else {
-    const back = { name: "Take back", run: () => shown(takeBack(job.id, asset)) };
-    toast(`${count(job.done, "suggestion", "suggestions")} accepted.${left}`, "info", job.done ? back : null);
-  }
-  if (asset) {
-    const row = await shown(api.asset(asset));
-    if (row) gallery.update(asset, { pending: row.pending, accepted: row.accepted_tags.length });
-  } else {
-    shownSource = null;
-  }
-  refreshCounts();
-  if (shownAsset) openAsset(shownAsset);
-  apply();
-}
-
-async function takeBack(id, asset) {
-  await follow(await api.revertJob(id), asset);
 }
 
 // --- controls
@@ -310,9 +325,11 @@ $("filter-min").oninput = (event) => {
   panel.setFilter({ ...panel.filter, min });
 };
 $("filter-min").onchange = (event) => go({ min: Number(event.target.value) / 100 });
+$("order").onchange = (event) => {
+  rememberOrder(event.target.value);
+  go({ order: event.target.value });
+};
 $("filters").onsubmit = (event) => event.preventDefault();
-$("accept-all").onclick = () => shown(askAcceptAll());
-$("accept-cancel").onclick = () => $("accept-dialog").close();
 $("search").onsubmit = (event) => {
   event.preventDefault();
   typed(false);
@@ -338,6 +355,7 @@ $("source-clear").onclick = () => {
   typed(false);
   go({ words: "", like: "" });
 };
+$("chosen-clear").onclick = () => gallery.choose([]);
 
 /** Notes whether words are still being typed. */
 function typed(still) {
@@ -345,14 +363,12 @@ function typed(still) {
   typing = still;
 }
 
-$("newer").onclick = () => {
-  shownSource = null;
-  apply();
-};
+$("newer").onclick = reload;
 $("similar").onclick = similar;
 $("previous").onclick = () => stepPicture(-1);
 $("next").onclick = () => stepPicture(1);
 $("back").onclick = () => go({ asset: "" });
+$("undo").onclick = () => undo.run();
 $("show-failures").onclick = () => go({ view: place().view ? "" : "failures" });
 $("show-help").onclick = () => openDialog("help");
 $("show-reviewer").onclick = () => {
@@ -362,6 +378,7 @@ $("show-reviewer").onclick = () => {
 $("reviewer-form").onsubmit = () => {
   reviewer.set($("reviewer-input").value.trim());
   showReviewer();
+  undo.refresh();
 };
 
 function showReviewer() {
@@ -369,7 +386,8 @@ function showReviewer() {
 }
 
 function similar() {
-  if (shownAsset) go({ like: shownAsset, words: "", view: "" });
+  if (shownAsset) return go({ like: shownAsset, words: "", view: "" });
+  return undefined;
 }
 
 // --- signing in
@@ -407,44 +425,59 @@ const KEYS = {
   ArrowLeft: () => stepPicture(-1),
   a: () => panel.decide("accept"),
   r: () => panel.decide("reject"),
-  u: () => panel.undo(),
+  o: () => panel.toggle(),
+  u: () => undo.run(),
+  n: () => onward(),
+  x: () => gallery.toggle(),
+  A: () => bulk.ask("accept"),
+  R: () => bulk.ask("reject"),
   m: similar,
+  "+": () => stage.zoom.in(),
+  "=": () => stage.zoom.in(),
+  "-": () => stage.zoom.out(),
+  0: () => stage.zoom.fit(),
   "/": () => $("words").select(),
   "?": () => openDialog("help"),
 };
+/** With Shift. */
+const CHOOSING = { ArrowRight: 1, ArrowLeft: -1 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || dialogOpen() || !(event.target instanceof Element)) return;
   const typing = event.target.matches("input:not([type=range]):not([type=radio]), textarea");
   if (event.key === "Escape") {
     if (typing) event.target.blur();
+    else if (gallery.chosen.size) gallery.choose([]);
     else if (place().view || place().words || place().like) go({ view: "", words: "", like: "" });
     return;
   }
   // Lists and sliders need the arrows themselves.
   const arrows = event.key.startsWith("Arrow") && event.target.matches("select, input");
-  const action = KEYS[event.key];
+  const choosing = event.shiftKey && CHOOSING[event.key];
+  const action = choosing ? () => gallery.extend(choosing) : KEYS[event.key];
   if (!action || typing || arrows || (place().view && event.key !== "?" && event.key !== "/")) return;
   event.preventDefault();
-  shown(Promise.resolve(action()));
+  acting = acting.then(() => shown(Promise.resolve(action()))).catch((error) => console.error(error));
 });
 
 for (const moved of ["popstate", "hashchange"]) {
   window.addEventListener(moved, () => {
     typed(false);
-    apply();
+    apply({ linked: true });
   });
 }
 document.querySelector(".brand").addEventListener("click", (event) => {
   event.preventDefault();
-  go({ words: "", like: "", kind: "", status: "", min: 0, view: "", asset: wide.matches ? place().asset : "" });
+  go({ ...START, order: rememberedOrder() });
 });
 
 async function start() {
   shownSource = null;
   shownAsset = null;
+  pictures.clear();
   showReviewer();
-  await Promise.all([refreshCounts(), apply()]);
+  undo.refresh();
+  await Promise.all([refreshCounts(), apply({ linked: true })]);
 }
 
 start();

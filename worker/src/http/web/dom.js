@@ -63,5 +63,5 @@ export const KIND_NAMES = {
   object: ["Object", "Objects"],
   face: ["Face", "Faces"],
   emotion: ["Emotion", "Emotions"],
-  text: ["Text", "Text"],
+  text: ["Text", "Texts"],
 };

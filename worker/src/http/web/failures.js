@@ -13,10 +13,12 @@ export class Failures {
   }
 
   async show() {
-    this.body = el("tbody");
+    // What cannot be decoded is not among the pictures; all others are, and lack something.
+    this.sections = [
+      section("Pictures that cannot be shown", "They are not in the list of pictures."),
+      section("Pictures that lack something", "They are in the list of pictures."),
+    ];
     this.more = el("button", { type: "button", hidden: true, onclick: () => this.load() }, "Show more");
-    const heads = ["File", "Analyzer", "Reason", "Tries", "Last"].map((name) => el("th", { scope: "col" }, name));
-    this.table = el("table", { hidden: true }, el("thead", {}, el("tr", {}, ...heads)), this.body);
     this.empty = el("p", { class: "empty", hidden: true }, "Nothing failed.");
     this.root.replaceChildren(
       el(
@@ -27,7 +29,7 @@ export class Failures {
         el("button", { type: "button", onclick: this.onClose }, "Back to the pictures"),
       ),
       this.empty,
-      this.table,
+      ...this.sections.map(({ root }) => root),
       this.more,
     );
     this.after = null;
@@ -40,11 +42,18 @@ export class Failures {
     this.more.disabled = false;
     if (!part) return;
     this.after = part.next;
-    this.body.append(...part.failures.map(line));
-    this.table.hidden = this.body.children.length === 0;
-    this.empty.hidden = !this.table.hidden;
+    for (const failure of part.failures) this.sections[failure.analyzer === "decode" ? 0 : 1].body.append(line(failure));
+    for (const { root, body } of this.sections) root.hidden = body.children.length === 0;
+    this.empty.hidden = this.sections.some(({ root }) => !root.hidden);
     this.more.hidden = part.next === null;
   }
+}
+
+function section(name, note) {
+  const body = el("tbody");
+  const heads = ["File", "Analyzer", "Reason", "Tries", "Last"].map((head) => el("th", { scope: "col" }, head));
+  const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), body);
+  return { body, root: el("section", { hidden: true }, el("h2", {}, name), el("p", {}, note), table) };
 }
 
 function line({ uri, analyzer, kind, reason, attempts, at }) {

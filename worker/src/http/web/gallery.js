@@ -1,7 +1,7 @@
 // The grid of pictures. Holds a light row per picture it knows of, but only the visible ones are in the document.
 
 import { api } from "./api.js";
-import { $, count, el, nameOf, number, pathOf, percent } from "./dom.js";
+import { $, count, el, icon, nameOf, number, pathOf } from "./dom.js";
 import { shown } from "./notices.js";
 
 const PAGE = 200;
@@ -11,15 +11,22 @@ const GAP = 8;
 const PADDING = 12;
 const CAPTION = 24;
 const OVERSCAN_ROWS = 2;
+/** Parts that are loaded in search of a picture that waits. */
+const MOST_PARTS = 10;
 /** Characters of an excerpt before the first word that was looked for. */
 const EXCERPT_BEFORE = 12;
 
 export class Gallery {
-  constructor({ onOpen }) {
+  /** `onOpen(asset)` hears of clicks and keys, `onChosen()` of every change of what is chosen to be decided together. */
+  constructor({ onOpen, onChosen }) {
     this.root = $("cells");
     this.spacer = el("div", { class: "spacer" });
     this.root.append(this.spacer);
     this.onOpen = onOpen;
+    this.onChosen = onChosen;
+    /** Pictures that are chosen to be decided together, and the place where the choice began. */
+    this.chosen = new Set();
+    this.anchor = null;
     this.rows = [];
     this.places = new Map();
     this.cells = new Map();
@@ -29,8 +36,10 @@ export class Gallery {
     this.root.addEventListener("scroll", () => this.schedule(), { passive: true });
     this.root.addEventListener("click", (event) => {
       const cell = event.target.closest(".cell");
-      if (cell) this.onOpen(cell.dataset.asset);
+      if (cell) this.clicked(cell.dataset.asset, event);
     });
+    // Shift and a click select text elsewhere.
+    this.root.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
     this.root.addEventListener("keydown", (event) => this.onKey(event));
     new ResizeObserver(() => this.schedule()).observe(this.root);
   }
@@ -43,14 +52,22 @@ export class Gallery {
     this.loading = null;
     this.next = undefined;
     this.replaceRows([]);
+    this.choose([]);
     this.root.setAttribute("aria-busy", "true");
     $("gallery-empty").hidden = true;
     const { signal } = this.abort;
     await this.more();
-    if (signal.aborted) return;
+    if (signal.aborted) return false;
     this.root.removeAttribute("aria-busy");
     this.root.scrollTop = 0;
     this.render();
+    return true;
+  }
+
+  /** Puts a picture in front that is not in the list, but belongs into it. */
+  admit(asset) {
+    if (this.places.has(asset.asset_id)) return;
+    this.replaceRows([light(asset), ...this.rows]);
   }
 
   replaceRows(rows) {
@@ -73,14 +90,20 @@ export class Gallery {
   /** Loads the next part, if there is one. Answers whether anything came. */
   more() {
     if (this.next === null) return Promise.resolve(false);
-    this.loading ??= this.fetch().finally(() => (this.loading = null));
-    return this.loading;
+    if (this.loading) return this.loading;
+    // What another list waits for is not what this one waits for.
+    const mine = this.fetch().finally(() => {
+      if (this.loading === mine) this.loading = null;
+    });
+    this.loading = mine;
+    return mine;
   }
 
   async fetch() {
     const { signal } = this.abort;
-    const { words, like, kind, status, typing } = this.source;
-    const filter = { kind, status, min_confidence: this.source.min || null };
+    const { words, like, kind, status, order, typing } = this.source;
+    // Pictures without a file, or that cannot be decoded, are listed with the failures.
+    const filter = { kind, status, min_confidence: this.source.min || null, viewable: true };
     const before = this.rows.length;
     let part;
     if (words) {
@@ -88,13 +111,18 @@ export class Gallery {
       const how = typing ? { by: "text", unfinished: true } : {};
       part = await shown(api.search({ ...filter, ...how, q: words, k: HITS }, signal));
     }
-    else if (like) part = await shown(api.similar(like, { ...filter, k: HITS }, signal));
+    else if (like) {
+      const found = await shown(Promise.all([api.asset(like, signal), api.similar(like, { ...filter, k: HITS }, signal)]));
+      // The picture that the others are like comes first.
+      if (found) part = { hits: [found[0], ...found[1].hits] };
+    }
     else {
       // Where few pass the filters, a part may be empty although more follow.
-      do part = await shown(api.assets({ ...filter, limit: PAGE, after: part?.next ?? this.next }, signal));
+      do part = await shown(api.assets({ ...filter, order, limit: PAGE, after: part?.next ?? this.next }, signal));
       while (part?.assets.length === 0 && part.next !== null && !signal.aborted);
     }
     if (signal.aborted) return false;
+    this.failed = part === undefined;
     this.next = part?.next ?? null;
     this.searched = part?.searched ?? null;
     this.add((part?.hits ?? part?.assets ?? []).map(light));
@@ -130,11 +158,93 @@ export class Gallery {
     return this.rows[0]?.asset_id ?? null;
   }
 
+  has(asset) {
+    return this.places.has(asset);
+  }
+
+  /**
+   * The next picture on which something may wait, after the selected one and then from the beginning. Loads more where
+   * needed, but not a whole archive in which everything is reviewed.
+   */
+  async nextOpen() {
+    const from = (this.places.get(this.selected) ?? -1) + 1;
+    const waits = (row) => !row.finished && row.pending !== 0 && row.asset_id !== this.selected;
+    for (let parts = 0; ; parts++) {
+      const next = this.rows.slice(from).find(waits);
+      if (next) return next.asset_id;
+      if (parts === MOST_PARTS || !(await this.more())) break;
+    }
+    return this.rows.slice(0, from).find(waits)?.asset_id ?? null;
+  }
+
+  // --- choosing several
+
+  clicked(asset, { shiftKey, ctrlKey, metaKey }) {
+    if (shiftKey) return this.chooseTo(asset);
+    if (ctrlKey || metaKey) return this.toggle(asset);
+    this.choose([]);
+    this.onOpen(asset);
+    return undefined;
+  }
+
+  /** Adds a picture to the choice, or takes it out. The first choice takes in the picture that is shown. */
+  toggle(asset = this.selected) {
+    if (!asset) return;
+    const chosen = new Set(this.chosen);
+    if (chosen.size === 0 && this.selected && asset !== this.selected) chosen.add(this.selected);
+    if (!chosen.delete(asset)) chosen.add(asset);
+    this.anchor = asset;
+    this.choose(chosen);
+  }
+
+  /** Chooses everything from where the choice began to a picture. */
+  chooseTo(asset) {
+    const places = [this.places.get(this.anchor) ?? this.places.get(this.selected) ?? 0, this.places.get(asset)];
+    const [from, to] = [Math.min(...places), Math.max(...places)];
+    this.anchor ??= this.selected;
+    this.choose(this.rows.slice(from, to + 1).map(({ asset_id }) => asset_id));
+  }
+
+  /** Moves on and takes along what lies in between. */
+  async extend(step) {
+    this.anchor ??= this.selected;
+    const asset = await this.neighbor(step);
+    if (!asset) return;
+    const { anchor } = this;
+    this.onOpen(asset);
+    this.anchor = anchor;
+    this.chooseTo(asset);
+  }
+
+  chooseAll() {
+    this.choose(this.rows.map(({ asset_id }) => asset_id));
+  }
+
+  choose(assets) {
+    this.chosen = new Set(assets);
+    if (this.chosen.size === 0) this.anchor = null;
+    for (const [place, cell] of this.cells) this.mark(cell, this.rows[place]);
+    this.onChosen();
+  }
+
+  mark(cell, { asset_id }) {
+    const current = asset_id === this.selected;
+    cell.classList.toggle("current", current);
+    cell.classList.toggle("chosen", this.chosen.has(asset_id));
+    cell.setAttribute("aria-selected", String(current || this.chosen.has(asset_id)));
+  }
+
   onKey(event) {
+    if ((event.ctrlKey || event.metaKey) && event.key === "a") {
+      event.preventDefault();
+      this.chooseAll();
+      return;
+    }
     const step = { ArrowDown: this.layout().columns, ArrowUp: -this.layout().columns }[event.key];
     if (!step) return;
     event.preventDefault();
-    this.neighbor(step).then((asset) => asset && this.onOpen(asset));
+    if (event.shiftKey) this.extend(step);
+    else this.neighbor(step).then((asset) => asset && this.onOpen(asset));
   }
 
   layout() {
@@ -188,12 +298,11 @@ export class Gallery {
       this.cells.set(place, cell);
       this.root.append(cell);
     }
-    const selected = row.asset_id === this.selected;
     cell.style.width = `${side}px`;
     cell.style.height = `${side + CAPTION}px`;
     cell.style.left = `${PADDING + (place % columns) * (side + GAP)}px`;
     cell.style.top = `${PADDING + Math.floor(place / columns) * rowHeight}px`;
-    cell.setAttribute("aria-selected", String(selected));
+    this.mark(cell, row);
     cell.setAttribute("aria-setsize", this.next ? "-1" : String(this.rows.length));
   }
 }
@@ -210,7 +319,7 @@ const light = ({ asset_id, uri, uris, pending, score, accepted_tags, text }) => 
 
 function build(row, place) {
   const image = el("img", { alt: "", decoding: "async", src: api.thumbnailUrl(row.asset_id) });
-  const frame = el("div", { class: "frame" }, image);
+  const frame = el("div", { class: "frame" }, image, el("span", { class: "tick" }, icon("check")));
   image.addEventListener("error", () => {
     if (image.hasAttribute("src")) frame.classList.add("missing");
   });

@@ -3,23 +3,28 @@
 import { api } from "./api.js";
 import { $, el, icon, KIND_NAMES, KINDS, percent } from "./dom.js";
 import { announce, toast } from "./notices.js";
+import { passes, rowsOf, tally } from "./rows.js";
 
 const DONE = { accept: "accepted", reject: "rejected", undo: "pending" };
 const STATUS_NAMES = { pending: "to review", accepted: "accepted", rejected: "rejected", superseded: "superseded" };
+/** How far a job is is asked so often. */
+const JOB_EVERY_MS = 200;
 
 export class Panel {
-  /** `onDecided(before, after)` hears of every change, `onView()` of every change of selection or rows. */
-  constructor({ onDecided, onView, onOpen }) {
+  /**
+   * `onChanged(picture, before, after)` hears of every decision with the numbers of suggestions by status, `onView()` of every
+   * change of selection or rows, `onFinished()` when nothing of the picture waits any more.
+   */
+  constructor({ onChanged, onView, onFinished }) {
     this.root = $("panel");
-    this.onDecided = onDecided;
+    this.onChanged = onChanged;
     this.onView = onView;
-    this.onOpen = onOpen;
+    this.onFinished = onFinished;
     this.filter = { kind: "", status: "", min: 0 };
-    this.decisions = [];
     this.last = Promise.resolve();
     this.forget();
     this.root.addEventListener("click", (event) => this.onClick(event));
-    this.root.addEventListener("pointerover", (event) => this.hover(event.target.closest(".row")?.dataset.id ?? null));
+    this.root.addEventListener("pointerover", (event) => this.hover(event.target.closest("[data-id]")?.dataset.id ?? null));
     this.root.addEventListener("pointerleave", () => this.hover(null));
   }
 
@@ -29,54 +34,97 @@ export class Panel {
   }
 
   forget() {
-    this.asset = null;
-    this.rows = [];
+    this.picture = null;
+    /** The suggestion that is selected, and whether it alone is, or its row. */
     this.selected = null;
+    this.alone = false;
     this.hovered = null;
     /** Decided while the picture is open: they stay in view whatever the filter says, so that they can be undone. */
     this.touched = new Set();
+    /** Rows whose members are shown, by kind and value. */
+    this.expanded = new Set();
   }
 
-  show(asset, rows, wanted = null) {
-    this.asset = asset;
-    this.rows = rows;
+  /** Shows a picture: `{ asset, suggestions, counted }`, the last being the `tally` of what the server said. */
+  show(picture, wanted = null) {
+    this.forget();
+    this.picture = picture;
     this.touched = new Set(wanted ? [wanted] : []);
-    this.hovered = null;
-    this.selected = rows.find(({ id }) => id === wanted)?.id ?? this.first();
+    this.selected = picture.suggestions.find(({ id }) => id === wanted)?.id ?? this.first();
     this.render();
   }
 
   setFilter(filter) {
     this.filter = filter;
-    if (!this.visible().some(({ id }) => id === this.selected)) this.selected = this.first();
+    if (!this.visible().some(({ id }) => id === this.selected)) this.selectRow(this.first());
     this.render();
+  }
+
+  /** The suggestions that pass the filter. */
+  visible() {
+    const suggestions = this.picture?.suggestions ?? [];
+    return suggestions.filter((row) => this.touched.has(row.id) || passes(row, this.filter));
+  }
+
+  rows() {
+    return rowsOf(this.visible());
+  }
+
+  /** How many suggestions of a picture wait here, under the filter. */
+  waiting(suggestions) {
+    const { status, ...filter } = this.filter;
+    if (status && status !== "pending") return 0;
+    return suggestions.filter((row) => passes(row, { ...filter, status: "pending" })).length;
   }
 
   /** Where to begin: the first that waits. */
   first() {
-    const visible = this.visible();
-    return (visible.find(({ status }) => status === "pending") ?? visible[0])?.id ?? null;
+    const rows = this.rows();
+    return (rows.find(({ status }) => status === "pending") ?? rows[0])?.members[0].id ?? null;
   }
 
-  /** The rows that pass the filter, in the order they are shown. */
-  visible() {
-    const { kind, status, min } = this.filter;
-    const passes = (row) =>
-      this.touched.has(row.id) ||
-      ((!kind || row.kind === kind) &&
-        (status ? row.status === status : row.status !== "superseded") &&
-        row.confidence >= min);
-    const order = (row) => KINDS.indexOf(row.kind);
-    return this.rows.filter(passes).sort((a, b) => order(a) - order(b) || b.confidence - a.confidence);
+  isExpanded(row) {
+    return row.members.length > 1 && this.expanded.has(`${row.kind} ${row.value}`);
+  }
+
+  /** What one can go to with the keyboard: rows, and the members of those that are expanded. */
+  stops() {
+    return this.rows().flatMap((row) => [
+      { row, members: row.members, alone: false },
+      ...(this.isExpanded(row) ? row.members.map((member) => ({ row, members: [member], alone: true })) : []),
+    ]);
   }
 
   current() {
-    return this.rows.find(({ id }) => id === this.selected);
+    return this.stops().find((stop) => this.isAt(stop)) ?? null;
   }
 
+  isAt({ members, alone }) {
+    return alone === this.alone && members.some(({ id }) => id === this.selected);
+  }
+
+  /** The ids that are selected: all of a row, or one. */
+  chosen() {
+    return new Set(this.current()?.members.map(({ id }) => id));
+  }
+
+  /** Selects a suggestion, in its row where that is folded. */
   select(id) {
+    const row = this.rows().find(({ members }) => members.some((member) => member.id === id));
+    this.alone = Boolean(row && this.isExpanded(row));
     this.selected = id;
     this.render();
+  }
+
+  /** Selects a suggestion that has to stay in view whatever the filter says. */
+  touch(id) {
+    this.touched.add(id);
+    this.select(id);
+  }
+
+  selectRow(id) {
+    this.alone = false;
+    this.selected = id;
   }
 
   hover(id) {
@@ -88,124 +136,162 @@ export class Panel {
 
   /** Selects the next or previous row; answers false at the end. */
   step(by) {
-    const visible = this.visible();
-    const next = visible[visible.findIndex(({ id }) => id === this.selected) + by];
+    const stops = this.stops();
+    const next = stops[stops.findIndex((stop) => this.isAt(stop)) + by];
     if (!next) return false;
-    this.select(next.id);
+    this.alone = next.alone;
+    this.selected = next.members[0].id;
+    this.render();
     return true;
   }
 
-  onClick(event) {
-    const row = event.target.closest(".row");
-    if (!row) return;
-    const action = event.target.closest("button")?.dataset.action;
-    this.select(row.dataset.id);
-    if (action) this.decide(action, row.dataset.id, { advance: false });
+  /** Shows the members of the selected row, or hides them. */
+  toggle(row = this.current()?.row) {
+    if (!row || row.members.length < 2) return;
+    const key = `${row.kind} ${row.value}`;
+    if (!this.expanded.delete(key)) this.expanded.add(key);
+    this.selectRow(row.members[0].id);
+    this.render();
   }
 
-  /** Decides about a row, the selected one where none is named, and goes on to the next that waits. */
-  decide(action, id = this.selected, { advance = true } = {}) {
-    const row = this.rows.find((row) => row.id === id);
-    if (!row) return;
+  onClick(event) {
+    const node = event.target.closest(".row");
+    if (!node) return;
+    this.alone = node.classList.contains("member");
+    this.selected = node.dataset.id;
+    const action = event.target.closest("button")?.dataset.action;
+    if (action === "toggle") this.toggle();
+    else if (action) this.decide(action);
+    else this.render();
+  }
+
+  /** Decides about the selected row or suggestion, and goes on to the next that waits. */
+  decide(action) {
+    const stop = this.current();
+    if (!stop) return undefined;
+    const { picture } = this;
+    const { row, members } = stop;
     if (action !== "undo" && row.status !== "pending") {
       toast(`“${row.value}” is ${STATUS_NAMES[row.status]}; undo that first.`, "info");
-      return;
+      return undefined;
     }
-    this.touched.add(id);
-    this.shownAs(row, DONE[action]);
-    if (advance) this.advance(id);
-    this.enqueue(() => this.send(action, row));
-  }
-
-  /** Takes back the last decision, or the one on the selected row if none was made here. */
-  undo() {
-    this.enqueue(async () => {
-      const last = this.decisions.pop();
-      const row = this.rows.find(({ id }) => id === (last?.id ?? this.selected));
-      if (row && (row.status === "accepted" || row.status === "rejected")) {
-        this.touched.add(row.id);
-        this.shownAs(row, "pending");
-        this.select(row.id);
-        await this.send("undo", row);
-      } else if (last) {
-        if (await this.send("undo", { ...last })) this.onOpen(last.asset_id, last.id);
-      } else {
-        toast("There is no decision to undo.", "info");
-      }
-    });
+    const from = this.stops().findIndex((other) => this.isAt(other));
+    const changed = action === "accept" && members.length === row.members.length ? [...members, ...row.covers] : members;
+    for (const suggestion of changed) this.shownAs(suggestion, DONE[action]);
+    this.enqueue(() => this.send(action, picture, members, changed));
+    if (action === "undo") this.render();
+    else return this.advance(from);
+    return undefined;
   }
 
   /** Decisions are sent one after the other, in the order they were made. */
   enqueue(work) {
-    this.last = this.last.then(work).catch((error) => toast(error.message));
+    this.last = this.last.then(work).catch((error) => {
+      if (!("status" in error)) console.error(error);
+      if (error.status !== 401) toast(error.message);
+    });
     return this.last;
   }
 
-  advance(id) {
-    const visible = this.visible();
-    const from = visible.findIndex((row) => row.id === id) + 1;
-    const next = [...visible.slice(from), ...visible.slice(0, from)].find(({ status }) => status === "pending");
-    if (next) this.select(next.id);
-  }
-
-  /** Shows a row as it will be once the server agrees. */
-  shownAs(row, status) {
-    row.before ??= row.status;
-    row.status = status;
-    row.busy = true;
+  /** To the next that waits, after the place it had or before it; to another picture if there is none. */
+  advance(from) {
+    const stops = this.stops();
+    const waits = ({ row, alone }) => row.status === "pending" && (alone || !this.isExpanded(row));
+    const next = stops.slice(from).find(waits) ?? stops.find(waits);
+    if (next) {
+      this.alone = next.alone;
+      this.selected = next.members[0].id;
+      this.render();
+      return undefined;
+    }
     this.render();
+    return this.onFinished();
   }
 
-  async send(action, row) {
-    const before = row.before ?? row.status;
+  /** Shows a suggestion as it will be once the server agrees. */
+  shownAs(suggestion, status) {
+    this.touched.add(suggestion.id);
+    suggestion.before ??= suggestion.status;
+    suggestion.status = status;
+  }
+
+  async send(action, picture, members, changed) {
+    const ids = members.map(({ id }) => id);
     try {
-      const decided = await api.decide(row.id, action);
-      this.settle(row, decided);
-      if (action === "undo") this.decisions = this.decisions.filter(({ id }) => id !== row.id);
-      else this.decisions.push({ ...decided });
-      announce(`${decided.value}: ${STATUS_NAMES[decided.status]}`);
-      this.onDecided({ ...row, status: before }, decided);
-      return true;
+      if (ids.length === 1 || action === "undo") {
+        for (const id of ids) Object.assign(members.find((member) => member.id === id), await api.decide(id, action));
+      } else {
+        const job = await this.sendTogether(action, picture.asset.asset_id, members);
+        if (job.skipped) toast(`${job.skipped} of ${job.total} “${members[0].value}” were decided otherwise meanwhile.`, "conflict");
+      }
+      announce(`${members[0].value}: ${STATUS_NAMES[DONE[action]]}`);
+      // What else changed with it, the server knows best.
+      if (changed.length > 1 || action === "undo") await this.refresh(picture, changed);
+      else this.settle(picture, changed);
     } catch (error) {
-      this.settle(row, { status: before });
-      if (error.status === 409) await this.conflict(row, before);
-      else if (error.status !== 401) toast(error.message);
-      return false;
+      for (const suggestion of changed) suggestion.status = suggestion.before ?? suggestion.status;
+      if (error.status === 409) await this.conflict(picture, members[0], changed);
+      else this.settle(picture, changed);
+      if (error.status !== 409) throw error;
     }
   }
 
+  /** One job for all, which undo takes back at once. The value names it. */
+  async sendTogether(action, asset, members) {
+    const [{ kind, value }] = members;
+    const suggestions = members.map(({ id }) => id);
+    let job = await api.decideAll({ action, asset, suggestions, kind, value, min_confidence: 0 });
+    while (job.state === "collecting" || job.state === "deciding") {
+      await new Promise((resolve) => setTimeout(resolve, JOB_EVERY_MS));
+      job = await api.job(job.id);
+    }
+    return job;
+  }
+
   /** Somebody else was first: says who, and shows the row as it is. */
-  async conflict(row, before) {
-    const [fresh, log] = await Promise.all([api.suggestion(row.id), api.reviews(row.id)]);
+  async conflict(picture, suggestion, changed) {
+    const [fresh, log] = await Promise.all([api.suggestion(suggestion.id), api.reviews(suggestion.id)]);
     const first = log.at(-1);
     const who = first ? ` by ${first.reviewer} (${first.client}, ${new Date(first.at).toLocaleTimeString()})` : "";
     toast(`“${fresh.value}” is already ${STATUS_NAMES[fresh.status]}${who}. Your decision was not applied.`, "conflict");
-    this.settle(row, fresh);
-    if (fresh.status !== before) this.onDecided({ ...row, status: before }, fresh);
+    await this.refresh(picture, changed);
   }
 
-  settle(row, fresh) {
-    delete row.before;
-    delete row.busy;
-    Object.assign(row, fresh);
-    this.render();
+  /** Reads again how a picture's suggestions stand. What is on its way to the server stays as it is shown. */
+  async refresh(picture, changed) {
+    const fresh = new Map((await api.suggestions(picture.asset.asset_id)).map((suggestion) => [suggestion.id, suggestion]));
+    for (const suggestion of picture.suggestions) {
+      const { status } = fresh.get(suggestion.id) ?? suggestion;
+      if (suggestion.before && !changed.includes(suggestion)) suggestion.before = status;
+      else suggestion.status = status;
+    }
+    this.settle(picture, changed);
+  }
+
+  settle(picture, changed) {
+    for (const suggestion of changed) delete suggestion.before;
+    const before = picture.counted;
+    picture.counted = tally(picture.suggestions);
+    this.onChanged(picture, before, picture.counted);
+    if (picture === this.picture) this.render();
   }
 
   render() {
-    const visible = this.visible();
-    const groups = KINDS.map((kind) => [kind, visible.filter((row) => row.kind === kind)]).filter(([, rows]) => rows.length);
+    const rows = this.rows();
+    const groups = KINDS.map((kind) => [kind, rows.filter((row) => row.kind === kind)]).filter(([, rows]) => rows.length);
     const focused = this.root.contains(document.activeElement);
     this.root.replaceChildren(
-      ...groups.map(([kind, rows]) =>
-        el(
+      ...groups.map(([kind, rows]) => {
+        const members = rows.reduce((sum, row) => sum + row.members.length, 0);
+        return el(
           "section",
           { class: `group ${kind}` },
-          el("h2", {}, KIND_NAMES[kind][rows.length === 1 ? 0 : 1], el("span", { class: "tally" }, String(rows.length))),
-          el("ul", {}, ...rows.map((row) => this.row(row))),
-        ),
-      ),
+          el("h2", {}, KIND_NAMES[kind][members === 1 ? 0 : 1], el("span", { class: "tally" }, String(members))),
+          el("ul", {}, ...rows.flatMap((row) => this.nodes(row))),
+        );
+      }),
     );
-    if (!groups.length && this.asset) this.root.append(el("p", { class: "empty" }, this.nothing()));
+    if (!groups.length && this.picture) this.root.append(el("p", { class: "empty" }, this.nothing()));
     const current = this.root.querySelector(".row.selected");
     current?.scrollIntoView({ block: "nearest" });
     if (focused) current?.focus({ preventScroll: true });
@@ -213,28 +299,57 @@ export class Panel {
   }
 
   nothing() {
-    if (!this.rows.length) return "Nothing has been suggested for this picture.";
+    if (!this.picture.suggestions.length) return "Nothing has been suggested for this picture.";
     return "No suggestion of this picture passes the filters.";
   }
 
-  row(row) {
-    const selected = row.id === this.selected;
+  nodes(row) {
+    const isOpen = this.isExpanded(row);
+    const head = this.node(row, row.members, { isOpen });
+    return isOpen ? [head, ...row.members.map((member) => this.node(row, [member], { alone: true }))] : [head];
+  }
+
+  /** A row, or one member of it. */
+  node(row, members, { alone = false, isOpen = false }) {
+    const { value, status, covers } = row;
+    const [{ id, confidence, model }] = members;
+    const many = members.length > 1;
+    const selected = this.isAt({ members, alone });
     const bar = el("span", { class: "bar" }, el("i"));
-    bar.firstChild.style.width = `${row.confidence * 100}%`;
+    bar.firstChild.style.width = `${confidence * 100}%`;
+    const times = many
+      ? el(
+          "button",
+          {
+            type: "button",
+            class: "times",
+            title: isOpen ? "Fold (o)" : "Show each (o)",
+            ariaExpanded: String(isOpen),
+            ariaLabel: `${value}, ${members.length} times`,
+            data: { action: "toggle" },
+          },
+          `× ${members.length}`,
+        )
+      : null;
+    const least = members.at(-1).confidence;
+    const sure = many && percent(least) !== percent(confidence) ? `${percent(least).replace(" %", "")}–${percent(confidence)}` : percent(confidence);
     const item = el(
       "li",
-      { class: `row ${row.status}${selected ? " selected" : ""}`, tabIndex: selected ? 0 : -1, data: { id: row.id } },
-      el("span", { class: "value" }, row.value),
-      el("span", { class: "actions" }, ...buttons(row)),
-      el("span", { class: "facts" }, bar, el("b", {}, percent(row.confidence)), el("span", { class: "model", title: row.model }, row.model)),
+      { class: `row ${status}${alone ? " member" : ""}${selected ? " selected" : ""}`, tabIndex: selected ? 0 : -1, data: { id } },
+      el("span", { class: "head" }, el("span", { class: "value" }, value), times),
+      el("span", { class: "actions" }, ...buttons(status, value)),
+      el("span", { class: "facts" }, bar, el("b", {}, sure), el("span", { class: "model", title: model }, model)),
+      !alone && covers.length ? el("span", { class: "covers", title: "Accepted with it" }, `and ${names(covers)}`) : null,
     );
     if (selected) item.setAttribute("aria-current", "true");
-    if (row.busy) item.setAttribute("aria-busy", "true");
+    if (members.some(({ before }) => before)) item.setAttribute("aria-busy", "true");
     return item;
   }
 }
 
-function buttons({ status, value }) {
+const names = (suggestions) => [...new Set(suggestions.map(({ value }) => value))].join(", ");
+
+function buttons(status, value) {
   const button = (action, name, symbol) =>
     el("button", { type: "button", class: action, title: name, ariaLabel: `${name}: ${value}`, data: { action } }, icon(symbol));
   if (status === "pending") return [button("accept", "Accept (a)", "check"), button("reject", "Reject (r)", "cross")];

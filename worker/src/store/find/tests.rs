@@ -62,8 +62,9 @@ impl Archive for Memory {
         Ok(assets.iter().filter(|asset| self.passing.contains(*asset)).cloned().collect())
     }
 
-    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<u64, StoreError> {
-        Ok(self.passing(asked, assets).await?.len() as u64)
+    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<Vec<Heap>, StoreError> {
+        let passing = self.passing(asked, assets).await?;
+        Ok(passing.into_iter().map(|asset| Heap { asset, kind: 0, count: 1 }).collect())
     }
 }
 

@@ -12,9 +12,11 @@ use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
     MOST_ROWS, analyzer, corrupt, cursor, json_array, number, place_key, rfc3339, vector_values, words,
 };
-use crate::store::find::{Archive, Asked, From, Spot, find};
+use crate::store::find::{Archive, Asked, From, Spot, Standing, arrange, find};
 use crate::store::tally::counts;
-use crate::store::{AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted};
+use crate::store::{
+    Arrangement, AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted,
+};
 
 const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.tolerated, a.created_at,
     array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by gone_at is not null, uri) as uris,
@@ -79,6 +81,26 @@ impl Catalog for PostgresStore {
         let ids: Vec<String> = found.spots.into_iter().map(|spot| spot.asset).collect();
         let next = found.rest.map(|rest| json_array([rest.at.to_string(), rest.asset]));
         Ok(Paged { rows: self.asset_rows(&ids).await?, next })
+    }
+
+    async fn arranged(
+        &self,
+        filter: &AssetFilter,
+        by: Arrangement,
+        page: &Page,
+    ) -> Result<Paged<AssetRow>, StoreError> {
+        let after = page.after.as_deref().map(|after| Standing::read(by, after)).transpose()?;
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let mut connection = begin(&self.pool).await?;
+        let asked = Asked::of_assets(filter);
+        let (mut found, mut rest) = arrange(&mut &mut *connection, &asked, by, after, limit + 1).await?;
+        drop(connection);
+        if found.len() > limit {
+            found.truncate(limit);
+            rest = found.last().cloned();
+        }
+        let ids: Vec<String> = found.into_iter().map(|place| place.asset).collect();
+        Ok(Paged { rows: self.asset_rows(&ids).await?, next: rest.map(|rest| rest.write(by)) })
     }
 
     async fn matching(

@@ -11,9 +11,9 @@ use sqlx::{Postgres, QueryBuilder, Transaction};
 
 use super::listing::{has_prefix, is_at};
 use super::{fault, get, text};
-use crate::store::StoreError;
 use crate::store::codec::kind_order;
-use crate::store::find::{Archive, Asked, From, Said, Source, Spot};
+use crate::store::find::{Archive, Arranged, Asked, From, Heap, Said, Shelf, Source, Spot, Standing};
+use crate::store::{Arrangement, StoreError};
 
 const OPERATION: &str = "filter";
 
@@ -47,10 +47,11 @@ impl Archive for &mut PgConnection {
     ) -> Result<Vec<Spot>, StoreError> {
         let mut query = QueryBuilder::new("");
         match source {
-            Source::One(asset) => {
-                query.push("select created_at as asset_at, id as asset_id from asset where id = ");
-                query.push_bind(asset.to_string());
+            Source::Among(assets) => {
+                query.push("select created_at as asset_at, id as asset_id from asset where id = any(");
+                query.push_bind(assets.iter().map(ToString::to_string).collect::<Vec<_>>()).push(")");
                 behind(&mut query, "created_at", "id", from);
+                query.push(" order by -created_at, id limit ").push(limit);
             }
             Source::Sure(said) => {
                 query.push("select distinct asset_at, asset_id from suggestion s where true");
@@ -83,7 +84,7 @@ impl Archive for &mut PgConnection {
                 query.push(
                     "select asset_at, asset_id from (select asset_at, asset_id from asset_path p where ",
                 );
-                has_prefix(&mut query, prefix);
+                has_prefix(&mut query, "p", prefix);
                 behind(&mut query, "p.asset_at", "p.asset_id", from);
                 query
                     .push(" order by p.uri desc offset 0) p order by -asset_at, asset_id limit ")
@@ -114,7 +115,7 @@ impl Archive for &mut PgConnection {
             }
             Source::Folder(prefix) => {
                 query.push("asset_path p where ");
-                has_prefix(&mut query, prefix);
+                has_prefix(&mut query, "p", prefix);
             }
             // Nobody asks how many these are.
             _ => return Ok(most),
@@ -148,20 +149,88 @@ impl Archive for &mut PgConnection {
         Ok(passing.into_iter().collect())
     }
 
-    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::new(
-            "select coalesce(sum((select count(*) from suggestion s where s.asset_id = c.id",
+    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<Vec<Heap>, StoreError> {
+        let mut query = QueryBuilder::new("select c.id as asset_id, h.kind_order, h.n from unnest(");
+        query.push_bind(assets);
+        // Looked up for each by itself.
+        query.push(
+            "::text[]) c (id) cross join lateral (
+                 select s.kind_order, count(*) as n from suggestion s where s.asset_id = c.id",
         );
         asked.said.first().into_iter().for_each(|said| says(&mut query, said));
-        query.push(")), 0)::bigint from unnest(").push_bind(assets).push("::text[]) c (id) where true");
+        query.push(" group by s.kind_order) h where true");
         at_place(&mut query, asked);
-        let count: i64 = query
-            .build_query_scalar()
-            .persistent(false)
-            .fetch_one(&mut **self)
-            .await
-            .map_err(fault(OPERATION))?;
-        Ok(count.unsigned_abs())
+        let rows = query.build().persistent(false).fetch_all(&mut **self).await.map_err(fault(OPERATION))?;
+        rows.iter()
+            .map(|row| {
+                let count = get::<i64>(row, "n")?.unsigned_abs();
+                Ok(Heap { asset: get(row, "asset_id")?, kind: get(row, "kind_order")?, count })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Arranged for &mut PgConnection {
+    async fn standing(&mut self, shelf: &Shelf<'_>, limit: usize) -> Result<Vec<Standing>, StoreError> {
+        let mut query = QueryBuilder::new("select c.uri, c.modified_ns, c.asset_id, c.gone_at is null");
+        if let Some(folder) = shelf.folder {
+            query.push(" and ");
+            has_prefix(&mut query, "c", folder);
+        }
+        query.push(
+            " and not exists (select 1 from asset_path p
+                 where p.asset_id = c.asset_id and p.uri < c.uri and p.gone_at is null",
+        );
+        if let Some(folder) = shelf.folder {
+            query.push(" and ");
+            has_prefix(&mut query, "p", folder);
+        }
+        // Looked up for each by itself.
+        query.push(" offset 0) as stands from ");
+        match shelf.few {
+            Some(said) => {
+                query.push("(select distinct s.asset_id from suggestion s where true");
+                is_sure(&mut query, said);
+                query.push(
+                    " offset 0) f cross join lateral (
+                         select * from asset_path p where p.asset_id = f.asset_id offset 0) c where true",
+                );
+            }
+            None => {
+                query.push("asset_path c where true");
+                if let Some(folder) = shelf.folder.filter(|_| shelf.by == Arrangement::Place) {
+                    query.push(" and ");
+                    has_prefix(&mut query, "c", folder);
+                }
+            }
+        }
+        match (shelf.by, shelf.after) {
+            (_, None) => {}
+            (Arrangement::Place, Some(after)) => {
+                query.push(" and c.uri > ").push_bind(text(&after.uri));
+            }
+            (Arrangement::Date, Some(after)) => {
+                query.push(" and (c.modified_ns, c.uri) < (").push_bind(after.modified).push(", ");
+                query.push_bind(text(&after.uri)).push(")");
+            }
+        }
+        query.push(match shelf.by {
+            Arrangement::Place => " order by c.uri limit ",
+            Arrangement::Date => " order by c.modified_ns desc, c.uri desc limit ",
+        });
+        query.push(limit);
+        let rows = query.build().persistent(false).fetch_all(&mut **self).await.map_err(fault(OPERATION))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Standing {
+                    uri: get(row, "uri")?,
+                    modified: get(row, "modified_ns")?,
+                    asset: get(row, "asset_id")?,
+                    stands: get(row, "stands")?,
+                })
+            })
+            .collect()
     }
 }
 
@@ -235,13 +304,23 @@ pub(super) fn says(query: &mut QueryBuilder<Postgres>, said: &Said) {
     if let Some(newest) = said.newest_run {
         query.push(" and s.run_id <= ").push_bind(newest);
     }
+    if !said.ids.is_empty() {
+        query.push(" and s.id = any(");
+        query.push_bind(said.ids.iter().map(ToString::to_string).collect::<Vec<_>>()).push(")");
+    }
 }
 
-/// Adds that one of the places of `c` is as asked.
+/// Adds that one of the places of `c` is as asked, and that `c` can be looked at, if that is asked.
 fn at_place(query: &mut QueryBuilder<Postgres>, asked: &Asked) {
-    if !asked.place.is_empty() {
+    if !asked.place.is_empty() || asked.viewable {
         query.push(" and exists (select 1 from asset_path p where p.asset_id = c.id");
         is_at(query, &asked.place);
-        query.push(" offset 0)");
+        query.push(if asked.viewable { " and p.gone_at is null offset 0)" } else { " offset 0)" });
+    }
+    if asked.viewable {
+        query.push(
+            " and not exists (select 1 from work w where w.asset_id = c.id and w.analyzer = 'decode'
+                  and w.state = 'failed' offset 0)",
+        );
     }
 }

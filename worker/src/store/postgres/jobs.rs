@@ -333,9 +333,23 @@ async fn collect(tx: &mut Tx<'static>, job: &Open) -> Result<(), StoreError> {
     let passing: Vec<String> = (&mut **tx).passing(&asked, &ids).await?.into_iter().collect();
     let mut query = QueryBuilder::<Postgres>::new("insert into job_item (job_id, suggestion_id) select ");
     query.push_bind(job.row.id).push(", s.id from suggestion s where s.asset_id = any(");
-    query.push_bind(passing).push(")");
+    query.push_bind(&passing).push(")");
     asked.said.iter().for_each(|said| says(&mut query, said));
-    let items = query.build().persistent(false).execute(&mut **tx).await.map_err(failed)?.rows_affected();
+    let mut items = query.build().persistent(false).execute(&mut **tx).await.map_err(failed)?.rows_affected();
+    if job.row.action == JobAction::Accept {
+        let mut query =
+            QueryBuilder::<Postgres>::new("insert into job_item (job_id, suggestion_id) select distinct ");
+        query.push_bind(job.row.id).push(
+            "::bigint, b.id from suggestion s cross join lateral (
+                 select b.* from suggestion b where b.asset_id = s.asset_id and b.status = 'pending' offset 0) b
+             where s.kind = 'tag' and b.kind = 'tag' and b.value in (select jsonb_array_elements_text(s.implies))
+               and b.run_id <= ",
+        );
+        query.push_bind(job.newest_run).push(" and s.asset_id = any(").push_bind(&passing).push(")");
+        asked.said.iter().for_each(|said| says(&mut query, said));
+        query.push(" on conflict do nothing");
+        items += query.build().persistent(false).execute(&mut **tx).await.map_err(failed)?.rows_affected();
+    }
     sqlx::query(
         "update job set total = total + $2, after_at = coalesce($3, after_at),
              after_id = case when $5 then '' else coalesce($4, after_id) end,

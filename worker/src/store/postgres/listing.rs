@@ -12,7 +12,7 @@ use crate::store::{PlaceFilter, StoreError, SuggestionFilter};
 /// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
 pub(super) const FIELDS: &str =
     "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
-    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
+    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order, s.implies,
     coalesce((select coalesce(p.whole, p.uri) from asset_path p where p.asset_id = s.asset_id
               order by p.gone_at is not null, p.uri limit 1), '') as uri
     from ";
@@ -42,10 +42,9 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Part, StoreError> {
     let failed = fault("list suggestions");
-    let SuggestionFilter { status, kind: _, asset, min_confidence, value, place } = filter;
+    let SuggestionFilter { status, kind, .. } = filter.clone();
     // An index is in this very order.
-    if status.is_some() && asset.is_none() && min_confidence.is_none() && value.is_none() && place.is_empty()
-    {
+    if status.is_some() && *filter == (SuggestionFilter { status, kind, ..SuggestionFilter::default() }) {
         let mut query = QueryBuilder::new(FIELDS);
         query.push("suggestion s where true");
         restrict(&mut query, filter);
@@ -96,24 +95,26 @@ pub(super) fn is_at(query: &mut QueryBuilder<Postgres>, place: &PlaceFilter) {
     }
     if let Some(prefix) = &place.uri_prefix {
         query.push(" and ");
-        has_prefix(query, prefix);
+        has_prefix(query, "p", prefix);
     }
 }
 
-/// `p.uri` is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
+/// The `uri` of `of`, a row of `asset_path`, is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
 /// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
-pub(super) fn has_prefix(query: &mut QueryBuilder<Postgres>, prefix: &str) {
+pub(super) fn has_prefix(query: &mut QueryBuilder<Postgres>, of: &str, prefix: &str) {
     let place = text(prefix.trim_end_matches('/'));
     let (key, is_all) = folder_key(&place);
-    query.push("p.uri >= ").push_bind(key.to_owned());
+    let uri = format!("{of}.uri");
+    query.push(&uri).push(" >= ").push_bind(key.to_owned()).push(" and ").push(&uri).push(" < ");
     if is_all {
-        query.push(" and p.uri < ").push_bind(format!("{key}0"));
-        query.push(" and (p.uri = ").push_bind(key.to_owned());
-        query.push(" or p.uri >= ").push_bind(format!("{key}/")).push(")");
+        query.push_bind(format!("{key}0"));
+        query.push(" and (").push(&uri).push(" = ").push_bind(key.to_owned());
+        query.push(" or ").push(&uri).push(" >= ").push_bind(format!("{key}/")).push(")");
     } else {
         // Keys end in the middle of the folder; no byte of a text is above the last one here.
-        query.push(" and p.uri < ").push_bind(format!("{key}\u{10ffff}"));
-        query.push(" and (coalesce(p.whole, p.uri) = ").push_bind(place.clone());
-        query.push(" or starts_with(coalesce(p.whole, p.uri), ").push_bind(format!("{place}/")).push("))");
+        let whole = format!("coalesce({of}.whole, {uri})");
+        query.push_bind(format!("{key}\u{10ffff}"));
+        query.push(" and (").push(&whole).push(" = ").push_bind(place.clone());
+        query.push(" or starts_with(").push(whole).push(", ").push_bind(format!("{place}/")).push("))");
     }
 }

@@ -34,7 +34,7 @@ use super::fault::{fault, migration_fault};
 use super::migrations::{Migrations, migrations};
 pub use reach::PostgresLedger;
 
-pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated");
+pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review");
 
 /// The shared store.
 pub struct PostgresStore {

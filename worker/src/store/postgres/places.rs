@@ -37,7 +37,7 @@ impl PostgresStore {
         let mut query = QueryBuilder::<Postgres>::new(
             "select coalesce(p.whole, p.uri) as uri, p.gone_at is not null as gone from asset_path p where ",
         );
-        has_prefix(&mut query, folder);
+        has_prefix(&mut query, "p", folder);
         if let Some(after) = after {
             query.push(" and p.uri > ").push_bind(place_key(after));
         }

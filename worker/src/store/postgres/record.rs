@@ -214,14 +214,16 @@ async fn suggest(
     let ids = all(|s| s.id.to_string());
     sqlx::query(
         "insert into suggestion as s (id, asset_id, analyzer, kind, value, confidence, region_x, region_y,
-             region_width, region_height, model, kind_order, status, run_id, created_at, asset_at)
+             region_width, region_height, model, kind_order, status, run_id, created_at, asset_at, implies)
          select n.id, n.asset, n.analyzer, n.kind, n.value, n.confidence, n.x, n.y, n.width, n.height, n.model,
-             n.kind_order, 'pending', n.run, $15, n.asset_at
+             n.kind_order, 'pending', n.run, $15, n.asset_at, n.implies
          from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[],
-             $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
-             n (id, asset, analyzer, kind, value, confidence, x, y, width, height, model, kind_order, run, asset_at)
+             $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
+             $16::jsonb[])
+             n (id, asset, analyzer, kind, value, confidence, x, y, width, height, model, kind_order, run, asset_at,
+                implies)
          on conflict (id) do update set confidence = excluded.confidence, model = excluded.model,
-             analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
+             analyzer = excluded.analyzer, run_id = excluded.run_id, implies = excluded.implies, status = 'pending'
          where s.status in ('pending', 'superseded')",
     )
     .bind(&ids)
@@ -239,6 +241,7 @@ async fn suggest(
     .bind(place(|place| place.run_id))
     .bind(place(|place| place.asset_at))
     .bind(now)
+    .bind(raised.iter().map(|r| implied(r.1)).collect::<Vec<Option<Json<&[String]>>>>())
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
@@ -268,6 +271,10 @@ async fn suggest(
     Ok(recorded)
 }
 
+fn implied(suggestion: &Suggestion) -> Option<Json<&[String]>> {
+    Some(Json(suggestion.implies.as_slice())).filter(|implies| !implies.is_empty())
+}
+
 /// What was decided of the assets of `runs`.
 async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
     let rows = sqlx::query(
@@ -285,6 +292,7 @@ async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, V
             value: get(row, "value")?,
             confidence: Confidence::new(get(row, "confidence")?),
             region: region(row)?,
+            implies: Vec::new(),
         };
         decided.entry(get(row, "asset_id")?).or_default().push(claim);
     }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use docent_pipelines::{Kind, Status, SuggestionId};
 use serde_json::json;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::find::begin;
@@ -11,10 +12,22 @@ use super::listing::{self, FIELDS, Part};
 use super::record::publish;
 use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{ListingPlace, MOST_ROWS, analyzer, corrupt, is_id_prefix, rfc3339};
-use crate::store::find::{Asked, count};
+use crate::store::find::{Asked, count, sum_up};
+use crate::store::jobs::LOOKED_BACK;
 use crate::store::{
-    Counted, Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
+    Counted, Decision, Jobs, Page, Paged, ReviewRow, Reviewer, Reviews, Step, StoreError, SuggestionFilter,
+    SuggestionRow, Summary,
 };
+
+/// Pending tags that are accepted with a tag.
+const IMPLIED: &str = "select b.id from suggestion s join suggestion b on b.asset_id = s.asset_id
+    where s.id = $1 and s.kind = 'tag' and b.status = 'pending' and b.kind = 'tag' and b.id <> s.id
+      and b.value in (select jsonb_array_elements_text(s.implies)) order by b.id for update of b";
+/// Tags that were accepted with a tag that was decided last, and stand so.
+const FOLLOWED: &str = "select b.id from review f join suggestion b on b.id = f.suggestion_id
+    where f.because = (select max(r.id) from review r where r.suggestion_id = $1) and b.status = f.after
+      and f.id = (select max(r.id) from review r where r.suggestion_id = f.suggestion_id)
+    order by b.id for update of b";
 
 #[async_trait]
 impl Reviews for PostgresStore {
@@ -43,8 +56,8 @@ impl Reviews for PostgresStore {
 
     async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<Counted, StoreError> {
         let failed = fault("count suggestions");
-        let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
-        if asset.is_some() || min_confidence.is_some() || value.is_some() || !place.is_empty() {
+        let SuggestionFilter { status, kind, .. } = filter.clone();
+        if *filter != (SuggestionFilter { status, kind, ..SuggestionFilter::default() }) {
             let mut connection = begin(&self.pool).await?;
             return count(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await;
         }
@@ -120,9 +133,22 @@ impl Reviews for PostgresStore {
         if decided == 0 {
             return Err(StoreError::Conflict { id: id.clone(), expected, actual: before });
         }
-        sqlx::query(
+        // In the order of their ids, as jobs lock them.
+        let others = match decision {
+            Decision::Accept => Some(IMPLIED),
+            Decision::Undo => Some(FOLLOWED),
+            // Nothing broader is untrue for that.
+            Decision::Reject => None,
+        };
+        let implied: Vec<String> = match others {
+            Some(sql) => {
+                sqlx::query_scalar(sql).bind(id.as_str()).fetch_all(&mut *tx).await.map_err(failed)?
+            }
+            None => Vec::new(),
+        };
+        let entry: i64 = sqlx::query_scalar(
             "insert into review (suggestion_id, at, reviewer, client, action, before, after)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+             values ($1, $2, $3, $4, $5, $6, $7) returning id",
         )
         .bind(id.as_str())
         .bind(now)
@@ -131,21 +157,127 @@ impl Reviews for PostgresStore {
         .bind(action)
         .bind(before.as_str())
         .bind(to.as_str())
-        .execute(&mut *tx)
+        .fetch_one(&mut *tx)
         .await
         .map_err(failed)?;
+        if !implied.is_empty() {
+            sqlx::query("update suggestion set status = $2 where id = any($1::text[])")
+                .bind(&implied)
+                .bind(to.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+            sqlx::query(
+                "insert into review (suggestion_id, at, reviewer, client, action, before, after, because)
+                 select id, $2, $3, $4, $5, $6, $7, $8 from unnest($1::text[]) id",
+            )
+            .bind(&implied)
+            .bind(now)
+            .bind(text(&by.name))
+            .bind(text(&by.client))
+            .bind(action)
+            .bind(before.as_str())
+            .bind(to.as_str())
+            .bind(entry)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
         let mut query = QueryBuilder::<Postgres>::new(FIELDS);
-        query.push("suggestion s where s.id = ").push_bind(id.as_str());
-        let row = suggestion(&query.build().fetch_one(&mut *tx).await.map_err(failed)?)?;
-        if self.events {
+        let mut decided = vec![id.to_string()];
+        decided.extend(implied);
+        query.push("suggestion s where s.id = any(").push_bind(decided).push(") order by s.id <> ");
+        query.push_bind(id.as_str()).push(", s.id");
+        let rows = query.build().fetch_all(&mut *tx).await.map_err(failed)?;
+        let mut rows = rows.iter().map(suggestion).collect::<Result<Vec<_>, _>>()?;
+        for row in rows.iter().filter(|_| self.events) {
             let body = json!({
-                "suggestion_id": id, "asset_id": row.asset_id, "kind": row.kind, "value": row.value,
+                "suggestion_id": row.id, "asset_id": row.asset_id, "kind": row.kind, "value": row.value,
                 "action": action, "before": before, "after": to, "reviewer": by.name, "client": by.client,
             });
             publish(&mut tx, "suggestion.decided", body, now).await.map_err(failed)?;
         }
         tx.commit().await.map_err(failed)?;
-        Ok(row)
+        rows.truncate(1);
+        rows.pop().ok_or_else(|| StoreError::NotFound { what: "suggestion", id: id.to_string() })
+    }
+
+    async fn sum_up(&self, filter: &SuggestionFilter) -> Result<Summary, StoreError> {
+        let mut connection = begin(&self.pool).await?;
+        sum_up(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await
+    }
+
+    async fn last_step(&self, by: &Reviewer) -> Result<Option<Step>, StoreError> {
+        let failed = fault("look for the last decision");
+        let mut tx = begin(&self.pool).await?;
+        let mut one: Option<(i64, String)> = None;
+        // Nearly always it is one of the newest.
+        for looked_at in LOOKED_BACK {
+            if one.is_some() {
+                break;
+            }
+            one = sqlx::query_as(
+                "select r.id, r.suggestion_id from (
+                     select id, suggestion_id, action from review
+                     where left(reviewer, 128) = left($1, 128) and client = $2 and job_id is null and because is null
+                       and reviewer = $1
+                     order by id desc limit $3) r
+                 where r.action <> 'undo'
+                   and r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)
+                 order by r.id desc limit 1",
+            )
+            .bind(text(&by.name))
+            .bind(text(&by.client))
+            .bind(looked_at)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
+        let mut many: Option<(i64, Option<i64>)> = None;
+        for looked_at in LOOKED_BACK {
+            if many.is_some() {
+                break;
+            }
+            many = sqlx::query_as(
+                "select j.id, (select max(r.id) from review r where r.job_id = j.id) from (
+                     select id, action, state from job
+                     where left(reviewer, 128) = left($1, 128) and client = $2 and reviewer = $1
+                     order by id desc limit $3) j
+                 where j.action <> 'revert' and not exists (select 1 from job b where b.reverts = j.id)
+                   and (j.state in ('collecting', 'deciding') or exists (
+                       select 1 from (select id, suggestion_id from review where job_id = j.id limit $4) r
+                       where r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)))
+                 order by j.id desc limit 1",
+            )
+            .bind(text(&by.name))
+            .bind(text(&by.client))
+            .bind(looked_at)
+            .bind(LOOKED_BACK[1])
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
+        match (one, many) {
+            (one, Some((job, last)))
+                if one.as_ref().is_none_or(|(entry, _)| last.is_none_or(|last| last > *entry)) =>
+            {
+                drop(tx);
+                Ok(Some(Step::Many(self.job(job).await?)))
+            }
+            (Some((entry, id)), _) => {
+                let also = sqlx::query_scalar(
+                    "select b.value from review f join suggestion b on b.id = f.suggestion_id
+                     where f.because = $1 order by b.value",
+                )
+                .bind(entry)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(failed)?;
+                drop(tx);
+                Ok(Some(Step::One { suggestion: self.suggestion(&id).await?, also }))
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError> {
@@ -185,6 +317,9 @@ fn suggestion(row: &PgRow) -> Result<SuggestionRow, StoreError> {
         value: get(row, "value")?,
         confidence: get(row, "confidence")?,
         region: region(row)?,
+        implies: get::<Option<Json<Vec<String>>>>(row, "implies")?
+            .map(|implies| implies.0)
+            .unwrap_or_default(),
         status: get::<String>(row, "status")?.parse().map_err(corrupt("status"))?,
         model: parsed(row, "model")?,
         analyzer: analyzer(&get::<String>(row, "analyzer")?)?,

@@ -9,9 +9,9 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::listing::{has_prefix, is_at};
 use super::{fault, get};
-use crate::store::StoreError;
 use crate::store::codec::{json_array, kind_order};
-use crate::store::find::{Archive, Asked, From, Said, Source, Spot};
+use crate::store::find::{Archive, Arranged, Asked, From, Heap, Said, Shelf, Source, Spot, Standing};
+use crate::store::{Arrangement, StoreError};
 
 const OPERATION: &str = "filter";
 
@@ -25,10 +25,13 @@ impl Archive for &mut SqliteConnection {
     ) -> Result<Vec<Spot>, StoreError> {
         let mut query = QueryBuilder::new("");
         match source {
-            Source::One(asset) => {
-                query.push("select created_at as asset_at, id as asset_id from asset where id = ");
-                query.push_bind(asset.to_string());
-                behind(&mut query, "created_at", "id", from);
+            Source::Among(assets) => {
+                query.push(
+                    "select created_at as asset_at, id as asset_id from asset where id in (select value from json_each(",
+                );
+                query.push_bind(json_array(assets)).push("))");
+                behind(&mut query, "+created_at", "+id", from);
+                query.push(" order by +created_at desc, +id limit ").push(limit);
             }
             Source::Sure(said) => {
                 query.push("select distinct asset_at, asset_id from suggestion s where true");
@@ -57,7 +60,7 @@ impl Archive for &mut SqliteConnection {
                 query.push(
                     "select asset_at, asset_id from (select asset_at, asset_id from asset_path p where ",
                 );
-                has_prefix(&mut query, prefix);
+                has_prefix(&mut query, "p", prefix);
                 behind(&mut query, "+p.asset_at", "+p.asset_id", from);
                 query.push(" order by p.uri desc limit -1 offset 0) order by asset_at desc, asset_id limit ");
                 query.push(limit);
@@ -81,7 +84,7 @@ impl Archive for &mut SqliteConnection {
             }
             Source::Folder(prefix) => {
                 query.push("asset_path p where ");
-                has_prefix(&mut query, prefix);
+                has_prefix(&mut query, "p", prefix);
             }
             // Nobody asks how many these are.
             _ => return Ok(most),
@@ -105,16 +108,92 @@ impl Archive for &mut SqliteConnection {
         Ok(passing.into_iter().collect())
     }
 
-    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::new(
-            "select coalesce(sum((select count(*) from suggestion s indexed by suggestion_asset
-             where s.asset_id = c.value",
+    async fn counted(&mut self, asked: &Asked, assets: &[String]) -> Result<Vec<Heap>, StoreError> {
+        let mut query = QueryBuilder::new("select s.asset_id, s.kind_order, count(*) as n from json_each(");
+        query.push_bind(json_array(assets));
+        query.push(
+            ") c cross join suggestion s indexed by suggestion_asset on s.asset_id = c.value where true",
         );
         asked.said.first().into_iter().for_each(|said| says(&mut query, said));
-        query.push(")), 0) from json_each(").push_bind(json_array(assets)).push(") c where true");
         at_place(&mut query, asked);
-        let count: i64 = query.build_query_scalar().fetch_one(&mut **self).await.map_err(fault(OPERATION))?;
-        Ok(count.unsigned_abs())
+        query.push(" group by s.asset_id, s.kind_order");
+        let rows = query.build().fetch_all(&mut **self).await.map_err(fault(OPERATION))?;
+        rows.iter()
+            .map(|row| {
+                let count = get::<i64>(row, "n")?.unsigned_abs();
+                Ok(Heap { asset: get(row, "asset_id")?, kind: get(row, "kind_order")?, count })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl Arranged for &mut SqliteConnection {
+    async fn standing(&mut self, shelf: &Shelf<'_>, limit: usize) -> Result<Vec<Standing>, StoreError> {
+        let mut query = QueryBuilder::new("select c.uri, c.modified_ns, c.asset_id, c.gone_at is null");
+        if let Some(folder) = shelf.folder {
+            query.push(" and ");
+            has_prefix(&mut query, "c", folder);
+        }
+        query.push(
+            " and not exists (select 1 from asset_path p indexed by asset_path_asset
+                 where p.asset_id = c.asset_id and p.uri < c.uri and p.gone_at is null",
+        );
+        if let Some(folder) = shelf.folder {
+            query.push(" and ");
+            has_prefix(&mut query, "p", folder);
+        }
+        query.push(") as stands from ");
+        let (uri, modified) = match shelf.few {
+            Some(said) => {
+                query.push(
+                    "(select distinct s.asset_id from suggestion s indexed by suggestion_sure where true",
+                );
+                is_sure(&mut query, said);
+                query.push(") f cross join asset_path c indexed by asset_path_asset on c.asset_id = f.asset_id where true");
+                ("+c.uri", "+c.modified_ns")
+            }
+            None if shelf.by == Arrangement::Date => {
+                query.push("asset_path c indexed by asset_path_date where true");
+                ("c.uri", "c.modified_ns")
+            }
+            None => {
+                query.push("asset_path c where true");
+                if let Some(folder) = shelf.folder {
+                    query.push(" and ");
+                    has_prefix(&mut query, "c", folder);
+                }
+                ("c.uri", "c.modified_ns")
+            }
+        };
+        match (shelf.by, shelf.after) {
+            (_, None) => {}
+            (Arrangement::Place, Some(after)) => {
+                query.push(" and ").push(uri).push(" > ").push_bind(after.uri.clone());
+            }
+            (Arrangement::Date, Some(after)) => {
+                query.push(" and (").push(modified).push(", ").push(uri).push(") < (");
+                query.push_bind(after.modified).push(", ").push_bind(after.uri.clone()).push(")");
+            }
+        }
+        match shelf.by {
+            Arrangement::Place => query.push(" order by ").push(uri),
+            Arrangement::Date => {
+                query.push(" order by ").push(modified).push(" desc, ").push(uri).push(" desc")
+            }
+        };
+        query.push(" limit ").push(limit);
+        let rows = query.build().fetch_all(&mut **self).await.map_err(fault(OPERATION))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Standing {
+                    uri: get(row, "uri")?,
+                    modified: get(row, "modified_ns")?,
+                    asset: get(row, "asset_id")?,
+                    stands: get(row, "stands")?,
+                })
+            })
+            .collect()
     }
 }
 
@@ -191,15 +270,27 @@ pub(super) fn says(query: &mut QueryBuilder<Sqlite>, said: &Said) {
     if let Some(newest) = said.newest_run {
         query.push(" and s.run_id <= ").push_bind(newest);
     }
+    if !said.ids.is_empty() {
+        query.push(" and s.id in (select value from json_each(").push_bind(json_array(&said.ids)).push("))");
+    }
 }
 
-/// Adds that one of the places of `c` is as asked.
+/// Adds that one of the places of `c` is as asked, and that `c` can be looked at, if that is asked.
 fn at_place(query: &mut QueryBuilder<Sqlite>, asked: &Asked) {
-    if !asked.place.is_empty() {
+    if !asked.place.is_empty() || asked.viewable {
         query.push(
             " and exists (select 1 from asset_path p indexed by asset_path_asset where p.asset_id = c.value",
         );
         is_at(query, &asked.place);
+        if asked.viewable {
+            query.push(" and p.gone_at is null");
+        }
         query.push(")");
+    }
+    if asked.viewable {
+        query.push(
+            " and not exists (select 1 from work w where w.asset_id = c.value and w.analyzer = 'decode'
+                  and w.state = 'failed')",
+        );
     }
 }

@@ -299,9 +299,22 @@ async fn collect(tx: &mut Tx<'_>, job: &Open) -> Result<(), StoreError> {
     query
         .push_bind(job.row.id)
         .push(", s.id from suggestion s where s.asset_id in (select value from json_each(");
-    query.push_bind(json_array(passing)).push("))");
+    query.push_bind(json_array(&passing)).push("))");
     asked.said.iter().for_each(|said| says(&mut query, said));
-    let items = query.build().execute(&mut **tx).await.map_err(failed)?.rows_affected();
+    let mut items = query.build().execute(&mut **tx).await.map_err(failed)?.rows_affected();
+    if job.row.action == JobAction::Accept {
+        let mut query =
+            QueryBuilder::<Sqlite>::new("insert or ignore into job_item (job_id, suggestion_id) select ");
+        query.push_bind(job.row.id).push(
+            ", b.id from suggestion s, json_each(s.implies) i, suggestion b indexed by suggestion_asset
+             where s.kind = 'tag' and b.asset_id = s.asset_id and b.status = 'pending' and b.kind = 'tag'
+               and b.value = i.value and b.run_id <= ",
+        );
+        query.push_bind(job.newest_run).push(" and s.asset_id in (select value from json_each(");
+        query.push_bind(json_array(&passing)).push("))");
+        asked.said.iter().for_each(|said| says(&mut query, said));
+        items += query.build().execute(&mut **tx).await.map_err(failed)?.rows_affected();
+    }
     sqlx::query(
         "update job set total = total + $2, after_at = coalesce($3, after_at),
              after_id = case when $5 then '' else coalesce($4, after_id) end,

@@ -1,6 +1,5 @@
 //! The review listing: newest asset first.
 
-use docent_pipelines::Status;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Sqlite};
 
@@ -13,7 +12,7 @@ use crate::store::{PlaceFilter, StoreError, SuggestionFilter};
 /// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
 pub(super) const FIELDS: &str =
     "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
-    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order,
+    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order, s.implies,
     coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id and p.gone_at is null),
         (select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
     from ";
@@ -49,18 +48,13 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Part, StoreError> {
     let failed = fault("list suggestions");
-    let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
     // An index is in this very order.
-    if status.is_some()
-        && kind.is_none()
-        && asset.is_none()
-        && min_confidence.is_none()
-        && value.is_none()
-        && place.is_empty()
+    if let Some(status) = filter.status
+        && *filter == (SuggestionFilter { status: Some(status), ..SuggestionFilter::default() })
     {
         let mut query = QueryBuilder::new(FIELDS);
         query.push("suggestion s where true");
-        query.push(" and s.status = ").push_bind(status.map(Status::as_str));
+        query.push(" and s.status = ").push_bind(status.as_str());
         if let Some(after) = after {
             behind(&mut query, after);
         }
@@ -97,16 +91,16 @@ pub(super) fn is_at(query: &mut QueryBuilder<Sqlite>, place: &PlaceFilter) {
     }
     if let Some(prefix) = &place.uri_prefix {
         query.push(" and ");
-        has_prefix(query, prefix);
+        has_prefix(query, "p", prefix);
     }
 }
 
-/// `p.uri` is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
+/// The `uri` of `of`, a row of `asset_path`, is `prefix` or under it. One range of the index, because text is compared by its bytes: '0' follows '/'. What
 /// lies between a name and what is under it, as `a b` does, is in the range and sorted out.
-pub(super) fn has_prefix(query: &mut QueryBuilder<Sqlite>, prefix: &str) {
+pub(super) fn has_prefix(query: &mut QueryBuilder<Sqlite>, of: &str, prefix: &str) {
     let place = prefix.trim_end_matches('/').to_owned();
-    query.push("p.uri >= ").push_bind(place.clone());
-    query.push(" and p.uri < ").push_bind(format!("{place}0"));
-    query.push(" and (p.uri = ").push_bind(place.clone());
-    query.push(" or p.uri >= ").push_bind(format!("{place}/")).push(")");
+    query.push(of).push(".uri >= ").push_bind(place.clone());
+    query.push(" and ").push(of).push(".uri < ").push_bind(format!("{place}0"));
+    query.push(" and (").push(of).push(".uri = ").push_bind(place.clone());
+    query.push(" or ").push(of).push(".uri >= ").push_bind(format!("{place}/")).push(")");
 }

@@ -35,7 +35,7 @@ impl SqliteStore {
         let mut query = QueryBuilder::<Sqlite>::new(
             "select p.uri, p.gone_at is not null as gone from asset_path p where ",
         );
-        has_prefix(&mut query, folder);
+        has_prefix(&mut query, "p", folder);
         if let Some(after) = after {
             query.push(" and p.uri > ").push_bind(after.to_owned());
         }

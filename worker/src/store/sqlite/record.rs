@@ -176,13 +176,14 @@ async fn suggest(
     }
     sqlx::query(
         "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
-             region_height, status, model, run_id, created_at, asset_at, kind_order)
+             region_height, status, model, run_id, created_at, asset_at, kind_order, implies)
          select value ->> 'id', value ->> 'asset', value ->> 'analyzer', value ->> 'kind', value ->> 'value',
                 value ->> 'confidence', value ->> 'x', value ->> 'y', value ->> 'width', value ->> 'height',
-                'pending', value ->> 'model', value ->> 'run', $2, value ->> 'asset_at', value ->> 'order'
+                'pending', value ->> 'model', value ->> 'run', $2, value ->> 'asset_at', value ->> 'order',
+                value ->> 'implies'
          from json_each($1) where true
          on conflict do update set confidence = excluded.confidence, model = excluded.model,
-             analyzer = excluded.analyzer, run_id = excluded.run_id, status = 'pending'
+             analyzer = excluded.analyzer, run_id = excluded.run_id, implies = excluded.implies, status = 'pending'
          where status in ('pending', 'superseded')",
     )
     .bind(Value::from(rows).to_string())
@@ -223,6 +224,7 @@ fn row(asset: &str, suggestion: &Suggestion, place: Option<&Place>) -> Value {
         "x": region.map(|r| r.x), "y": region.map(|r| r.y),
         "width": region.map(|r| r.width), "height": region.map(|r| r.height),
         "model": suggestion.model.to_string(), "order": kind_order(suggestion.kind),
+        "implies": Some(&suggestion.implies).filter(|implies| !implies.is_empty()),
         "run": place.map(|place| place.run_id), "asset_at": place.map(|place| place.asset_at),
     })
 }
@@ -244,6 +246,7 @@ async fn decided(tx: &mut Tx<'_>, assets: &str) -> Result<HashMap<String, Vec<Cl
             value: get(row, "value")?,
             confidence: Confidence::new(get(row, "confidence")?),
             region: region(row)?,
+            implies: Vec::new(),
         };
         decided.entry(get(row, "asset_id")?).or_default().push(claim);
     }

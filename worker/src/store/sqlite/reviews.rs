@@ -8,10 +8,22 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::listing::{self, FIELDS, Part};
 use super::{SqliteStore, fault, get, now, parsed, region};
 use crate::store::codec::{ListingPlace, MOST_ROWS, corrupt, is_id_prefix, json_array, rfc3339};
-use crate::store::find::{Asked, count};
+use crate::store::find::{Asked, count, sum_up};
+use crate::store::jobs::LOOKED_BACK;
 use crate::store::{
-    Counted, Decision, Page, Paged, ReviewRow, Reviewer, Reviews, StoreError, SuggestionFilter, SuggestionRow,
+    Counted, Decision, Jobs, Page, Paged, ReviewRow, Reviewer, Reviews, Step, StoreError, SuggestionFilter,
+    SuggestionRow, Summary,
 };
+
+/// Pending tags that are accepted with a tag.
+const IMPLIED: &str =
+    "select b.id from suggestion s, json_each(s.implies) i, suggestion b indexed by suggestion_asset
+    where s.id = $1 and s.kind = 'tag' and b.asset_id = s.asset_id and b.status = 'pending' and b.kind = 'tag'
+      and b.value = i.value and b.id <> s.id order by b.id";
+/// Tags that were accepted with a tag that was decided last, and stand so.
+const FOLLOWED: &str = "select f.suggestion_id from review f join suggestion b on b.id = f.suggestion_id
+    where f.because = (select max(r.id) from review r where r.suggestion_id = $1) and b.status = f.after
+      and f.id = (select max(r.id) from review r where r.suggestion_id = f.suggestion_id) order by 1";
 
 #[async_trait]
 impl Reviews for SqliteStore {
@@ -40,8 +52,8 @@ impl Reviews for SqliteStore {
 
     async fn count_suggestions(&self, filter: &SuggestionFilter) -> Result<Counted, StoreError> {
         let failed = fault("count suggestions");
-        let SuggestionFilter { status, kind, asset, min_confidence, value, place } = filter;
-        if asset.is_some() || min_confidence.is_some() || value.is_some() || !place.is_empty() {
+        let SuggestionFilter { status, kind, .. } = filter.clone();
+        if *filter != (SuggestionFilter { status, kind, ..SuggestionFilter::default() }) {
             let mut connection = self.read.acquire().await.map_err(failed)?;
             return count(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await;
         }
@@ -117,22 +129,130 @@ impl Reviews for SqliteStore {
         if decided == 0 {
             return Err(StoreError::Conflict { id: id.clone(), expected, actual: before });
         }
-        sqlx::query(
+        let others = match decision {
+            Decision::Accept => Some(IMPLIED),
+            Decision::Undo => Some(FOLLOWED),
+            // Nothing broader is untrue for that.
+            Decision::Reject => None,
+        };
+        let implied: Vec<String> = match others {
+            Some(sql) => {
+                sqlx::query_scalar(sql).bind(id.as_str()).fetch_all(&mut *tx).await.map_err(failed)?
+            }
+            None => Vec::new(),
+        };
+        let at = now();
+        let entry: i64 = sqlx::query_scalar(
             "insert into review (suggestion_id, at, reviewer, client, action, before, after)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+             values ($1, $2, $3, $4, $5, $6, $7) returning id",
         )
         .bind(id.as_str())
-        .bind(now())
+        .bind(at)
         .bind(&by.name)
         .bind(&by.client)
         .bind(action)
         .bind(before.as_str())
         .bind(to.as_str())
-        .execute(&mut *tx)
+        .fetch_one(&mut *tx)
         .await
         .map_err(failed)?;
+        if !implied.is_empty() {
+            sqlx::query("update suggestion set status = $2 where id in (select value from json_each($1))")
+                .bind(json_array(&implied))
+                .bind(to.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+            sqlx::query(
+                "insert into review (suggestion_id, at, reviewer, client, action, before, after, because)
+                 select value, $2, $3, $4, $5, $6, $7, $8 from json_each($1)",
+            )
+            .bind(json_array(&implied))
+            .bind(at)
+            .bind(&by.name)
+            .bind(&by.client)
+            .bind(action)
+            .bind(before.as_str())
+            .bind(to.as_str())
+            .bind(entry)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
         tx.commit().await.map_err(failed)?;
         self.suggestion(id.as_str()).await
+    }
+
+    async fn sum_up(&self, filter: &SuggestionFilter) -> Result<Summary, StoreError> {
+        let mut connection = self.read.acquire().await.map_err(fault("count suggestions"))?;
+        sum_up(&mut &mut *connection, &Asked::of_suggestions(filter, None)).await
+    }
+
+    async fn last_step(&self, by: &Reviewer) -> Result<Option<Step>, StoreError> {
+        let failed = fault("look for the last decision");
+        let mut one: Option<(i64, String)> = None;
+        // Nearly always it is one of the newest.
+        for looked_at in LOOKED_BACK {
+            if one.is_some() {
+                break;
+            }
+            one = sqlx::query_as(
+                "select r.id, r.suggestion_id from (
+                     select id, suggestion_id, action from review
+                     where reviewer = $1 and client = $2 and job_id is null and because is null
+                     order by id desc limit $3) r
+                 where r.action <> 'undo'
+                   and r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)
+                 order by r.id desc limit 1",
+            )
+            .bind(&by.name)
+            .bind(&by.client)
+            .bind(looked_at)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        }
+        let mut many: Option<(i64, Option<i64>)> = None;
+        for looked_at in LOOKED_BACK {
+            if many.is_some() {
+                break;
+            }
+            many = sqlx::query_as(
+                "select j.id, (select max(r.id) from review r where r.job_id = j.id) from (
+                     select id, action, state from job where reviewer = $1 and client = $2 order by id desc limit $3) j
+                 where j.action <> 'revert' and not exists (select 1 from job b where b.reverts = j.id)
+                   and (j.state in ('collecting', 'deciding') or exists (
+                       select 1 from (select id, suggestion_id from review where job_id = j.id limit $4) r
+                       where r.id = (select max(q.id) from review q where q.suggestion_id = r.suggestion_id)))
+                 order by j.id desc limit 1",
+            )
+            .bind(&by.name)
+            .bind(&by.client)
+            .bind(looked_at)
+            .bind(LOOKED_BACK[1])
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed)?;
+        }
+        match (one, many) {
+            (one, Some((job, last)))
+                if one.as_ref().is_none_or(|(entry, _)| last.is_none_or(|last| last > *entry)) =>
+            {
+                Ok(Some(Step::Many(self.job(job).await?)))
+            }
+            (Some((entry, id)), _) => {
+                let also = sqlx::query_scalar(
+                    "select b.value from review f join suggestion b on b.id = f.suggestion_id
+                     where f.because = $1 order by b.value",
+                )
+                .bind(entry)
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed)?;
+                Ok(Some(Step::One { suggestion: self.suggestion(&id).await?, also }))
+            }
+            _ => Ok(None),
+        }
     }
 
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError> {
@@ -163,6 +283,11 @@ impl Reviews for SqliteStore {
     }
 }
 
+fn implied(row: &SqliteRow) -> Result<Vec<String>, StoreError> {
+    let Some(implies) = get::<Option<String>>(row, "implies")? else { return Ok(Vec::new()) };
+    serde_json::from_str(&implies).map_err(|error| corrupt("implies")(error.to_string()))
+}
+
 fn suggestion(row: &SqliteRow) -> Result<SuggestionRow, StoreError> {
     Ok(SuggestionRow {
         id: parsed(row, "id")?,
@@ -172,6 +297,7 @@ fn suggestion(row: &SqliteRow) -> Result<SuggestionRow, StoreError> {
         value: get(row, "value")?,
         confidence: get(row, "confidence")?,
         region: region(row)?,
+        implies: implied(row)?,
         status: get::<String>(row, "status")?.parse().map_err(corrupt("status"))?,
         model: parsed(row, "model")?,
         analyzer: get::<String>(row, "analyzer")?.parse::<AnalyzerId>().map_err(corrupt("analyzer"))?,
