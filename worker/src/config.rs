@@ -22,7 +22,7 @@ use docent_pipelines::vocabulary::TagRule;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
 
-use crate::assets::Roots;
+use crate::assets::{Ignored, Roots};
 use crate::disposition::RetryPolicy;
 
 /// All options. [`Config::load`] makes one of the defaults, a file, the environment and flags.
@@ -124,6 +124,8 @@ pub struct Assets {
     pub max_bytes: u64,
     /// Folders that may be read; none: everything. Absolute.
     pub roots: Vec<PathBuf>,
+    /// What scans leave out besides litter.
+    pub ignore: Ignored,
     /// Follow symbolic links inside of folders.
     pub follow_symlinks: bool,
 }

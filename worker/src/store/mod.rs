@@ -158,6 +158,9 @@ impl StoreError {
 /// Which analyzers are wanted, and by which model each would answer. Always contains [`AnalyzerId::Decode`].
 pub type Wanted = BTreeMap<AnalyzerId, ModelRef>;
 
+/// No more places of one asset are looked at to tell a moved picture from a copied one.
+pub const PLACES: u32 = 64;
+
 /// Where events go.
 #[async_trait]
 pub trait EventSink: Send + Sync {
@@ -170,6 +173,10 @@ pub trait EventSink: Send + Sync {
 pub trait Ledger: Leasing {
     /// What is known of these places: their stamp when they were last read, and their asset.
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError>;
+
+    /// Those of these assets that are known, each with at most [`PLACES`] of its places, those with something in them first.
+    async fn known_assets(&self, assets: &[AssetId])
+    -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError>;
 
     /// Registers files: their content as assets, their places as paths, and a pending work row for every wanted
     /// analyzer that has none yet. A place that had other content now has this one.

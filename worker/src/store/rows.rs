@@ -38,6 +38,8 @@ pub struct KnownFile {
 pub struct KnownPlace {
     /// Where.
     pub uri: String,
+    /// The size of what lies there, in bytes.
+    pub bytes: u64,
     /// There was nothing any more when somebody looked last.
     pub gone: bool,
 }
