@@ -74,13 +74,16 @@ fn a_picture_that_was_overwritten_unnoticed_becomes_another_one() {
         bytes
     });
     let path = pictures.join("a.jpg");
-    fs::write(&path, coffee).expect("is written");
+    fs::write(&path, &coffee).expect("is written");
     assert_eq!(number(&ingest(&docent, &pictures), &["analyzed"]), 1);
 
     let changed = path.metadata().expect("is there").modified().expect("a time");
-    fs::write(&path, cat).expect("is overwritten");
-    let file = File::options().write(true).open(&path).expect("opens");
-    file.set_times(FileTimes::new().set_modified(changed)).expect("takes the time");
+    let overwrite = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("is overwritten");
+        let file = File::options().write(true).open(&path).expect("opens");
+        file.set_times(FileTimes::new().set_modified(changed)).expect("takes the time");
+    };
+    overwrite(&cat);
     assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1, "nobody can know");
 
     let again = docent.run(["retry", "--all", CHEAP, "--format=json"]).expect(0).summary();
@@ -99,6 +102,40 @@ fn a_picture_that_was_overwritten_unnoticed_becomes_another_one() {
     // The next scan reads it once, because its time was unknown, and knows it then.
     assert_eq!(number(&ingest(&docent, &pictures), &["new_paths"]), 0);
     assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1);
+
+    // The other way out: every file is read again. What failed because it was nowhere is tried again.
+    overwrite(&coffee);
+    assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1, "nobody can know");
+    let reread = docent.run(["ingest", "pictures", "--reread", CHEAP, "--format=json"]).expect(0).summary();
+    assert_eq!((number(&reread, &["changed"]), number(&reread, &["analyzed"])), (1, 1), "{reread}");
+    assert_eq!(docent.failures(), Vec::<Value>::new());
+    let reread = docent.run(["ingest", "pictures", "--reread", CHEAP, "--format=json"]).expect(0).summary();
+    assert_eq!((number(&reread, &["unchanged"]), number(&reread, &["analyzed"])), (1, 0), "{reread}");
+}
+
+/// Work of a picture that is nowhere ends; it does not wait for ever, and goes on where the picture is found again.
+#[test]
+fn work_of_deleted_and_renamed_pictures_comes_to_an_end() {
+    let docent = docent();
+    let pictures = docent.folder().join("pictures");
+    let files = corpus::write(&pictures, 4, 16);
+    docent.run(["ingest", "pictures", "--only=tags"]).expect(0);
+    docent.run(["retry", "--missing", "--only=embedding", "--queue-only"]).expect(0);
+    let aside = docent.folder().join("aside.jpg");
+    fs::rename(&files[0], &aside).expect("is moved");
+    fs::remove_file(&files[1]).expect("is removed");
+    fs::rename(&files[2], pictures.join("renamed.jpg")).expect("is moved");
+    let summary = ingest(&docent, &pictures);
+    let of = |name: &str| number(&summary, &[name]);
+    assert_eq!((of("analyzed"), of("failed"), of("remaining")), (2, 2, 0), "{summary}");
+    assert_eq!((of("moved"), of("gone"), of("unchanged")), (1, 2, 1), "{summary}");
+    assert_eq!(number(&docent.status(), &["analyzers", "embedding", "pending"]), 0);
+
+    fs::rename(&aside, &files[0]).expect("is moved");
+    let summary = ingest(&docent, &pictures);
+    assert_eq!((number(&summary, &["unchanged"]), number(&summary, &["analyzed"])), (3, 1), "{summary}");
+    assert_eq!(number(&docent.status(), &["analyzers", "embedding", "done"]), 3);
+    assert_eq!(docent.failures().len(), 1);
 }
 
 #[test]

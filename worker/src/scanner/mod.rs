@@ -15,7 +15,7 @@ use docent_pipelines::image::{SNIFF_BYTES, is_candidate};
 use docent_pipelines::{AssetId, Owner};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 pub use seen::Seen;
-use seen::sorted;
+use seen::{News, sorted};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use walk::{Found, Walk};
@@ -180,7 +180,7 @@ impl Scanner {
                 scan.seen.known += 1;
                 unchanged.push(known.asset.clone());
                 if known.gone {
-                    back.push(uri);
+                    back.push((uri, known.asset.clone()));
                 }
                 continue;
             }
@@ -200,13 +200,11 @@ impl Scanner {
         while let Some(read) = reads.next().await {
             self.taken(read, scan, &mut register);
         }
+        let (back, returned): (Vec<String>, Vec<AssetId>) = back.into_iter().unzip();
         self.ledger.note_places(&[], &back).await?;
         // A known picture may lack an analyzer that is wanted now.
-        let more = match unchanged.as_slice() {
-            [] => 0,
-            assets => self.ledger.requeue(Requeue::Missing, &self.wanted, Some(assets)).await?,
-        };
-        self.progress.to_do.fetch_add(more, Relaxed);
+        let more =
+            self.again(Requeue::Missing, &unchanged).await? + self.again(Requeue::Failed, &returned).await?;
         if register.is_empty() {
             if more > 0 {
                 self.wake.notify_one();
@@ -214,6 +212,16 @@ impl Scanner {
             return Ok(());
         }
         self.register(register, known, scan).await
+    }
+
+    /// Makes work of these assets pending again. What failed for want of a place has one, and is tried again.
+    async fn again(&self, what: Requeue, assets: &[AssetId]) -> Result<u64, StoreError> {
+        if assets.is_empty() {
+            return Ok(0);
+        }
+        let more = self.ledger.requeue(what, &self.wanted, Some(assets)).await?;
+        self.progress.to_do.fetch_add(more, Relaxed);
+        Ok(more)
     }
 
     /// Registers pictures, and counts them by what they are compared with what was known.
@@ -243,15 +251,20 @@ impl Scanner {
             Err(StoreError::Unfit { .. }) => self.register_singly(&files, scan, &mut unfit).await?,
             registered => registered?,
         };
+        let mut returned = Vec::new();
         for (file, news) in files.iter().zip(news) {
             match unfit.contains(&file.uri) {
                 true => scan.seen.unreadable += 1,
                 false => scan.seen.count(news),
             }
+            if matches!(news, News::Copy | News::Moved | News::Changed) {
+                returned.push(file.hash.asset_id());
+            }
         }
         scan.registered.new_assets += registered.new_assets;
         scan.registered.new_paths += registered.new_paths;
         self.progress.to_do.fetch_add(registered.new_assets, Relaxed);
+        self.again(Requeue::Failed, &returned).await?;
         self.wake.notify_one();
         Ok(())
     }
