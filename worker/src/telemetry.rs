@@ -118,6 +118,14 @@ pub fn write_through(suspend: Option<Suspend>) {
     *SUSPEND.write().unwrap_or_else(PoisonError::into_inner) = suspend;
 }
 
+/// Calls `write` while nothing else writes to the terminal.
+pub fn alone(write: &mut dyn FnMut()) {
+    match &*SUSPEND.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(suspend) => suspend(write),
+        None => write(),
+    }
+}
+
 struct Stderr;
 
 impl<'a> MakeWriter<'a> for Stderr {
@@ -132,11 +140,7 @@ impl Write for Stderr {
     // Called once for each line, with the whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut result = Ok(());
-        let mut write = || result = io::stderr().write_all(line);
-        match &*SUSPEND.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(suspend) => suspend(&mut write),
-            None => write(),
-        }
+        alone(&mut || result = io::stderr().write_all(line));
         result.map(|()| line.len())
     }
 
