@@ -76,6 +76,8 @@ pub struct Config {
 pub struct Sources {
     /// Files and variables that were read, the strongest last.
     pub read: Vec<String>,
+    /// Where the reviewer's name comes from.
+    pub reviewer: &'static str,
     /// Where a configuration file was looked for, if there was none.
     pub absent: Option<PathBuf>,
     /// Variables that begin with `DOCENT_` and name no option.

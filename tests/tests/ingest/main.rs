@@ -1,5 +1,6 @@
 //! `docent ingest` and what follows from it, from the outside: the program, a folder, a data directory.
 
+mod history;
 mod places;
 mod seen;
 mod texts;

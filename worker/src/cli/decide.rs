@@ -67,7 +67,7 @@ pub struct UndoArgs {
 /// Who decides, and how it is told.
 #[derive(Debug, Args)]
 pub(super) struct ByArgs {
-    /// The reviewer's name [default: the configured reviewer, or the user that runs docent]
+    /// The reviewer's name [default: `docent doctor` shows it]
     #[arg(long = "as", value_name = "NAME")]
     reviewer: Option<String>,
     #[command(flatten)]

@@ -356,6 +356,33 @@ pub struct ReviewRow {
     pub job: Option<i64>,
 }
 
+/// Which entries of the review log are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReviewFilter {
+    /// Those at or after this time, in milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Those of this person.
+    pub reviewer: Option<String>,
+    /// Those about suggestions of this kind.
+    pub kind: Option<Kind>,
+}
+
+/// One entry of the review log, and what it is about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoggedReview {
+    /// The entry.
+    #[serde(flatten)]
+    pub review: ReviewRow,
+    /// The suggestion's asset.
+    pub asset_id: AssetId,
+    /// A place of that asset.
+    pub uri: String,
+    /// The suggestion's kind.
+    pub kind: Kind,
+    /// The suggestion's value.
+    pub value: String,
+}
+
 /// A stored asset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AssetRow {
