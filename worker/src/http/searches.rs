@@ -23,6 +23,8 @@ const MAX_HITS: usize = 1000;
 pub trait Searcher: Send + Sync {
     /// The `k` assets nearest to `words`, best first.
     async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError>;
+    /// The languages that words are understood in, by their BCP 47 tags.
+    async fn languages(&self) -> Result<Vec<String>, SearchError>;
     /// The `k` assets most like `asset`, best first, without itself.
     async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError>;
     /// Whether the index can be reached now.
@@ -33,6 +35,10 @@ pub trait Searcher: Send + Sync {
 impl Searcher for Search {
     async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         Search::by_words(self, words, k, filter).await
+    }
+
+    async fn languages(&self) -> Result<Vec<String>, SearchError> {
+        Search::languages(self).await
     }
 
     async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
@@ -94,6 +100,8 @@ pub struct WordHit {
     /// Cosine similarity of words and picture, -1 to 1; missing where its text alone was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
+    /// Whether it is a weak hit: its score is below `weak_from`, and no text was found.
+    weak: bool,
     /// What it was found by: one or both.
     matched: Vec<SearchedBy>,
     /// Its text that fits best, where it was found by that.
@@ -109,6 +117,12 @@ pub struct WordHits {
     /// Whether no more than these are to be had. Otherwise the filters pass so few of what was found that looking for more was
     /// given up: what is here is right, and there may be more.
     complete: bool,
+    /// Hits whose score is below this are weak: chance gives such scores to pictures that do not fit. Missing where meaning was
+    /// not searched, or too few pictures are there to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weak_from: Option<f32>,
+    /// The languages in which the search by meaning understands words, by their BCP 47 tags. Texts are found in any language.
+    languages: Vec<String>,
     /// What was searched by. Without a model for meaning, texts alone are.
     searched: Vec<SearchedBy>,
 }
@@ -235,10 +249,15 @@ pub async fn words(
         filter: &filter,
     };
     let meaning = |k| state.search.by_words(query.q.trim(), k, &filter);
-    Ok(word_hits(by_words(&*state.store, question, meaning).await?, by))
+    let found = by_words(&*state.store, question, meaning).await?;
+    let languages = match state.search.languages().await {
+        Err(SearchError::NoModel(_)) => Vec::new(),
+        languages => languages?,
+    };
+    Ok(word_hits(found, by, languages))
 }
 
-fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
+fn word_hits(found: Matches, by: Option<By>, languages: Vec<String>) -> Json<WordHits> {
     let searched = match (by, found.without_meaning) {
         (Some(by), _) => vec![by.into()],
         (None, Some(_)) => vec![SearchedBy::Text],
@@ -251,6 +270,7 @@ fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
             asset_id: hit.asset_id.into(),
             uri: hit.uri,
             score: hit.score,
+            weak: hit.weak,
             matched: hit.matched.into_iter().map(Into::into).collect(),
             text: hit.text.map(|excerpt| SearchExcerpt {
                 suggestion_id: excerpt.suggestion_id.into(),
@@ -259,7 +279,7 @@ fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
             }),
         })
         .collect();
-    Json(WordHits { hits, complete: found.complete, searched })
+    Json(WordHits { hits, complete: found.complete, weak_from: found.weak_from, languages, searched })
 }
 
 /// Assets that look like one.

@@ -97,6 +97,7 @@ export class Gallery {
     if (signal.aborted) return false;
     this.next = part?.next ?? null;
     this.searched = part?.searched ?? null;
+    this.weak = (part?.hits ?? []).filter((hit) => hit.weak).length;
     this.add((part?.hits ?? part?.assets ?? []).map(light));
     return this.rows.length > before;
   }
