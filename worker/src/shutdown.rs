@@ -1,6 +1,5 @@
 //! The way a process is asked to stop.
 
-use std::io::Write;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,9 +57,8 @@ impl Shutdown {
             next().await;
             // Nobody may be reading what this process says: that does not keep it.
             std::thread::spawn(|| {
-                telemetry::alone(&mut || {
-                    let _ = writeln!(std::io::stderr(), "stopped at once; what is recorded is safe");
-                    std::process::exit(130);
+                telemetry::last_words("stopped at once; what is recorded is safe", || {
+                    std::process::exit(130)
                 });
             });
             tokio::time::sleep(LAST_WORDS).await;

@@ -4,6 +4,8 @@ mod measured;
 mod process;
 
 use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -118,12 +120,24 @@ pub fn write_through(suspend: Option<Suspend>) {
     *SUSPEND.write().unwrap_or_else(PoisonError::into_inner) = suspend;
 }
 
-/// Calls `write` while nothing else writes to the terminal.
-pub fn alone(write: &mut dyn FnMut()) {
+fn alone(write: &mut dyn FnMut()) {
     match &*SUSPEND.read().unwrap_or_else(PoisonError::into_inner) {
         Some(suspend) => suspend(write),
         None => write(),
     }
+}
+
+/// Whether the last line was written.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Writes the last line that this process says: what its threads still have to say is about its end. Calls `then` before a
+/// progress bar comes back.
+pub fn last_words(text: &str, then: impl Fn()) {
+    SILENT.store(true, Relaxed);
+    alone(&mut || {
+        let _ = writeln!(io::stderr(), "{text}");
+        then();
+    });
 }
 
 struct Stderr;
@@ -139,6 +153,9 @@ impl<'a> MakeWriter<'a> for Stderr {
 impl Write for Stderr {
     // Called once for each line, with the whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if SILENT.load(Relaxed) {
+            return Ok(line.len());
+        }
         let mut result = Ok(());
         alone(&mut || result = io::stderr().write_all(line));
         result.map(|()| line.len())

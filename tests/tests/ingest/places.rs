@@ -1,6 +1,7 @@
 //! Where files are: one file has one place, a moved one its new place, and one that is overwritten is another picture.
 
 use std::fs::{File, FileTimes};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use docent::assets::{file_uri, normalized, path_of_uri};
@@ -169,15 +170,32 @@ fn pipes_are_refused_and_links_do_not_lead_out_of_the_roots() {
     corpus::write(&pictures, 2, 14);
     let outside = corpus::write(&elsewhere, 1, 15).remove(0);
     symlink(&outside, pictures.join("out.jpg")).expect("a link");
-    let pipe = docent.folder().join("pipe.jpg");
+    let named = |name: &str| docent.folder().join(name);
+    let (pipe, socket, link, folder) =
+        (named("pipe.jpg"), named("socket.jpg"), named("link.jpg"), named("f.jpg"));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
-
-    let analyzed = docent.run([OsStr::new("analyze"), pipe.as_os_str(), OsStr::new("--only=tags")]).expect(1);
-    let reason = analyzed.json()[0]["failures"][0]["reason"].as_str().expect("a text").to_owned();
-    assert!(reason.ends_with("a named pipe, not a file"), "{reason}");
-    docent.run([OsStr::new("similar"), pipe.as_os_str()]).expect(2);
-    let refused = docent.run([OsStr::new("ingest"), pipe.as_os_str(), OsStr::new(CHEAP)]).expect(2);
-    assert!(refused.stderr.contains("a named pipe, not a file"), "{}", refused.stderr);
+    let _listener = UnixListener::bind(&socket).expect("a socket");
+    symlink(&pipe, &link).expect("a link");
+    fs::create_dir(&folder).expect("a folder");
+    for (place, kind) in [
+        (pipe.as_path(), "a named pipe, not a file"),
+        (&socket, "a socket, not a file"),
+        (&link, "a named pipe, not a file"),
+        (&docent.folder().join("x/../pipe.jpg"), "a named pipe, not a file"),
+        (Path::new("/dev/zero"), "a device, not a file"),
+        (&folder, "a folder, not a file"),
+    ] {
+        let args = [OsStr::new("analyze"), place.as_os_str(), OsStr::new("--only=tags")];
+        let analyzed = docent.run(args).expect(1);
+        let reason = analyzed.json()[0]["failures"][0]["reason"].as_str().expect("a text").to_owned();
+        assert!(reason.ends_with(kind), "{}: {reason}", place.display());
+        docent.run([OsStr::new("similar"), place.as_os_str()]).expect(2);
+        if place == folder {
+            continue;
+        }
+        let refused = docent.run([OsStr::new("ingest"), place.as_os_str(), OsStr::new(CHEAP)]).expect(2);
+        assert!(refused.stderr.contains(kind) && refused.stderr.contains("hint: "), "{}", refused.stderr);
+    }
 
     docent.configure(&format!("[assets]\nroots = ['{}']\n", pictures.display()));
     let summary = ingest(&docent, &pictures);

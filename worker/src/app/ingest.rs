@@ -36,7 +36,7 @@ pub struct IngestRequest {
 }
 
 /// What an ingest did.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct IngestSummary {
     /// Files seen: the sum of the next eight.
     pub found: u64,

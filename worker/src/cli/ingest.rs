@@ -25,7 +25,7 @@ Examples:
   docent ingest /archive --format json | tee ingest.log
 
 docent knows pictures by their content: it does not analyze a moved or copied file again, and keeps both paths. \
-`docent failures` lists pictures that it cannot show; they do not stop the rest.
+`docent failures` lists pictures that could not be analyzed; they do not stop the rest.
 
 docent leaves out hidden files and what programs leave behind: thumbnails of a NAS, recycle bins, previews, unfinished \
 downloads. `assets.ignore` in the configuration adds patterns and takes some back. A file or folder that you name here is \
@@ -255,6 +255,41 @@ fn most_frequent(kind: Kind, values: &BTreeMap<String, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_summary_counts_each_file_once_and_says_what_was_left_out() {
+        let nothing = IngestSummary { elapsed_seconds: 0.1, ..IngestSummary::default() };
+        assert_eq!(told(&nothing), ["0 files in 0.1 s: none"]);
+        let summary = IngestSummary {
+            found: 1204,
+            new: 1000,
+            unchanged: 130,
+            copies: 50,
+            moved: 3,
+            changed: 1,
+            skipped: 1,
+            left_out: 17,
+            unreadable_count: 2,
+            left_out_folders: 3,
+            left_out_by: [("Thumbs.db".to_owned(), 17), ("@eaDir/".to_owned(), 3)].into(),
+            new_assets: 1001,
+            analyzed: 999,
+            failed: 2,
+            gone: 4,
+            elapsed_seconds: 83.0,
+            ..IngestSummary::default()
+        };
+        let expected = [
+            "1,204 files in 1 min 23 s: 1,000 new, 130 known before, 50 copies of known pictures, 3 moved, 1 changed, \
+             1 other file, 17 left out, 2 unreadable",
+            "pictures: 999 analyzed, 2 failed, 4 no longer there",
+            "folders: 3 left out",
+            "left out by (assets.ignore): Thumbs.db 17, @eaDir/ 3",
+        ];
+        assert_eq!(told(&summary), expected);
+        let queued = IngestSummary { queued: true, analyzed: 0, failed: 0, gone: 0, ..summary };
+        assert_eq!(told(&queued)[1], "pictures: 1,001 registered");
+    }
 
     #[test]
     fn the_most_frequent_come_first_and_ties_by_name() {

@@ -25,10 +25,10 @@ text matches if it contains all words. Words in double quotes must follow each o
 --text also finds parts of longer words. Rejected texts are not found.
 
 The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match, \
-even for what no picture shows. docent marks a hit as weak if its score is not above what chance gives to one of as many \
-pictures that do not fit; a sample of the archive shows how such scores are spread. With fewer than 32 pictures it says \
-nothing of that. The search by meaning understands the languages of its network (the bundled one: English), the search in \
-texts any language.
+even for what no picture shows. A hit is marked as weak if its score is no higher than the best one that as many \
+unrelated pictures would reach by chance; a sample of 512 pictures shows how such scores are spread. With fewer than 32 \
+pictures no hit is marked. The search by meaning understands the languages of its network (of the bundled one: English), \
+the search in texts understands any.
 
 Exit codes: 0 something was found, 1 nothing was, 2 an error.";
 
@@ -42,7 +42,7 @@ pub struct SearchArgs {
     /// Search only the words in pictures
     #[arg(long)]
     text: bool,
-    /// How many pictures
+    /// How many pictures, 1 to 1000
     #[arg(short, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     k: u16,
     #[command(flatten)]
@@ -119,24 +119,23 @@ async fn show_matches(
             "only the words in pictures were searched: {model}; `docent models list` shows the models there are"
         ));
     }
-    let columns = [
-        Column::right("SCORE"),
-        Column::left(""),
-        Column::left("ASSET"),
-        Column::path("FILE"),
-        Column::text("TEXT"),
-    ];
-    let mut table = Table::new(columns);
+    let has_weak = found.hits.iter().any(|hit| hit.weak);
+    let weak = has_weak.then(|| Column::left("WEAK"));
+    let columns = [Column::left("ASSET"), Column::path("FILE"), Column::text("TEXT")];
+    let mut table = Table::new([Column::right("SCORE")].into_iter().chain(weak).chain(columns));
     for hit in &found.hits {
         match format {
             Format::Json => out.json(hit)?,
-            Format::Table => table.row([
-                hit.score.map_or_else(String::new, |score| format!("{score:.3}")),
-                if hit.weak { "weak".to_owned() } else { String::new() },
-                words::short(hit.asset_id.as_str()),
-                display_path(&hit.uri),
-                hit.text.as_ref().map_or_else(String::new, |excerpt| excerpt.text.clone()),
-            ]),
+            Format::Table => {
+                let score = hit.score.map_or_else(String::new, |score| format!("{score:.3}"));
+                let weak = has_weak.then(|| if hit.weak { "weak".to_owned() } else { String::new() });
+                let cells = [
+                    words::short(hit.asset_id.as_str()),
+                    display_path(&hit.uri),
+                    hit.text.as_ref().map_or_else(String::new, |excerpt| excerpt.text.clone()),
+                ];
+                table.row([score].into_iter().chain(weak).chain(cells));
+            }
         }
     }
     out.table(&mut table)?;

@@ -222,10 +222,10 @@ impl Config {
 
 /// The name of the user that runs this process, and where it comes from. A container's user may have none.
 fn own_name() -> (String, &'static str) {
-    let id = nix::unistd::getuid();
-    match nix::unistd::User::from_uid(id) {
-        Ok(Some(user)) => (user.name, "the system's list of users"),
-        _ => (format!("user {id}"), "the user's number, which has no name"),
+    let id = uzers::get_current_uid();
+    match uzers::get_user_by_uid(id) {
+        Some(user) => (user.name().to_string_lossy().into_owned(), "the system's list of users"),
+        None => (format!("user {id}"), "the user's number, which has no name"),
     }
 }
 

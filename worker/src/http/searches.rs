@@ -10,11 +10,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ErrorBody;
 use super::extract::{Path, Query};
 use super::{ApiError, AppState, wire};
-use crate::search::{By, ByWords, Hits, Matches, Search, SearchError, by_words};
+use crate::search::{By, ByWords, Hits, Matches, Search, SearchError, Unasked, by_words};
 use crate::store::AssetFilter;
 
 /// Hits where the request does not say.
 const DEFAULT_HITS: usize = 20;
+/// The longest text to look for.
+const MAX_CHARS: usize = 500;
 /// The most hits of a search.
 const MAX_HITS: usize = 1000;
 
@@ -155,6 +157,7 @@ pub struct SearchHits {
 pub struct ByQuery {
     /// The words. In texts all of them must be found, those in double quotes one after the other; other signs mean nothing.
     /// Parts of longer words are found by `by=text`, after whole words.
+    #[param(pattern = r"\S", min_length = 1, max_length = 500)]
     q: String,
     /// Only by this; by both where not given.
     by: Option<SearchedBy>,
@@ -224,7 +227,7 @@ fn wanted_hits(k: Option<usize>) -> Result<usize, ApiError> {
 #[utoipa::path(get, path = "/api/v1/search", tag = "search", params(ByQuery), responses(
     (status = 200, description = "The best hits", body = WordHits),
     (status = 400, description = "A parameter is wrong", body = ErrorBody),
-    (status = 422, description = "Only meaning was asked for, and the model for it is not installed", body = ErrorBody),
+    (status = 422, description = "Only meaning was asked for, and the model for it is not installed; or only texts, for too many words", body = ErrorBody),
 ))]
 pub async fn words(
     State(state): State<AppState>,
@@ -232,6 +235,9 @@ pub async fn words(
 ) -> Result<Json<WordHits>, ApiError> {
     if query.q.trim().is_empty() {
         return Err(ApiError::Invalid("q holds no words".to_owned()));
+    }
+    if query.q.chars().count() > MAX_CHARS {
+        return Err(ApiError::Invalid(format!("q has more than {MAX_CHARS} characters")));
     }
     let filter = AssetFilter {
         tag: query.tag,
@@ -249,7 +255,13 @@ pub async fn words(
         filter: &filter,
     };
     let meaning = |k| state.search.by_words(query.q.trim(), k, &filter);
-    let found = by_words(&*state.store, question, meaning).await?;
+    let found = match by_words(&*state.store, question, meaning).await {
+        // No text has no words.
+        Err(SearchError::Unasked(Unasked::Nothing)) => {
+            Matches { hits: Vec::new(), complete: true, weak_from: None, without_meaning: None }
+        }
+        found => found?,
+    };
     let languages = match state.search.languages().await {
         Err(SearchError::NoModel(_)) => Vec::new(),
         languages => languages?,

@@ -72,6 +72,12 @@ pub enum StoreError {
         #[source]
         source: anyhow::Error,
     },
+    /// The database cannot hold text of all scripts. It would refuse it one by one, much later.
+    #[error("open the ledger: the database has the encoding {found}, and docent needs UTF8")]
+    Encoding {
+        /// The database's encoding, by PostgreSQL's name.
+        found: String,
+    },
     /// The database cannot store this value, now or later.
     #[error("{operation}: the ledger cannot store this: {reason}")]
     Unfit {
