@@ -83,6 +83,7 @@ fn compiled<'a>(patterns: impl Iterator<Item = &'a str>) -> Result<Gitignore, Pa
     };
     let mut builder = GitignoreBuilder::new("");
     builder.case_insensitive(true).map_err(|error| refused("", error))?;
+    builder.allow_unclosed_class(false);
     for pattern in patterns {
         builder.add_line(None, pattern).map_err(|error| refused(pattern, error))?;
     }
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_named() {
-        for pattern in ["[a", "{a,b", "a{b"] {
+        for pattern in ["[a", "a[b", "[z-a]"] {
             let error = own(&["*.gif", pattern]).expect_err("is refused").to_string();
             assert!(error.contains(&format!("'{pattern}'")), "{error}");
         }

@@ -3,6 +3,9 @@
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::{Date, Duration, OffsetDateTime, PrimitiveDateTime, Time};
 
+/// Characters of a date.
+const DATE: usize = 10;
+
 /// A time: a date, a date with a time of day, or an age.
 pub fn since(text: &str) -> Result<OffsetDateTime, String> {
     since_at(text, OffsetDateTime::now_utc())
@@ -24,7 +27,9 @@ fn since_at(text: &str, now: OffsetDateTime) -> Result<OffsetDateTime, String> {
         let age = Duration::seconds(unit.whole_seconds().saturating_mul(i64::from(count)));
         return now.checked_sub(age).ok_or_else(refused);
     }
-    if let Ok(date) = Date::parse(text, &Iso8601::DATE) {
+    // A parser of dates does not mind what follows.
+    if text.len() == DATE {
+        let date = Date::parse(text, &Iso8601::DATE).map_err(|_| refused())?;
         return Ok(PrimitiveDateTime::new(date, Time::MIDNIGHT).assume_utc());
     }
     OffsetDateTime::parse(text, &Rfc3339)

@@ -31,10 +31,9 @@ pub const PREFIX_PATTERN: &str = r"^[0-9a-f]{6,32}$";
 pub const ASSETS_CURSOR: &str = r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}"\]$"#;
 /// Where a page of suggestions ended.
 pub const SUGGESTIONS_CURSOR: &str =
-    r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[0-9]{1,5}","[01](\.[0-9]{1,17})?","[0-9a-f]{0,32}"\]$"#;
+    r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[0-9]{1,5}","[01](\.[0-9]{1,60})?","[0-9a-f]{0,32}"\]$"#;
 /// Where a page of failures ended.
-pub const FAILURES_CURSOR: &str =
-    r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[a-z]{1,20}","[^"\\\x00-\x1f]{0,2000}"\]$"#;
+pub const FAILURES_CURSOR: &str = r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[a-z]{1,20}","[^"\\\x00-\x1f]*"\]$"#;
 /// Where a page of jobs ended.
 pub const JOBS_CURSOR: &str = r"^[0-9]{1,18}$";
 

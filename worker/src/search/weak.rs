@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn deviations_are_those_of_the_normal_distribution() {
-        for (count, expected) in [(2, 0.0), (10, 1.2816), (100, 2.3263), (1000, 3.0902), (1_000_000, 4.7534)]
+        for (count, expected) in
+            [(2, 0.0), (10, 1.281_552), (100, 2.326_348), (1000, 3.090_232), (1_000_000, 4.753_424)]
         {
             assert!((deviations(count) - expected).abs() < 4.5e-4, "{count}: {}", deviations(count));
         }
