@@ -116,6 +116,9 @@ pub struct ModelEntry {
     pub demonstration: bool,
     /// How a picture becomes its input; absent for networks that take no picture.
     pub input: Option<InputSpec>,
+    /// The languages that it understands, by their BCP 47 tags; for networks that take words.
+    #[serde(default)]
+    pub languages: Vec<String>,
     /// Most inputs in one call. On a CPU most of these networks gain nothing from batches.
     #[serde(default = "one")]
     pub max_batch: usize,

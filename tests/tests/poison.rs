@@ -189,6 +189,16 @@ fn what_others_name_stops_no_worker_and_what_is_stuck_is_told() {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
         refused.push((uri(&pipe), "a named pipe, not a file"));
     }
+    let (socket, folder, link) =
+        (pictures.join("socket.jpg"), pictures.join("folder.jpg"), pictures.join("link.jpg"));
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link");
+    refused.push((uri(&socket), "a socket, not a file"));
+    refused.push((uri(&folder), "a folder, not a file"));
+    refused.push((uri(&link), "outside of the folders that may be read (assets.roots)"));
+    let up = format!("{}/../../../../../../../../etc/hostname", uri(&pictures));
+    refused.push((up, "outside of the folders that may be read (assets.roots)"));
     let notes = pictures.join("notes");
     std::fs::write(&notes, "root:x:0:0:root:/root:/bin/bash").expect("is written");
     refused.push((uri(&notes), "neither its content nor its name is that of a picture"));

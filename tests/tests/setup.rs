@@ -30,6 +30,8 @@ impl Machine {
             "mkdir",
             "mv",
             "rm",
+            "cp",
+            "cmp",
         ] {
             let found = std::env::split_paths(&std::env::var_os("PATH").expect("PATH"))
                 .map(|folder| folder.join(tool))
@@ -196,6 +198,41 @@ fn a_library_that_is_not_there_is_not_replaced_silently() {
     let output = machine.set_up("run", Some(Path::new("/nowhere/libonnxruntime.so")));
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("ORT_DYLIB_PATH is /nowhere/libonnxruntime.so"), "{}", stderr(&output));
+}
+
+/// A stand-in for `python3 -m venv` whose pip notes what it is asked for, and may fail.
+fn venv_whose_pip(ends: &str) -> String {
+    format!(
+        "[ \"$2\" = venv ] || exit 0\nmkdir -p \"$3/bin\"\n\
+         printf '#!/bin/sh\\necho \"$*\" >> \"%s\"\\n{ends}\\n' \"$HOME/pip.log\" > \"$3/bin/python\"\n\
+         chmod +x \"$3/bin/python\""
+    )
+}
+
+#[test]
+fn the_checker_of_the_api_is_installed_once_and_whole() {
+    let machine = Machine::new();
+    let chmod = std::env::split_paths(&std::env::var_os("PATH").expect("PATH"))
+        .map(|folder| folder.join("chmod"))
+        .find(|path| path.is_file());
+    symlink(chmod.expect("chmod is installed"), machine.bin().join("chmod")).expect("a link");
+    let log = || fs::read_to_string(machine.root.path().join("pip.log")).unwrap_or_default();
+    let library = machine.library();
+    machine.stand_in("python3", &venv_whose_pip("exit 1"));
+    let output = machine.set_up("test", Some(&library));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("Schemathesis could not be installed"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("hint:"), "{}", stderr(&output));
+    // What is not whole is made anew, and what is whole is left alone.
+    machine.stand_in("python3", &venv_whose_pip("exit 0"));
+    for _ in 0..2 {
+        let output = machine.set_up("test", Some(&library));
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(log().matches("install").count(), 2, "{}", log());
+    }
+    machine.without("python3");
+    let output = machine.set_up("test", Some(&library));
+    assert!(stderr(&output).contains("missing: python3 (runs Schemathesis"), "{}", stderr(&output));
 }
 
 /// A stand-in for `python3 -m pip download` that leaves `content` as the wheel.

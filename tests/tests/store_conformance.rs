@@ -50,6 +50,7 @@ conformance!(
     ids_may_be_abbreviated,
     every_filter_passes_what_it_says,
     counts_are_kept,
+    the_review_log_tells_who_decided_what,
     jobs_decide_what_was_seen,
     jobs_are_taken_back_as_they_were_left,
     jobs_survive_death_at_every_step,

@@ -18,7 +18,7 @@ use walkdir::WalkDir;
 
 use crate::app::load_pipeline;
 use crate::assets::{AssetSource, FileSource, file_uri};
-use crate::config::Config;
+use crate::config::{Assets, Config};
 use crate::consumer::{AnalyzeOptions, Analyzed, analyze_bytes};
 use crate::disposition;
 
@@ -103,9 +103,8 @@ pub async fn analyze_paths(
     let limits = config.decode_limits();
     let runtime = Handle::current();
     let turns = Arc::new(Semaphore::new(config.in_flight()));
-    let follow = config.assets.follow_symlinks;
     let results = stream::iter(request.paths)
-        .flat_map(|path| stream::iter(files(path, follow)))
+        .flat_map(|path| stream::iter(files(path, &config.assets)))
         .map(|path| {
             let (pipeline, limits, runtime) = (Arc::clone(&pipeline), limits.clone(), runtime.clone());
             let (analyzers, source, turns) = (analyzers.clone(), source.clone(), Arc::clone(&turns));
@@ -150,14 +149,16 @@ pub async fn analyze_paths(
     Ok(())
 }
 
-/// The file itself, or the pictures in the folder.
-fn files(path: PathBuf, follow: bool) -> Box<dyn Iterator<Item = PathBuf> + Send> {
+/// The file itself, or the pictures in the folder, but for what scans leave out.
+fn files(path: PathBuf, options: &Assets) -> Box<dyn Iterator<Item = PathBuf> + Send> {
     if !path.is_dir() {
         return Box::new(std::iter::once(path));
     }
-    let walk = WalkDir::new(path).follow_links(follow).sort_by_file_name().into_iter();
-    let visible = |entry: &walkdir::DirEntry| {
-        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+    let walk = WalkDir::new(&path).follow_links(options.follow_symlinks).sort_by_file_name().into_iter();
+    let ignored = options.ignore.clone();
+    let visible = move |entry: &walkdir::DirEntry| {
+        let inside = entry.path().strip_prefix(&path).unwrap_or(entry.path());
+        entry.depth() == 0 || ignored.rule(entry.path(), inside, entry.file_type().is_dir()).is_none()
     };
     Box::new(
         walk.filter_entry(visible)

@@ -22,7 +22,7 @@ use docent_pipelines::vocabulary::TagRule;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
 
-use crate::assets::Roots;
+use crate::assets::{Ignored, Roots};
 use crate::disposition::RetryPolicy;
 
 /// All options. [`Config::load`] makes one of the defaults, a file, the environment and flags.
@@ -76,6 +76,8 @@ pub struct Config {
 pub struct Sources {
     /// Files and variables that were read, the strongest last.
     pub read: Vec<String>,
+    /// Where the reviewer's name comes from.
+    pub reviewer: &'static str,
     /// Where a configuration file was looked for, if there was none.
     pub absent: Option<PathBuf>,
     /// Variables that begin with `DOCENT_` and name no option.
@@ -124,6 +126,8 @@ pub struct Assets {
     pub max_bytes: u64,
     /// Folders that may be read; none: everything. Absolute.
     pub roots: Vec<PathBuf>,
+    /// What scans leave out besides litter.
+    pub ignore: Ignored,
     /// Follow symbolic links inside of folders.
     pub follow_symlinks: bool,
 }

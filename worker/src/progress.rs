@@ -18,8 +18,8 @@ pub struct Progress {
     pub skipped: AtomicU64,
     /// Files known from before, by size and time.
     pub unchanged: AtomicU64,
-    /// Hidden files and folders, left out.
-    pub hidden: AtomicU64,
+    /// Files and folders that a pattern leaves out.
+    pub left_out: AtomicU64,
     /// Files and folders that could not be read.
     pub unreadable: AtomicU64,
     /// Assets to be analyzed, as far as is known.
@@ -56,8 +56,8 @@ pub struct ProgressSnapshot {
     pub skipped: u64,
     /// See [`Progress::unchanged`].
     pub unchanged: u64,
-    /// See [`Progress::hidden`].
-    pub hidden: u64,
+    /// See [`Progress::left_out`].
+    pub left_out: u64,
     /// See [`Progress::unreadable`].
     pub unreadable: u64,
     /// See [`Progress::to_do`].
@@ -101,7 +101,7 @@ impl Default for Progress {
             hashed: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             unchanged: AtomicU64::new(0),
-            hidden: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
             to_do: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -191,7 +191,7 @@ impl Progress {
             hashed: self.hashed.load(Relaxed),
             skipped: self.skipped.load(Relaxed),
             unchanged: self.unchanged.load(Relaxed),
-            hidden: self.hidden.load(Relaxed),
+            left_out: self.left_out.load(Relaxed),
             unreadable: self.unreadable.load(Relaxed),
             to_do,
             done,

@@ -4,6 +4,8 @@ mod measured;
 mod process;
 
 use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -118,6 +120,26 @@ pub fn write_through(suspend: Option<Suspend>) {
     *SUSPEND.write().unwrap_or_else(PoisonError::into_inner) = suspend;
 }
 
+fn alone(write: &mut dyn FnMut()) {
+    match &*SUSPEND.read().unwrap_or_else(PoisonError::into_inner) {
+        Some(suspend) => suspend(write),
+        None => write(),
+    }
+}
+
+/// Whether the last line was written.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Writes the last line that this process says: what its threads still have to say is about its end. Calls `then` before a
+/// progress bar comes back.
+pub fn last_words(text: &str, then: impl Fn()) {
+    SILENT.store(true, Relaxed);
+    alone(&mut || {
+        let _ = writeln!(io::stderr(), "{text}");
+        then();
+    });
+}
+
 struct Stderr;
 
 impl<'a> MakeWriter<'a> for Stderr {
@@ -131,12 +153,11 @@ impl<'a> MakeWriter<'a> for Stderr {
 impl Write for Stderr {
     // Called once for each line, with the whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut result = Ok(());
-        let mut write = || result = io::stderr().write_all(line);
-        match &*SUSPEND.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(suspend) => suspend(&mut write),
-            None => write(),
+        if SILENT.load(Relaxed) {
+            return Ok(line.len());
         }
+        let mut result = Ok(());
+        alone(&mut || result = io::stderr().write_all(line));
         result.map(|()| line.len())
     }
 

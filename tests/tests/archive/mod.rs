@@ -57,6 +57,10 @@ impl Searcher for ByName {
         Ok(hits.into())
     }
 
+    async fn languages(&self) -> Result<Vec<String>, SearchError> {
+        Ok(vec!["en".to_owned()])
+    }
+
     async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         let mut hits = hits(&self.0, filter).await?;
         hits.retain(|hit| hit.asset_id != *asset);

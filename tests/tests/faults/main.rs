@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent::assets::{AssetSource, FetchError, FileSource, Roots};
+use docent::assets::{AssetSource, FetchError, FileSource, Ignored, Roots};
 use docent::config::{Config, Overrides};
 use docent::consumer::{BatchLimits, Walk, WalkOptions};
 use docent::disposition::RetryPolicy;
@@ -222,6 +222,8 @@ impl Setting {
             owner: None,
             ledger: Arc::clone(&ledger),
             wanted: self.wanted.clone(),
+            ignored: Ignored::default(),
+            reread: false,
             follow_symlinks: false,
             roots: Roots::default(),
             progress: Arc::clone(&progress),

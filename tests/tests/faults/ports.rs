@@ -251,6 +251,13 @@ impl Ledger for Faulty<dyn Ledger> {
         self.trigger.around("register", self.inner.register(files, wanted), store_error).await
     }
 
+    async fn known_assets(
+        &self,
+        assets: &[AssetId],
+    ) -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError> {
+        self.inner.known_assets(assets).await
+    }
+
     async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
         self.inner.note_places(gone, found).await
     }

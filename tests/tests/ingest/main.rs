@@ -1,6 +1,8 @@
 //! `docent ingest` and what follows from it, from the outside: the program, a folder, a data directory.
 
+mod history;
 mod places;
+mod seen;
 mod texts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,48 +276,6 @@ fn decisions_outlive_every_repeated_run() {
         [["ada", "cli", "reject", "pending", "rejected"], ["ada", "cli", "undo", "rejected", "pending"]]
     );
     assert!(log.iter().all(|entry| entry["at"].as_str().is_some_and(|at| at.starts_with("20"))), "{log:?}");
-}
-
-#[test]
-fn odd_names_and_places_are_reported_and_harmless() {
-    let docent = docent();
-    docent.configure("[assets]\nfollow_symlinks = true\n");
-    let pictures = docent.folder().join("pictures");
-    let files = corpus::write(&pictures, 4, 4);
-    let odd = [
-        OsStr::new("new\nline.jpg"),
-        OsStr::new("späce % # ? \"quote\".jpg"),
-        OsStr::from_bytes(b"not-\xff-utf8.jpg"),
-    ];
-    for (file, name) in files.iter().zip(odd) {
-        fs::rename(file, pictures.join(name)).expect("is renamed");
-    }
-    fs::create_dir(pictures.join(".hidden")).expect("a folder");
-    corpus::write(&pictures.join(".hidden"), 1, 5);
-    fs::write(pictures.join(".DS_Store"), "hidden").expect("is written");
-    symlink(&pictures, pictures.join("loop")).expect("a link");
-    symlink(pictures.join("nothing"), pictures.join("dangling.jpg")).expect("a link");
-    let fifo =
-        std::process::Command::new("mkfifo").arg(pictures.join("pipe.jpg")).status().expect("mkfifo runs");
-    assert!(fifo.success());
-
-    let args = [OsStr::new("ingest"), pictures.as_os_str(), OsStr::new(CHEAP), OsStr::new("--format=json")];
-    let ended = docent.run(args).expect(0);
-    let summary = ended.summary();
-    assert_eq!(number(&summary, &["analyzed"]), 4, "{summary}");
-    assert_eq!(number(&summary, &["hidden"]), 2, "{summary}");
-    assert_eq!(number(&summary, &["unreadable_count"]), 2, "{summary}");
-    let unreadable = summary["unreadable"].to_string();
-    assert!(unreadable.contains("loop") && unreadable.contains("dangling.jpg"), "{unreadable}");
-    assert_eq!(number(&docent.status(), &["analyzers", "tags", "done"]), 4);
-    // A name is one row of a listing, in JSON and in a table, and names a place that can be used again.
-    let listed = docent.run(["suggestions"]).expect(0);
-    assert!(!listed.stdout.contains("new\nline"), "{}", listed.stdout);
-    for name in odd {
-        let path = pictures.join(name);
-        let args = [OsStr::new("similar"), path.as_os_str(), OsStr::new("-k1"), OsStr::new("--format=json")];
-        assert_eq!(docent.json(args).len(), 1, "{name:?}");
-    }
 }
 
 #[test]

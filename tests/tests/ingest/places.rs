@@ -1,6 +1,7 @@
 //! Where files are: one file has one place, a moved one its new place, and one that is overwritten is another picture.
 
 use std::fs::{File, FileTimes};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use docent::assets::{file_uri, normalized, path_of_uri};
@@ -29,10 +30,12 @@ fn a_moved_picture_is_listed_where_it_is_and_a_deleted_one_leads_no_search() {
     assert_eq!(cat()[0]["uri"], uri(&old).as_str());
 
     fs::rename(&old, &new).expect("is moved");
-    assert_eq!(number(&ingest(&docent, &pictures), &["gone"]), 1);
+    let moved = ingest(&docent, &pictures);
+    assert_eq!((number(&moved, &["moved"]), number(&moved, &["gone"])), (1, 0), "{moved}");
     assert_eq!(cat()[0]["uri"], uri(&new).as_str());
     assert!(listed(&docent).contains(&uri(&new)) && !listed(&docent).contains(&uri(&old)));
-    assert_eq!(number(&ingest(&docent, &pictures), &["gone"]), 0, "that is known now");
+    let again = ingest(&docent, &pictures);
+    assert_eq!((number(&again, &["moved"]), number(&again, &["gone"])), (0, 0), "that is known now");
 
     // Gone altogether: behind all others, and to be found where nothing else is asked for.
     let aside = docent.folder().join("aside.jpg");
@@ -72,13 +75,16 @@ fn a_picture_that_was_overwritten_unnoticed_becomes_another_one() {
         bytes
     });
     let path = pictures.join("a.jpg");
-    fs::write(&path, coffee).expect("is written");
+    fs::write(&path, &coffee).expect("is written");
     assert_eq!(number(&ingest(&docent, &pictures), &["analyzed"]), 1);
 
     let changed = path.metadata().expect("is there").modified().expect("a time");
-    fs::write(&path, cat).expect("is overwritten");
-    let file = File::options().write(true).open(&path).expect("opens");
-    file.set_times(FileTimes::new().set_modified(changed)).expect("takes the time");
+    let overwrite = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("is overwritten");
+        let file = File::options().write(true).open(&path).expect("opens");
+        file.set_times(FileTimes::new().set_modified(changed)).expect("takes the time");
+    };
+    overwrite(&cat);
     assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1, "nobody can know");
 
     let again = docent.run(["retry", "--all", CHEAP, "--format=json"]).expect(0).summary();
@@ -97,6 +103,40 @@ fn a_picture_that_was_overwritten_unnoticed_becomes_another_one() {
     // The next scan reads it once, because its time was unknown, and knows it then.
     assert_eq!(number(&ingest(&docent, &pictures), &["new_paths"]), 0);
     assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1);
+
+    // The other way out: every file is read again. What failed because it was nowhere is tried again.
+    overwrite(&coffee);
+    assert_eq!(number(&ingest(&docent, &pictures), &["unchanged"]), 1, "nobody can know");
+    let reread = docent.run(["ingest", "pictures", "--reread", CHEAP, "--format=json"]).expect(0).summary();
+    assert_eq!((number(&reread, &["changed"]), number(&reread, &["analyzed"])), (1, 1), "{reread}");
+    assert_eq!(docent.failures(), Vec::<Value>::new());
+    let reread = docent.run(["ingest", "pictures", "--reread", CHEAP, "--format=json"]).expect(0).summary();
+    assert_eq!((number(&reread, &["unchanged"]), number(&reread, &["analyzed"])), (1, 0), "{reread}");
+}
+
+/// Work of a picture that is nowhere ends; it does not wait for ever, and goes on where the picture is found again.
+#[test]
+fn work_of_deleted_and_renamed_pictures_comes_to_an_end() {
+    let docent = docent();
+    let pictures = docent.folder().join("pictures");
+    let files = corpus::write(&pictures, 4, 16);
+    docent.run(["ingest", "pictures", "--only=tags"]).expect(0);
+    docent.run(["retry", "--missing", "--only=embedding", "--queue-only"]).expect(0);
+    let aside = docent.folder().join("aside.jpg");
+    fs::rename(&files[0], &aside).expect("is moved");
+    fs::remove_file(&files[1]).expect("is removed");
+    fs::rename(&files[2], pictures.join("renamed.jpg")).expect("is moved");
+    let summary = ingest(&docent, &pictures);
+    let of = |name: &str| number(&summary, &[name]);
+    assert_eq!((of("analyzed"), of("failed"), of("remaining")), (2, 2, 0), "{summary}");
+    assert_eq!((of("moved"), of("gone"), of("unchanged")), (1, 2, 1), "{summary}");
+    assert_eq!(number(&docent.status(), &["analyzers", "embedding", "pending"]), 0);
+
+    fs::rename(&aside, &files[0]).expect("is moved");
+    let summary = ingest(&docent, &pictures);
+    assert_eq!((number(&summary, &["unchanged"]), number(&summary, &["analyzed"])), (3, 1), "{summary}");
+    assert_eq!(number(&docent.status(), &["analyzers", "embedding", "done"]), 3);
+    assert_eq!(docent.failures().len(), 1);
 }
 
 #[test]
@@ -130,14 +170,31 @@ fn pipes_are_refused_and_links_do_not_lead_out_of_the_roots() {
     corpus::write(&pictures, 2, 14);
     let outside = corpus::write(&elsewhere, 1, 15).remove(0);
     symlink(&outside, pictures.join("out.jpg")).expect("a link");
-    let pipe = docent.folder().join("pipe.jpg");
+    let named = |name: &str| docent.folder().join(name);
+    let (pipe, socket, link, folder) =
+        (named("pipe.jpg"), named("socket.jpg"), named("link.jpg"), named("f.jpg"));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let _listener = UnixListener::bind(&socket).expect("a socket");
+    symlink(&pipe, &link).expect("a link");
+    fs::create_dir(&folder).expect("a folder");
+    for (place, kind) in [
+        (pipe.as_path(), "a named pipe, not a file"),
+        (&socket, "a socket, not a file"),
+        (&link, "a named pipe, not a file"),
+        (&docent.folder().join("x/../pipe.jpg"), "a named pipe, not a file"),
+        (Path::new("/dev/zero"), "a device, not a file"),
+    ] {
+        docent.run([OsStr::new("similar"), place.as_os_str()]).expect(2);
+        let args = [OsStr::new("analyze"), place.as_os_str(), OsStr::new("--only=tags")];
+        let analyzed = docent.run(args).expect(1);
+        let reason = analyzed.json()[0]["failures"][0]["reason"].as_str().expect("a text").to_owned();
+        assert!(reason.ends_with(kind), "{}: {reason}", place.display());
+        let refused = docent.run([OsStr::new("ingest"), place.as_os_str(), OsStr::new(CHEAP)]).expect(2);
+        assert!(refused.stderr.contains(kind) && refused.stderr.contains("hint: "), "{}", refused.stderr);
+    }
 
-    let analyzed = docent.run([OsStr::new("analyze"), pipe.as_os_str(), OsStr::new("--only=tags")]).expect(1);
-    let reason = analyzed.json()[0]["failures"][0]["reason"].as_str().expect("a text").to_owned();
-    assert!(reason.ends_with("a named pipe, not a file"), "{reason}");
-    docent.run([OsStr::new("similar"), pipe.as_os_str()]).expect(2);
-    docent.run([OsStr::new("ingest"), pipe.as_os_str(), OsStr::new(CHEAP)]).expect(1);
+    // A folder is walked, but is like no picture.
+    docent.run([OsStr::new("similar"), folder.as_os_str()]).expect(2);
 
     docent.configure(&format!("[assets]\nroots = ['{}']\n", pictures.display()));
     let summary = ingest(&docent, &pictures);

@@ -1,5 +1,6 @@
 //! Registers the files of folders, and analyzes them here or leaves that to the workers.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError, backends, pulse};
+use crate::assets::OpenError;
 use crate::config::{QueueBackend, StoreBackend};
 use crate::progress::Progress;
 use crate::scanner::{Scan, Scanner};
@@ -25,6 +27,8 @@ pub struct IngestRequest {
     pub paths: Vec<PathBuf>,
     /// Whose they are; `None` says nothing of it.
     pub owner: Option<Owner>,
+    /// Read known files again, too.
+    pub reread: bool,
     /// Only these analyzers; the rest stays missing in the ledger.
     pub only: Option<Vec<AnalyzerId>>,
     /// Where workers do the work: do not end before they have done it.
@@ -32,21 +36,35 @@ pub struct IngestRequest {
 }
 
 /// What an ingest did.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct IngestSummary {
-    /// Files seen.
+    /// Files seen: the sum of the next eight.
     pub found: u64,
+    /// Pictures of which nothing was known.
+    pub new: u64,
+    /// Copies of known pictures, at places where nothing was known.
+    pub copies: u64,
+    /// Known pictures that were at another place, where they are no longer.
+    pub moved: u64,
+    /// Known places with another picture than before.
+    pub changed: u64,
+    /// Known places with the same picture as before.
+    pub unchanged: u64,
     /// Files that are plainly no pictures.
     pub skipped: u64,
-    /// Hidden files and folders, left out.
-    pub hidden: u64,
-    /// Files known from before.
-    pub unchanged: u64,
-    /// How many files and folders could not be read …
+    /// Files that a pattern leaves out.
+    pub left_out: u64,
+    /// Files that could not be read.
     pub unreadable_count: u64,
-    /// … and the first of them: path and reason.
+    /// Folders that a pattern leaves out, with all that is in them.
+    pub left_out_folders: u64,
+    /// How many files and folders each pattern left out.
+    pub left_out_by: BTreeMap<String, u64>,
+    /// Folders that could not be read.
+    pub unreadable_folders: u64,
+    /// The first files and folders that could not be read: path and reason.
     pub unreadable: Vec<(String, String)>,
-    /// Known places, below the folders, where nothing is any more.
+    /// Known places, below the folders, where nothing is any more, and whose pictures did not move.
     pub gone: u64,
     /// Contents never seen before.
     pub new_assets: u64,
@@ -96,9 +114,13 @@ impl App {
         shutdown: &Shutdown,
     ) -> anyhow::Result<IngestSummary> {
         for path in &request.paths {
-            std::fs::symlink_metadata(path).with_context(|| format!("ingest {}", path.display()))?;
+            let operation = || format!("ingest {}", path.display());
+            let metadata = std::fs::metadata(path).with_context(operation)?;
+            if !metadata.is_file() && !metadata.is_dir() {
+                return Err(OpenError::of_kind(metadata.file_type())).with_context(operation);
+            }
         }
-        self.run(request.only, Some((request.paths, request.owner)), request.wait, progress, shutdown).await
+        self.run(request, true, progress, shutdown).await
     }
 
     /// Analyzes what is pending, until done or asked to stop, or waits until the workers have done it.
@@ -109,7 +131,8 @@ impl App {
         progress: Arc<Progress>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<IngestSummary> {
-        self.run(only, None, wait, progress, shutdown).await
+        let request = IngestRequest { paths: Vec::new(), owner: None, reread: false, only, wait };
+        self.run(request, false, progress, shutdown).await
     }
 
     /// Whether workers do what this process registers.
@@ -119,12 +142,12 @@ impl App {
 
     async fn run(
         &self,
-        only: Option<Vec<AnalyzerId>>,
-        scan: Option<(Vec<PathBuf>, Option<Owner>)>,
-        wait: bool,
+        request: IngestRequest,
+        is_scan: bool,
         progress: Arc<Progress>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<IngestSummary> {
+        let IngestRequest { paths, owner, reread, only, wait } = request;
         let started = Instant::now();
         let wanted = self.wanted(only.as_deref())?;
         let stop = shutdown.token().clone();
@@ -132,20 +155,21 @@ impl App {
         let wake = Arc::new(Notify::new());
         // Says that the scan is over.
         let complete = CancellationToken::new();
-        let (paths, owner) = scan.unzip();
         let scanner = Scanner {
             ledger: self.ledger(),
             wanted: wanted.clone(),
-            owner: owner.flatten(),
+            owner,
+            ignored: self.config.assets.ignore.clone(),
+            reread,
             follow_symlinks: self.config.assets.follow_symlinks,
             roots: self.config.roots(),
             progress: Arc::clone(&progress),
             wake: Arc::clone(&wake),
         };
         let scanning = async {
-            let scan = match paths {
-                Some(paths) => scanner.scan(paths, &stop).await,
-                None => Ok(Scan::default()),
+            let scan = match is_scan {
+                true => scanner.scan(paths, &stop).await,
+                false => Ok(Scan::default()),
             };
             complete.cancel();
             wake.notify_one();
@@ -164,11 +188,18 @@ impl App {
         let left = self.store.outstanding(&wanted).await?;
         let counted = progress.snapshot();
         Ok(IngestSummary {
-            found: counted.found,
-            skipped: counted.skipped,
-            hidden: counted.hidden,
-            unchanged: counted.unchanged,
-            unreadable_count: counted.unreadable,
+            found: scan.seen.files(),
+            new: scan.seen.new,
+            copies: scan.seen.copies,
+            moved: scan.seen.moved,
+            changed: scan.seen.changed,
+            unchanged: scan.seen.known,
+            skipped: scan.seen.other,
+            left_out: scan.seen.left_out,
+            unreadable_count: scan.seen.unreadable,
+            left_out_folders: scan.folders_left_out,
+            left_out_by: scan.left_out_by,
+            unreadable_folders: scan.folders_unreadable,
             unreadable: scan
                 .unreadable
                 .into_iter()

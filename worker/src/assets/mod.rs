@@ -1,9 +1,11 @@
 //! Where assets' bytes come from.
 
 mod file;
+mod ignore;
 mod open;
 mod place;
 
+pub use self::ignore::{Ignored, PatternError};
 use async_trait::async_trait;
 pub use file::FileSource;
 pub use open::{OpenError, Roots, open_file};

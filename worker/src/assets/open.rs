@@ -23,6 +23,13 @@ pub enum OpenError {
     Io(#[from] io::Error),
 }
 
+impl OpenError {
+    /// What lies there is no file, but of this kind.
+    pub fn of_kind(kind: FileType) -> Self {
+        Self::NotAFile(name(kind))
+    }
+}
+
 /// The folders that may be read. Without any, everything may be.
 #[derive(Debug, Clone, Default)]
 pub struct Roots(Arc<[PathBuf]>);
@@ -69,7 +76,7 @@ pub fn open_file(path: &Path) -> Result<(File, Metadata), OpenError> {
 }
 
 fn regular(metadata: Metadata) -> Result<Metadata, OpenError> {
-    if metadata.is_file() { Ok(metadata) } else { Err(OpenError::NotAFile(name(metadata.file_type()))) }
+    if metadata.is_file() { Ok(metadata) } else { Err(OpenError::of_kind(metadata.file_type())) }
 }
 
 fn name(kind: FileType) -> &'static str {

@@ -66,7 +66,8 @@ pub async fn run(
     let progress = Arc::new(Progress::default());
     machine::forget_peak_memory();
     let clock = tokio::spawn(clock::watch(Arc::clone(&progress)));
-    let ingest = IngestRequest { paths: request.files, owner: None, only: request.only, wait: false };
+    let ingest =
+        IngestRequest { paths: request.files, owner: None, reread: false, only: request.only, wait: false };
     let summary = app.ingest(ingest, Arc::clone(&progress), shutdown).await?;
     clock.abort();
     anyhow::ensure!(!summary.interrupted, "stopped before the end; nothing was measured");

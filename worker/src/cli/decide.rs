@@ -12,21 +12,40 @@ use crate::assets::display_path;
 use crate::config::Config;
 use crate::store::{Decision, Reviewer, Store, StoreError, SuggestionRow};
 
-const HELP: &str = "\
+const ACCEPT: &str = "\
 Examples:
   docent accept 3f2a9c 77b0e1
   docent accept --all --kind tag --min-confidence 0.95 --path ~/Pictures/1998
-  docent undo --job 7
 
 You may shorten an id if it still fits only one suggestion; `docent suggestions` lists ids. The review log keeps every \
 decision with its time and the reviewer's name; `docent history` shows it. With --all the decision is a job, which may \
 be interrupted: `docent jobs` lists it, and `docent undo --job` reverts all of it.
 
-Exit codes: 0 all were decided; 1 some were not, because they are unknown or somebody else decided first; 2 an error.";
+Exit codes: 0 all were accepted; 1 some were not, because they are unknown or somebody else decided first; 2 an error.";
+
+const REJECT: &str = "\
+Examples:
+  docent reject 3f2a9c 77b0e1
+  docent reject --all --kind caption --min-confidence 0 --path ~/Pictures/1998
+
+You may shorten an id if it still fits only one suggestion; `docent suggestions` lists ids. The review log keeps every \
+decision with its time and the reviewer's name; `docent history` shows it. With --all the decision is a job, which may \
+be interrupted: `docent jobs` lists it, and `docent undo --job` reverts all of it.
+
+Exit codes: 0 all were rejected; 1 some were not, because they are unknown or somebody else decided first; 2 an error.";
+
+const UNDO: &str = "\
+Examples:
+  docent undo 3f2a9c
+  docent undo --job 7
+
+The review log keeps the decision and its undoing; `docent history` shows both.
+
+Exit codes: 0 all are pending again; 1 some are not, because they are unknown or were not decided; 2 an error.";
 
 /// Accept suggestions: they become metadata
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = ACCEPT)]
 pub struct AcceptArgs {
     /// Ids of suggestions, or the first digits (at least 6)
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
@@ -39,7 +58,7 @@ pub struct AcceptArgs {
 
 /// Reject suggestions: docent never repeats them, unless you undo it
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = REJECT)]
 pub struct RejectArgs {
     /// Ids of suggestions, or the first digits (at least 6)
     #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
@@ -52,7 +71,7 @@ pub struct RejectArgs {
 
 /// Undo decisions: the suggestions are pending again
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = UNDO)]
 pub struct UndoArgs {
     /// Ids of suggestions, or the first digits (at least 6)
     #[arg(required_unless_present = "job", conflicts_with = "job", value_name = "ID")]
@@ -67,7 +86,7 @@ pub struct UndoArgs {
 /// Who decides, and how it is told.
 #[derive(Debug, Args)]
 pub(super) struct ByArgs {
-    /// The reviewer's name [default: the configured reviewer, or the user that runs docent]
+    /// The reviewer's name [default: `docent doctor` shows it]
     #[arg(long = "as", value_name = "NAME")]
     reviewer: Option<String>,
     #[command(flatten)]

@@ -69,7 +69,7 @@ impl Finding {
 const LEAST_FREE: u64 = 1 << 30;
 
 pub async fn run(config: Config, args: DoctorArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    let mut findings = vec![configuration(&config)];
+    let mut findings = vec![configuration(&config), reviewer(&config)];
     findings.push(runtime(&config));
     findings.push(providers(&config));
     findings.extend(models(&config));
@@ -123,6 +123,10 @@ fn configuration(config: &Config) -> Finding {
             "worker.default.toml lists all options; as a variable, work.in_flight is DOCENT_WORK_IN_FLIGHT",
         ),
     }
+}
+
+fn reviewer(config: &Config) -> Finding {
+    Finding::good("reviewer", format!("{}, from {}", config.reviewer, config.sources.reviewer))
 }
 
 fn runtime(config: &Config) -> Finding {

@@ -24,8 +24,15 @@ Examples:
   docent ingest scans/ --only text,embedding
   docent ingest /archive --format json | tee ingest.log
 
-docent knows files by their content: it does not analyze a moved or copied file again, and keeps both paths. \
-`docent failures` lists files that it cannot read; they do not stop the rest. It skips hidden files and folders.
+docent knows pictures by their content: it does not analyze a moved or copied file again, and keeps both paths. \
+`docent failures` lists pictures that could not be analyzed; they do not stop the rest.
+
+docent leaves out hidden files and what programs leave behind: thumbnails of a NAS, recycle bins, previews, unfinished \
+downloads. `assets.ignore` in the configuration adds patterns and takes some back. A file or folder that you name here is \
+never left out.
+
+docent takes a file for unchanged if its size and its time of change are the same. Some programs keep both when they \
+write other content: --reread reads every file again.
 
 Ctrl-C finishes the current pictures and stops. The same command always continues, however docent was stopped. \
 `docent retry --missing` runs analyzers that --only left out.
@@ -54,6 +61,9 @@ pub struct IngestArgs {
     /// Owner of the pictures, for filters; known pictures of another owner are read once more
     #[arg(long, value_parser = owner, value_name = "NAME")]
     owner: Option<Owner>,
+    /// Read known files again, even if their size and time of change are the same
+    #[arg(long)]
+    reread: bool,
     /// With a shared queue: wait until the workers are done
     #[arg(long)]
     wait: bool,
@@ -71,6 +81,7 @@ pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Res
     let request = IngestRequest {
         paths: args.paths.iter().map(|path| place(path)).collect(),
         owner: args.owner,
+        reread: args.reread,
         only: args.only,
         wait: args.wait,
     };
@@ -79,7 +90,9 @@ pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Res
     if format == Format::Json {
         summary_event(&summary, out)?;
     } else {
-        out.line(looked_at(&summary))?;
+        for line in told(&summary) {
+            out.line(line)?;
+        }
         let mut found = Found::gather(&*app.store(), &prefixes).await?;
         if !found.is_empty() {
             out.line("")?;
@@ -96,25 +109,57 @@ pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Res
     })
 }
 
-/// The summary in one sentence.
-fn looked_at(summary: &IngestSummary) -> String {
-    let mut parts = Vec::new();
-    let mut part = |value: u64, what: &str| {
-        if value > 0 {
-            parts.push(format!("{} {what}", words::number(value)));
-        }
-    };
-    part(if summary.queued { summary.new_assets } else { 0 }, "registered");
-    part(summary.analyzed, "analyzed");
-    part(summary.failed, "failed");
-    part(summary.unchanged, "known before");
-    part(summary.skipped, if summary.skipped == 1 { "other file" } else { "other files" });
-    part(summary.unreadable_count, "unreadable");
-    part(summary.hidden, "hidden and left out");
-    part(summary.gone, "no longer there");
-    let list = if parts.is_empty() { "nothing new".to_owned() } else { parts.join(", ") };
-    let files = words::count(summary.found, "file", "files");
-    format!("{files} in {}: {list}", words::duration(summary.elapsed_seconds))
+/// The summary: the files, each once; the pictures; and what is not looked at.
+fn told(summary: &IngestSummary) -> Vec<String> {
+    let files = [
+        (summary.new, "new"),
+        (summary.unchanged, "known before"),
+        (
+            summary.copies,
+            if summary.copies == 1 { "copy of a known picture" } else { "copies of known pictures" },
+        ),
+        (summary.moved, "moved"),
+        (summary.changed, "changed"),
+        (summary.skipped, if summary.skipped == 1 { "other file" } else { "other files" }),
+        (summary.left_out, "left out"),
+        (summary.unreadable_count, "unreadable"),
+    ];
+    let seen = words::count(summary.found, "file", "files");
+    let first = format!("{seen} in {}", words::duration(summary.elapsed_seconds));
+    let mut lines = vec![joined(&first, &files)];
+    let pictures = [
+        (summary.new_assets * u64::from(summary.queued), "registered"),
+        (summary.analyzed, "analyzed"),
+        (summary.failed, "failed"),
+        (summary.gone, "no longer there"),
+    ];
+    if pictures.iter().any(|(value, _)| *value > 0) {
+        lines.push(joined("pictures", &pictures));
+    }
+    let folders = [(summary.left_out_folders, "left out"), (summary.unreadable_folders, "unreadable")];
+    if folders.iter().any(|(value, _)| *value > 0) {
+        lines.push(joined("folders", &folders));
+    }
+    if !summary.left_out_by.is_empty() {
+        let mut rules: Vec<(u64, &str)> =
+            summary.left_out_by.iter().map(|(rule, count)| (*count, rule.as_str())).collect();
+        rules.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let more = rules.len().saturating_sub(RULES);
+        let named = rules.iter().take(RULES).map(|(count, rule)| format!("{rule} {}", words::number(*count)));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = if more == 0 { String::new() } else { format!(", {more} more patterns") };
+        lines.push(super::table::printable(&format!("left out by (assets.ignore): {named}{more}")));
+    }
+    lines
+}
+
+/// Patterns named in the summary.
+const RULES: usize = 8;
+
+fn joined(what: &str, parts: &[(u64, &str)]) -> String {
+    let parts = parts.iter().filter(|(value, _)| *value > 0);
+    let list: Vec<String> = parts.map(|(value, is)| format!("{} {is}", words::number(*value))).collect();
+    if list.is_empty() { format!("{what}: none") } else { format!("{what}: {}", list.join(", ")) }
 }
 
 /// Places that could not be read are named up to this many.
@@ -125,8 +170,9 @@ pub(super) fn advise(summary: &IngestSummary) {
     for (path, reason) in summary.unreadable.iter().take(NAMED) {
         say(super::table::printable(&format!("cannot be read: {path}: {reason}")));
     }
-    if summary.unreadable_count > NAMED as u64 {
-        let more = summary.unreadable_count - NAMED as u64;
+    let unreadable = summary.unreadable_count + summary.unreadable_folders;
+    if unreadable > NAMED as u64 {
+        let more = unreadable - NAMED as u64;
         say(format!("cannot be read: {} more", words::number(more)));
     }
     if summary.failed > 0 {
@@ -209,6 +255,41 @@ fn most_frequent(kind: Kind, values: &BTreeMap<String, u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_summary_counts_each_file_once_and_says_what_was_left_out() {
+        let nothing = IngestSummary { elapsed_seconds: 0.1, ..IngestSummary::default() };
+        assert_eq!(told(&nothing), ["0 files in 0.1 s: none"]);
+        let summary = IngestSummary {
+            found: 1204,
+            new: 1000,
+            unchanged: 130,
+            copies: 50,
+            moved: 3,
+            changed: 1,
+            skipped: 1,
+            left_out: 17,
+            unreadable_count: 2,
+            left_out_folders: 3,
+            left_out_by: [("Thumbs.db".to_owned(), 17), ("@eaDir/".to_owned(), 3)].into(),
+            new_assets: 1001,
+            analyzed: 999,
+            failed: 2,
+            gone: 4,
+            elapsed_seconds: 83.0,
+            ..IngestSummary::default()
+        };
+        let expected = [
+            "1,204 files in 1 min 23 s: 1,000 new, 130 known before, 50 copies of known pictures, 3 moved, 1 changed, \
+             1 other file, 17 left out, 2 unreadable",
+            "pictures: 999 analyzed, 2 failed, 4 no longer there",
+            "folders: 3 left out",
+            "left out by (assets.ignore): Thumbs.db 17, @eaDir/ 3",
+        ];
+        assert_eq!(told(&summary), expected);
+        let queued = IngestSummary { queued: true, analyzed: 0, failed: 0, gone: 0, ..summary };
+        assert_eq!(told(&queued)[1], "pictures: 1,001 registered");
+    }
 
     #[test]
     fn the_most_frequent_come_first_and_ties_by_name() {

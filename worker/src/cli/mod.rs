@@ -20,6 +20,7 @@ mod retry;
 mod search;
 mod serve;
 mod similar;
+mod since;
 mod status;
 mod suggestions;
 mod table;

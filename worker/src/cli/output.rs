@@ -10,7 +10,7 @@ use super::table::Table;
 /// How a listing is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns for people.
+    /// Text and aligned columns, for people.
     Table,
     /// One JSON object per line, for programs.
     Json,
@@ -19,7 +19,7 @@ pub enum Format {
 /// The flag of every listing.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct FormatArg {
-    /// How to write the listing.
+    /// How to write what was found.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     pub format: Format,
 }

@@ -62,6 +62,10 @@ fn of_server(cause: &(dyn std::error::Error + 'static), servers: &Servers) -> Op
             (StoreError::Refused { .. }, Some(server)) => {
                 format!("check user, password, database and permissions at {server} {OPTION}")
             }
+            (StoreError::Encoding { .. }, Some(server)) => format!(
+                "make another database, with `create database docent encoding 'UTF8' template template0`, and name it \
+                 instead of {server} {OPTION}"
+            ),
             (StoreError::NewerSchema { .. }, Some(server)) => {
                 format!("update docent, or choose another database than {server} {OPTION}")
             }

@@ -25,7 +25,10 @@ text matches if it contains all words. Words in double quotes must follow each o
 --text also finds parts of longer words. Rejected texts are not found.
 
 The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match, \
-even for what no picture shows: look at the scores.
+even for what no picture shows. A hit is marked as weak if its score is no higher than the best one that as many \
+unrelated pictures would reach by chance; a sample of 512 pictures shows how such scores are spread. With fewer than 32 \
+pictures no hit is marked. The search by meaning understands the languages of its network (of the bundled one: English), \
+the search in texts understands any.
 
 Exit codes: 0 something was found, 1 nothing was, 2 an error.";
 
@@ -39,7 +42,7 @@ pub struct SearchArgs {
     /// Search only the words in pictures
     #[arg(long)]
     text: bool,
-    /// How many pictures
+    /// How many pictures, 1 to 1000
     #[arg(short, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     k: u16,
     #[command(flatten)]
@@ -68,9 +71,40 @@ pub async fn run(config: Config, args: SearchArgs, out: &mut Out) -> anyhow::Res
     let search = app.search();
     let found = by_words(&*app.store(), question, |k| search.by_words(&args.words, k, &filter)).await?;
     let outcome = show_matches(&found, args.format.format, &*app.store(), out).await?;
+    let weak = found.hits.iter().filter(|hit| hit.weak).count() as u64;
+    if let (true, Some(least)) = (weak > 0, found.weak_from) {
+        let languages: Vec<String> = search.languages().await?.iter().map(|tag| language(tag)).collect();
+        let hits = words::count(weak, "hit is", "hits are");
+        say(format!("{hits} weak: chance gives scores below {least:.2} to pictures that do not fit"));
+        if !languages.is_empty() {
+            say(format!("the search by meaning understands {}", languages.join(", ")));
+        }
+    }
     drop(search);
     app.close().await;
     Ok(outcome)
+}
+
+/// The name of a language where it is known, else its tag.
+fn language(tag: &str) -> String {
+    let name = match tag.split('-').next().unwrap_or(tag) {
+        "ar" => "Arabic",
+        "de" => "German",
+        "en" => "English",
+        "es" => "Spanish",
+        "fr" => "French",
+        "it" => "Italian",
+        "ja" => "Japanese",
+        "ko" => "Korean",
+        "nl" => "Dutch",
+        "pl" => "Polish",
+        "pt" => "Portuguese",
+        "ru" => "Russian",
+        "tr" => "Turkish",
+        "zh" => "Chinese",
+        _ => tag,
+    };
+    name.to_owned()
 }
 
 /// Writes what was found by words, or says why there is nothing.
@@ -85,17 +119,23 @@ async fn show_matches(
             "only the words in pictures were searched: {model}; `docent models list` shows the models there are"
         ));
     }
-    let columns = [Column::right("SCORE"), Column::left("ASSET"), Column::path("FILE"), Column::text("TEXT")];
-    let mut table = Table::new(columns);
+    let has_weak = found.hits.iter().any(|hit| hit.weak);
+    let weak = has_weak.then(|| Column::left("WEAK"));
+    let columns = [Column::left("ASSET"), Column::path("FILE"), Column::text("TEXT")];
+    let mut table = Table::new([Column::right("SCORE")].into_iter().chain(weak).chain(columns));
     for hit in &found.hits {
         match format {
             Format::Json => out.json(hit)?,
-            Format::Table => table.row([
-                hit.score.map_or_else(String::new, |score| format!("{score:.3}")),
-                words::short(hit.asset_id.as_str()),
-                display_path(&hit.uri),
-                hit.text.as_ref().map_or_else(String::new, |excerpt| excerpt.text.clone()),
-            ]),
+            Format::Table => {
+                let score = hit.score.map_or_else(String::new, |score| format!("{score:.3}"));
+                let weak = has_weak.then(|| if hit.weak { "weak".to_owned() } else { String::new() });
+                let cells = [
+                    words::short(hit.asset_id.as_str()),
+                    display_path(&hit.uri),
+                    hit.text.as_ref().map_or_else(String::new, |excerpt| excerpt.text.clone()),
+                ];
+                table.row([score].into_iter().chain(weak).chain(cells));
+            }
         }
     }
     out.table(&mut table)?;

@@ -28,7 +28,9 @@ docent writes the address to stdout as soon as you can open the page. Only this 
 elsewhere, set a token of at least 16 characters; every request must carry it. /api/v1/openapi.json describes the JSON \
 API behind the page; /healthz, /readyz and /metrics are for machines.
 
-Ctrl-C stops it.";
+Ctrl-C lets open requests finish and ends it, a second one ends it at once.
+
+Exit codes: 0 ended as asked, 2 an error, 130 ended at once.";
 
 /// Serve the review page
 ///

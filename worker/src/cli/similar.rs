@@ -31,7 +31,7 @@ pub struct SimilarArgs {
     /// A file, or the id of an asset or its first digits
     #[arg(value_name = "PATH|ASSET_ID", value_hint = clap::ValueHint::FilePath)]
     like: PathBuf,
-    /// How many pictures
+    /// How many pictures, 1 to 1000
     #[arg(short, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     k: u16,
     #[command(flatten)]

@@ -71,6 +71,11 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// Rows that were not written yet.
+    pub fn gathered(&self) -> usize {
+        self.rows.len()
+    }
+
     /// The rows added since the last call, as lines no wider than `width`, under the header if it is the first call.
     /// Without rows there is no header either.
     pub fn take(&mut self, width: Option<usize>) -> String {

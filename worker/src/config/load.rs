@@ -209,11 +209,23 @@ impl Config {
         *engine_cache = engine_cache.take().or_else(|| Some(cache()?.join("engines")));
         config.models_dir =
             absolute(given(&overrides.models_dir, config.models_dir).unwrap_or_else(find_models));
-        if config.reviewer.is_empty() {
-            let user = ["USER", "LOGNAME"].into_iter().find_map(variable);
-            config.reviewer = user.map_or_else(|| "unknown".to_owned(), |u| u.to_string_lossy().into_owned());
-        }
+        (config.reviewer, config.sources.reviewer) = match std::mem::take(&mut config.reviewer) {
+            named if !named.is_empty() => (named, "the option `reviewer`"),
+            _ => match variable("USER") {
+                Some(user) => (user.to_string_lossy().into_owned(), "$USER"),
+                None => own_name(),
+            },
+        };
         Ok(config)
+    }
+}
+
+/// The name of the user that runs this process, and where it comes from. A container's user may have none.
+fn own_name() -> (String, &'static str) {
+    let id = uzers::get_current_uid();
+    match uzers::get_user_by_uid(id) {
+        Some(user) => (user.name().to_string_lossy().into_owned(), "the system's list of users"),
+        None => (format!("user {id}"), "the user's number, which has no name"),
     }
 }
 

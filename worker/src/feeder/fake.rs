@@ -94,6 +94,9 @@ impl Ledger for Work {
     async fn known_files(&self, _: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         unreachable!()
     }
+    async fn known_assets(&self, _: &[AssetId]) -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError> {
+        unreachable!()
+    }
     async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
         unreachable!()
     }

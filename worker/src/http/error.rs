@@ -149,9 +149,10 @@ impl From<StoreError> for ApiError {
             StoreError::Unfit { .. } => {
                 Self::Unprocessable { code: "not_storable", message: error.to_string() }
             }
-            StoreError::NewerSchema { .. } | StoreError::Corrupt { .. } | StoreError::Bug { .. } => {
-                Self::Internal(error.into())
-            }
+            StoreError::NewerSchema { .. }
+            | StoreError::Encoding { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Bug { .. } => Self::Internal(error.into()),
         }
     }
 }
@@ -163,7 +164,9 @@ impl From<SearchError> for ApiError {
             SearchError::NotAnalyzed { .. } => {
                 Self::Unprocessable { code: "not_analyzed", message: error.to_string() }
             }
-            SearchError::Unasked(error) => Self::Invalid(error.to_string()),
+            SearchError::Unasked(error) => {
+                Self::Unprocessable { code: "too_many_words", message: error.to_string() }
+            }
             SearchError::Picture(_) => Self::Unprocessable { code: "unreadable", message: error.to_string() },
             SearchError::Store(error) => error.into(),
             SearchError::Index(IndexError::Unavailable { .. }) => Self::Unavailable {

@@ -61,6 +61,7 @@ pub struct AcceptAll {
     #[serde(default)]
     viewable: bool,
     /// The `as_of` of a count: what was suggested after it is left alone. Without it, what is suggested after this request.
+    #[serde(default, deserialize_with = "wire::whole")]
     as_of: Option<i64>,
 }
 
@@ -324,7 +325,7 @@ pub async fn list(
 
 /// One job, and how far it is.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs",
-    params(("id" = i64, Path, description = "The job's number")),
+    params(("id" = i64, Path, description = "The job's number", minimum = 1)),
     responses(
         (status = 200, description = "The job", body = Job),
         (status = 404, description = "There is no such job", body = ErrorBody),
@@ -337,7 +338,7 @@ pub async fn one(State(state): State<AppState>, Path(id): Path<i64>) -> Result<J
 /// Takes back everything that a job decided and that is still as the job left it; a job that is not done is stopped. That is
 /// a job, too; asked for a second time, it is answered again.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/revert", tag = "jobs",
-    params(("id" = i64, Path, description = "The job's number")),
+    params(("id" = i64, Path, description = "The job's number", minimum = 1)),
     responses(
         (status = 202, description = "The job that takes it back", body = Job),
         (status = 404, description = "There is no such job", body = ErrorBody),

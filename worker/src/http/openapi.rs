@@ -1,9 +1,13 @@
 //! The API's own description, generated from the routes' code.
 
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Required, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
 
-use super::{assets, jobs, pictures, searches, session, status, suggestions};
+use super::extract::{CLIENT_HEADER, REVIEWER_HEADER};
+use super::{assets, jobs, pictures, searches, session, status, suggestions, wire};
 
 /// Every documented route.
 #[derive(OpenApi)]
@@ -17,6 +21,7 @@ use super::{assets, jobs, pictures, searches, session, status, suggestions};
                        names who decides.",
         license(name = "MIT OR Apache-2.0"),
     ),
+    modifiers(&Shared),
     paths(
         assets::list,
         assets::one,
@@ -49,6 +54,123 @@ use super::{assets, jobs, pictures, searches, session, status, suggestions};
     )
 )]
 struct Api;
+
+/// What holds for many routes, and is written down once: what texts may be, how else a request is answered, which headers it
+/// needs.
+struct Shared;
+
+impl Modify for Shared {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            for (changes, operation) in operations(item) {
+                let Operation { tags, operation_id, .. } = operation;
+                // Functions have short names within their files; ids are unique.
+                if let (Some([tag, ..]), Some(id)) = (tags.as_deref(), operation_id.as_mut()) {
+                    *id = format!("{tag}_{id}");
+                }
+                for parameter in operation.parameters.iter_mut().flatten() {
+                    if let RefOr::T(Parameter {
+                        name, schema: Some(RefOr::T(Schema::Object(object))), ..
+                    }) = parameter
+                    {
+                        restrict(path, name, object);
+                    }
+                }
+                if changes {
+                    headers(operation);
+                }
+                answers(path, operation);
+            }
+        }
+        let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
+        for (name, schema) in schemas {
+            let RefOr::T(Schema::Object(body)) = schema else { continue };
+            for (property, schema) in &mut body.properties {
+                if let RefOr::T(Schema::Object(object)) = schema
+                    && name == "AcceptAll"
+                {
+                    restrict("", property, object);
+                }
+            }
+        }
+    }
+}
+
+/// The operations of a path, and whether they change something.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+    let PathItem { get, post, delete, .. } = item;
+    [(false, get), (true, post), (true, delete)]
+        .into_iter()
+        .filter_map(|(changes, operation)| Some((changes, operation.as_mut()?)))
+}
+
+/// What a text must look like that is called so wherever it occurs.
+fn restrict(path: &str, name: &str, object: &mut Object) {
+    let pattern = match name {
+        "path" => wire::PATH_PATTERN,
+        "owner" => wire::OWNER_PATTERN,
+        "asset" => wire::ID_PATTERN,
+        "after" => match path {
+            "/api/v1/assets" => wire::ASSETS_CURSOR,
+            "/api/v1/failures" => wire::FAILURES_CURSOR,
+            "/api/v1/jobs" => wire::JOBS_CURSOR,
+            _ => wire::SUGGESTIONS_CURSOR,
+        },
+        "id" if path == "/api/v1/suggestions/{id}" || path.ends_with("/reviews") => wire::PREFIX_PATTERN,
+        "id" if path.starts_with("/api/v1/jobs/") => return,
+        "id" => wire::ID_PATTERN,
+        _ => return,
+    };
+    object.pattern = Some(pattern.to_owned());
+    object.max_length = (name == "owner").then_some(wire::MAX_OWNER_CHARS);
+}
+
+/// The headers of a request that changes something.
+fn headers(operation: &mut Operation) {
+    let header = |name: &str, required, description: &str| {
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        let header = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+        RefOr::T(header.required(required).description(Some(description)).schema(Some(schema)).build())
+    };
+    let parameters = operation.parameters.get_or_insert_default();
+    if operation.request_body.is_none() {
+        parameters.push(header(
+            CLIENT_HEADER,
+            Required::True,
+            "`web` from the review page, anything from other programs. `Content-Type: application/json` or `Authorization` \
+             do instead: pages from elsewhere cannot send them.",
+        ));
+    }
+    parameters.push(header(
+        REVIEWER_HEADER,
+        Required::False,
+        "Who decides; the configured reviewer where not given. What is behind the first 100 characters is cut off.",
+    ));
+}
+
+/// The errors that any request may be answered with.
+fn answers(path: &str, operation: &mut Operation) {
+    if path == "/healthz" {
+        return;
+    }
+    let has_body = operation.request_body.is_some();
+    let takes = has_body || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    let errors = [
+        (takes, 400, "A parameter or the body is wrong"),
+        (true, 401, "A token is configured, and the request has none or another one"),
+        (true, 403, "The request comes from where it must not, or lacks a header"),
+        (has_body, 413, "The body is too large"),
+        (true, 500, "Something went wrong inside docent"),
+        (true, 503, "Ledger, index or file cannot be reached now"),
+        (true, 504, "The request took too long"),
+    ];
+    for (_, status, description) in errors.into_iter().filter(|(applies, ..)| *applies) {
+        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+        let answer =
+            ResponseBuilder::new().description(description).content("application/json", body).build();
+        operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(answer));
+    }
+}
 
 /// The OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {

@@ -95,7 +95,7 @@ impl Renderings {
                     fetched = Some(bytes);
                     break;
                 }
-                Ok(_) => last = Some(ApiError::NotFound("the file has changed since it was read".to_owned())),
+                Ok(_) => last = Some(ApiError::NotFound(CHANGED.to_owned())),
                 Err(error) => {
                     if matches!(error, FetchError::Gone { .. }) && !asset.gone {
                         gone.push(uri.clone());
@@ -110,6 +110,9 @@ impl Renderings {
         fetched.ok_or_else(|| last.unwrap_or_else(|| ApiError::NotFound("the asset has no place".to_owned())))
     }
 }
+
+/// What lies at an asset's place is something else.
+const CHANGED: &str = "the file has changed since it was read; `docent ingest --reread` reads it again";
 
 fn refusal(error: FetchError) -> ApiError {
     match error {

@@ -10,11 +10,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::error::ErrorBody;
 use super::extract::{Path, Query};
 use super::{ApiError, AppState, wire};
-use crate::search::{By, ByWords, Hits, Matches, Search, SearchError, by_words};
+use crate::search::{By, ByWords, Hits, Matches, Search, SearchError, Unasked, by_words};
 use crate::store::AssetFilter;
 
 /// Hits where the request does not say.
 const DEFAULT_HITS: usize = 20;
+/// The longest text to look for.
+const MAX_CHARS: usize = 500;
 /// The most hits of a search.
 const MAX_HITS: usize = 1000;
 
@@ -23,6 +25,8 @@ const MAX_HITS: usize = 1000;
 pub trait Searcher: Send + Sync {
     /// The `k` assets nearest to `words`, best first.
     async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError>;
+    /// The languages that words are understood in, by their BCP 47 tags.
+    async fn languages(&self) -> Result<Vec<String>, SearchError>;
     /// The `k` assets most like `asset`, best first, without itself.
     async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError>;
     /// Whether the index can be reached now.
@@ -33,6 +37,10 @@ pub trait Searcher: Send + Sync {
 impl Searcher for Search {
     async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         Search::by_words(self, words, k, filter).await
+    }
+
+    async fn languages(&self) -> Result<Vec<String>, SearchError> {
+        Search::languages(self).await
     }
 
     async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
@@ -94,6 +102,8 @@ pub struct WordHit {
     /// Cosine similarity of words and picture, -1 to 1; missing where its text alone was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
+    /// Whether it is a weak hit: its score is below `weak_from`, and no text was found.
+    weak: bool,
     /// What it was found by: one or both.
     matched: Vec<SearchedBy>,
     /// Its text that fits best, where it was found by that.
@@ -109,6 +119,12 @@ pub struct WordHits {
     /// Whether no more than these are to be had. Otherwise the filters pass so few of what was found that looking for more was
     /// given up: what is here is right, and there may be more.
     complete: bool,
+    /// Hits whose score is below this are weak: chance gives such scores to pictures that do not fit. Missing where meaning was
+    /// not searched, or too few pictures are there to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weak_from: Option<f32>,
+    /// The languages in which the search by meaning understands words, by their BCP 47 tags. Texts are found in any language.
+    languages: Vec<String>,
     /// What was searched by. Without a model for meaning, texts alone are.
     searched: Vec<SearchedBy>,
 }
@@ -141,6 +157,7 @@ pub struct SearchHits {
 pub struct ByQuery {
     /// The words. In texts all of them must be found, those in double quotes one after the other; other signs mean nothing.
     /// Parts of longer words are found by `by=text`, after whole words.
+    #[param(pattern = r"\S", min_length = 1, max_length = 500)]
     q: String,
     /// Only by this; by both where not given.
     by: Option<SearchedBy>,
@@ -216,7 +233,7 @@ fn wanted_hits(k: Option<usize>) -> Result<usize, ApiError> {
 #[utoipa::path(get, path = "/api/v1/search", tag = "search", params(ByQuery), responses(
     (status = 200, description = "The best hits", body = WordHits),
     (status = 400, description = "A parameter is wrong", body = ErrorBody),
-    (status = 422, description = "Only meaning was asked for, and the model for it is not installed", body = ErrorBody),
+    (status = 422, description = "Only meaning was asked for, and the model for it is not installed; or only texts, for too many words", body = ErrorBody),
 ))]
 pub async fn words(
     State(state): State<AppState>,
@@ -224,6 +241,9 @@ pub async fn words(
 ) -> Result<Json<WordHits>, ApiError> {
     if query.q.trim().is_empty() {
         return Err(ApiError::Invalid("q holds no words".to_owned()));
+    }
+    if query.q.chars().count() > MAX_CHARS {
+        return Err(ApiError::Invalid(format!("q has more than {MAX_CHARS} characters")));
     }
     let filter = AssetFilter {
         tag: query.tag,
@@ -242,10 +262,21 @@ pub async fn words(
         filter: &filter,
     };
     let meaning = |k| state.search.by_words(query.q.trim(), k, &filter);
-    Ok(word_hits(by_words(&*state.store, question, meaning).await?, by))
+    let found = match by_words(&*state.store, question, meaning).await {
+        // No text has no words.
+        Err(SearchError::Unasked(Unasked::Nothing)) => {
+            Matches { hits: Vec::new(), complete: true, weak_from: None, without_meaning: None }
+        }
+        found => found?,
+    };
+    let languages = match state.search.languages().await {
+        Err(SearchError::NoModel(_)) => Vec::new(),
+        languages => languages?,
+    };
+    Ok(word_hits(found, by, languages))
 }
 
-fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
+fn word_hits(found: Matches, by: Option<By>, languages: Vec<String>) -> Json<WordHits> {
     let searched = match (by, found.without_meaning) {
         (Some(by), _) => vec![by.into()],
         (None, Some(_)) => vec![SearchedBy::Text],
@@ -258,6 +289,7 @@ fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
             asset_id: hit.asset_id.into(),
             uri: hit.uri,
             score: hit.score,
+            weak: hit.weak,
             matched: hit.matched.into_iter().map(Into::into).collect(),
             text: hit.text.map(|excerpt| SearchExcerpt {
                 suggestion_id: excerpt.suggestion_id.into(),
@@ -266,7 +298,7 @@ fn word_hits(found: Matches, by: Option<By>) -> Json<WordHits> {
             }),
         })
         .collect();
-    Json(WordHits { hits, complete: found.complete, searched })
+    Json(WordHits { hits, complete: found.complete, weak_from: found.weak_from, languages, searched })
 }
 
 /// Assets that look like one.

@@ -106,6 +106,28 @@ pub struct ListSuggestions {
     after: Option<String>,
 }
 
+/// Which suggestions to count.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CountSuggestions {
+    /// Only this status.
+    status: Option<wire::Status>,
+    /// Only this kind.
+    kind: Option<wire::Kind>,
+    /// Only this asset.
+    asset: Option<String>,
+    /// Only from this confidence on.
+    #[param(minimum = 0, maximum = 1)]
+    min_confidence: Option<f64>,
+    /// Only this value.
+    value: Option<String>,
+    /// Only assets with a path under this absolute path.
+    path: Option<String>,
+    /// Only assets with a path of this owner, the same path where both are given.
+    owner: Option<String>,
+}
+
 /// How many there are.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Count {
@@ -159,7 +181,15 @@ impl From<ReviewRow> for Review {
 
 impl ListSuggestions {
     fn split(self) -> Result<(SuggestionFilter, Option<u32>, Option<String>), ApiError> {
-        let filter = SuggestionFilter {
+        let Self { status, kind, asset, min_confidence, value, path, owner, limit, after } = self;
+        let which = CountSuggestions { status, kind, asset, min_confidence, value, path, owner };
+        Ok((which.filter()?, limit, after))
+    }
+}
+
+impl CountSuggestions {
+    fn filter(self) -> Result<SuggestionFilter, ApiError> {
+        Ok(SuggestionFilter {
             status: self.status.map(Into::into),
             kind: self.kind.map(Into::into),
             asset: self.asset.map(wire::id).transpose()?,
@@ -167,8 +197,7 @@ impl ListSuggestions {
             value: self.value,
             place: wire::place(self.path, self.owner)?,
             ..SuggestionFilter::default()
-        };
-        Ok((filter, self.limit, self.after))
+        })
     }
 }
 
@@ -185,16 +214,16 @@ pub async fn list(
     Ok(Json(state.store.suggestions(&filter, &wire::page(limit, after)?).await?.into()))
 }
 
-/// Counts suggestions; `limit` and `after` mean nothing here.
-#[utoipa::path(get, path = "/api/v1/suggestions/count", tag = "suggestions", params(ListSuggestions), responses(
+/// Counts suggestions.
+#[utoipa::path(get, path = "/api/v1/suggestions/count", tag = "suggestions", params(CountSuggestions), responses(
     (status = 200, description = "How many there are", body = Count),
     (status = 400, description = "A parameter is wrong", body = ErrorBody),
 ))]
 pub async fn count(
     State(state): State<AppState>,
-    Query(query): Query<ListSuggestions>,
+    Query(query): Query<CountSuggestions>,
 ) -> Result<Json<Count>, ApiError> {
-    let (filter, _, _) = query.split()?;
+    let filter = query.filter()?;
     // First: what is suggested in between may be counted, and is not decided.
     let as_of = state.store.newest_run().await?;
     let Counted { count, more } = state.store.count_suggestions(&filter).await?;

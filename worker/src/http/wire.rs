@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use docent_pipelines::{Owner, suggestion};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::ApiError;
@@ -15,6 +16,26 @@ use crate::store::{Page, PlaceFilter};
 const DEFAULT_LIMIT: u32 = 100;
 /// The most rows of a page.
 const MAX_LIMIT: u32 = 1000;
+
+/// The longest name of an owner.
+pub const MAX_OWNER_CHARS: usize = 200;
+/// A text with something in it, and without control characters.
+pub const OWNER_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
+/// An absolute path, or its address; no escape stands for NUL.
+pub const PATH_PATTERN: &str = r"^(/[\s\S]*|file:///([^%]|%[1-9A-Fa-f][0-9A-Fa-f]|%0[1-9A-Fa-f])*)$";
+/// An id.
+pub const ID_PATTERN: &str = r"^[0-9a-f]{32}$";
+/// An id or the beginning of one.
+pub const PREFIX_PATTERN: &str = r"^[0-9a-f]{6,32}$";
+/// Where a page of assets ended. Cursors are opaque; the patterns say which ones are refused.
+pub const ASSETS_CURSOR: &str = r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}"\]$"#;
+/// Where a page of suggestions ended.
+pub const SUGGESTIONS_CURSOR: &str =
+    r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[0-9]{1,5}","[01](\.[0-9]{1,60})?","[0-9a-f]{0,32}"\]$"#;
+/// Where a page of failures ended.
+pub const FAILURES_CURSOR: &str = r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[a-z]{1,20}","[^"\\\x00-\x1f]*"\]$"#;
+/// Where a page of jobs ended.
+pub const JOBS_CURSOR: &str = r"^[0-9]{1,18}$";
 
 /// What a suggestion is about.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -130,6 +151,9 @@ fn uri_prefix(path: Option<String>) -> Result<Option<String>, ApiError> {
 /// The places that a request asks for.
 pub fn place(path: Option<String>, owner: Option<String>) -> Result<PlaceFilter, ApiError> {
     let wrong = |problem| ApiError::Invalid(format!("owner {problem}"));
+    if owner.as_ref().is_some_and(|owner| owner.chars().count() > MAX_OWNER_CHARS) {
+        return Err(wrong("has more than 200 characters"));
+    }
     let owner = owner.map(Owner::try_from).transpose().map_err(wrong)?;
     Ok(PlaceFilter { uri_prefix: uri_prefix(path)?, owner })
 }
@@ -153,6 +177,18 @@ pub fn ids<T: TryFrom<String, Error = String>>(
         return Err(ApiError::Invalid(format!("{what} has {} ids, not 1 to {MAX_LIMIT}", ids.len())));
     }
     ids.into_iter().map(id).collect()
+}
+
+/// A whole number, as JSON may write it: `1`, and `1.0` as well.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    /// Whole floats below this are exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.as_i64().or_else(|| {
+        let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
+        Some(float as i64)
+    });
+    whole.map(Some).ok_or_else(|| D::Error::custom(format!("{number} is not a whole number of 64 bits")))
 }
 
 /// An id in a path.

@@ -50,6 +50,9 @@ pub struct Match {
     /// How near its meaning is, -1..=1, if it was found by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
+    /// Whether chance gives such a score to pictures that do not fit, and no text was found.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub weak: bool,
     /// What it was found by.
     pub matched: Vec<By>,
     /// What its text says, if it was found by that.
@@ -64,6 +67,8 @@ pub struct Matches {
     pub hits: Vec<Match>,
     /// As in [`Hits::complete`].
     pub complete: bool,
+    /// As in [`Hits::weak_from`].
+    pub weak_from: Option<f32>,
     /// The model for meaning that is not there, in words, where texts alone were searched for that reason.
     pub without_meaning: Option<String>,
 }
@@ -90,11 +95,12 @@ where
         Some(asked) => by_texts(store, asked, by.is_some(), depth, filter).await?,
         None => (Vec::new(), true),
     };
-    let (mut shown, mut without_meaning) = (Vec::new(), None);
+    let (mut shown, mut weak_from, mut without_meaning) = (Vec::new(), None, None);
     if by != Some(By::Text) {
         match meaning(depth).await {
             Ok(found) => {
                 complete &= found.complete || found.hits.len() >= k;
+                weak_from = found.weak_from;
                 shown = found.hits;
             }
             Err(SearchError::NoModel(model)) if asked.is_some() && by.is_none() => {
@@ -110,6 +116,7 @@ where
             asset_id: hit.asset_id.clone(),
             uri: hit.uri,
             score: Some(hit.score),
+            weak: weak_from.is_some_and(|least| hit.score < least),
             matched: vec![By::Meaning],
             text: None,
         };
@@ -120,12 +127,14 @@ where
             asset_id: asset.clone(),
             uri: String::new(),
             score: None,
+            weak: false,
             matched: Vec::new(),
             text: None,
         };
         let (sum, found) = matches.entry(asset.clone()).or_insert_with(|| (0.0, empty()));
         *sum += worth(place);
         found.matched.push(By::Text);
+        found.weak = false;
         found.text = Some(excerpt);
     }
     let mut ranked: Vec<(f64, Match)> = matches.into_values().collect();
@@ -133,7 +142,7 @@ where
     let order = |found: &Match| (found.text.is_none(), found.asset_id.clone());
     ranked.sort_by(|(a, one), (b, other)| b.total_cmp(a).then_with(|| order(one).cmp(&order(other))));
     let hits = placed(store, ranked.into_iter().map(|(_, found)| found).collect(), k).await?;
-    Ok(Matches { hits, complete, without_meaning })
+    Ok(Matches { hits, complete, weak_from, without_meaning })
 }
 
 /// The first `k` with their places, those whose files are gone behind the others.

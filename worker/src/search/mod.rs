@@ -4,6 +4,7 @@ mod asked;
 mod fusion;
 mod nearest;
 mod texts;
+mod weak;
 
 use std::sync::Arc;
 
@@ -44,11 +45,13 @@ pub struct Hits {
     /// Whether these are all that were asked for. Otherwise the filter passes too few of the nearest assets: what is here
     /// is right, and more would pass further away.
     pub complete: bool,
+    /// Hits with a lower score are weak: chance gives such scores to pictures that do not fit. `None` if that is not known.
+    pub weak_from: Option<f32>,
 }
 
 impl From<Vec<Hit>> for Hits {
     fn from(hits: Vec<Hit>) -> Self {
-        Self { hits, complete: true }
+        Self { hits, complete: true, weak_from: None }
     }
 }
 
@@ -184,7 +187,16 @@ impl Search {
             })
             .await?;
         let query = handle.run(words.chars().take(MAX_WORDS).collect()).await?;
-        self.nearest(encoder, &query, k, filter, None).await
+        let mut found = self.nearest(encoder, &query, k, filter, None).await?;
+        if !found.hits.is_empty() {
+            found.weak_from = weak::weak_from(&*self.catalog, &*self.index, &encoder.space, &query).await?;
+        }
+        Ok(found)
+    }
+
+    /// The languages that words are understood in, by their BCP 47 tags, as the manifest says; none where it does not.
+    pub async fn languages(&self) -> Result<Vec<String>, SearchError> {
+        Ok(self.encoder().await?.text.as_ref().map_or_else(Vec::new, |text| text.languages.clone()))
     }
 
     /// The `k` assets most like `asset`, which is itself left out.

@@ -115,7 +115,7 @@ impl Split {
         let mut hits = self.living;
         hits.extend(self.gone);
         hits.truncate(k);
-        Hits { hits, complete }
+        Hits { hits, complete, weak_from: None }
     }
 }
 

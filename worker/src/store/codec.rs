@@ -11,6 +11,8 @@ use crate::queue::Lane;
 
 /// More rows than this are never given at once.
 pub(super) const MOST_ROWS: u32 = 1000;
+/// Entries of the review log that one page looks at.
+pub(super) const LOOKED_AT: i64 = 4096;
 /// Shorter prefixes of an id are refused: they are typing errors.
 const LEAST_DIGITS: usize = 6;
 /// A run keeps its lease at least this long, however long it waited before.

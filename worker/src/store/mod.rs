@@ -72,6 +72,12 @@ pub enum StoreError {
         #[source]
         source: anyhow::Error,
     },
+    /// The database cannot hold text of all scripts. It would refuse it one by one, much later.
+    #[error("open the ledger: the database has the encoding {found}, and docent needs UTF8")]
+    Encoding {
+        /// The database's encoding, by PostgreSQL's name.
+        found: String,
+    },
     /// The database cannot store this value, now or later.
     #[error("{operation}: the ledger cannot store this: {reason}")]
     Unfit {
@@ -158,6 +164,9 @@ impl StoreError {
 /// Which analyzers are wanted, and by which model each would answer. Always contains [`AnalyzerId::Decode`].
 pub type Wanted = BTreeMap<AnalyzerId, ModelRef>;
 
+/// No more places of one asset are looked at to tell a moved picture from a copied one.
+pub const PLACES: u32 = 64;
+
 /// Where events go.
 #[async_trait]
 pub trait EventSink: Send + Sync {
@@ -170,6 +179,10 @@ pub trait EventSink: Send + Sync {
 pub trait Ledger: Leasing {
     /// What is known of these places: their stamp when they were last read, and their asset.
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError>;
+
+    /// Those of these assets that are known, each with at most [`PLACES`] of its places, those with something in them first.
+    async fn known_assets(&self, assets: &[AssetId])
+    -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError>;
 
     /// Registers files: their content as assets, their places as paths, and a pending work row for every wanted
     /// analyzer that has none yet. A place that had other content now has this one.
@@ -309,6 +322,11 @@ pub trait Reviews: Send + Sync {
 
     /// The review log of a suggestion, oldest first.
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError>;
+
+    /// The review log of all suggestions, newest entry first. A page may hold fewer rows than asked for although more follow:
+    /// enough was looked at for once, and `next` goes on.
+    async fn review_log(&self, filter: &ReviewFilter, page: &Page)
+    -> Result<Paged<LoggedReview>, StoreError>;
 }
 
 /// Everything one looks up.

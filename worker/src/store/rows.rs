@@ -38,6 +38,8 @@ pub struct KnownFile {
 pub struct KnownPlace {
     /// Where.
     pub uri: String,
+    /// The size of what lies there, in bytes.
+    pub bytes: u64,
     /// There was nothing any more when somebody looked last.
     pub gone: bool,
 }
@@ -402,6 +404,33 @@ pub struct ReviewRow {
     /// The job that decided, if it was one of many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<i64>,
+}
+
+/// Which entries of the review log are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReviewFilter {
+    /// Those at or after this time, in milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Those of this person.
+    pub reviewer: Option<String>,
+    /// Those about suggestions of this kind.
+    pub kind: Option<Kind>,
+}
+
+/// One entry of the review log, and what it is about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoggedReview {
+    /// The entry.
+    #[serde(flatten)]
+    pub review: ReviewRow,
+    /// The suggestion's asset.
+    pub asset_id: AssetId,
+    /// A place of that asset.
+    pub uri: String,
+    /// The suggestion's kind.
+    pub kind: Kind,
+    /// The suggestion's value.
+    pub value: String,
 }
 
 /// A stored asset.

@@ -201,6 +201,10 @@ impl Searcher for ByNumber {
         nearest(&*self.catalog, &self.index, question).await
     }
 
+    async fn languages(&self) -> Result<Vec<String>, SearchError> {
+        Ok(vec!["en".to_owned()])
+    }
+
     async fn by_asset(&self, asset: &AssetId, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         let space = VectorSpace::picture(&ModelRef::new("bench", "1"));
         let question = Question { space: &space, vector: &[1.0], k, filter, except: Some(asset) };

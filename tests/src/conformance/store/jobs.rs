@@ -14,19 +14,19 @@ use docent_pipelines::{Kind, Status};
 use super::{LONG, analysis, analyze, claim, content, lease, listed, register, run, somebody, wanted};
 
 /// More than a portion decides.
-const MANY: usize = 4500;
+pub(super) const MANY: usize = 4500;
 const ASSETS: u32 = 45;
 
 fn sure(least: f64) -> SuggestionFilter {
     SuggestionFilter { min_confidence: Some(least), ..SuggestionFilter::default() }
 }
 
-async fn begin(store: &dyn Store, filter: SuggestionFilter, newest_run: Option<i64>) -> JobRow {
+pub(super) async fn begin(store: &dyn Store, filter: SuggestionFilter, newest_run: Option<i64>) -> JobRow {
     let job = NewJob { reject: false, filter, newest_run, by: somebody() };
     store.start_job(&job).await.expect("begins")
 }
 
-async fn finish(store: &dyn Store, mut job: JobRow) -> JobRow {
+pub(super) async fn finish(store: &dyn Store, mut job: JobRow) -> JobRow {
     while job.state.is_open() {
         job = store.advance_job(Some(job.id)).await.expect("goes on").expect("is open");
     }

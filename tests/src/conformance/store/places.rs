@@ -1,7 +1,7 @@
 //! Cases for what is known of places.
 
 use docent::queue::Lane;
-use docent::store::{AssetRow, FileStamp, FoundFile, Store, SuggestionFilter};
+use docent::store::{AssetRow, FileStamp, FoundFile, PLACES, Store, SuggestionFilter};
 use docent_pipelines::Kind;
 
 use super::{analyze, claim, content, listed, wanted};
@@ -68,4 +68,23 @@ pub async fn places_may_be_gone_and_come_back(store: &dyn Store) {
             assert_eq!(uris, expected.into_iter().map(uri).collect::<Vec<_>>(), "{folder}, pages of {limit}");
         }
     }
+
+    let many: Vec<FoundFile> = (0..70).map(|number| at(&format!("many/{number}"), 9)).collect();
+    store.register(&many, &wanted()).await.expect("registers");
+    let asked = [1, 2, 9, 10].map(|number| content(number).asset_id());
+    let assets = store.known_assets(&asked).await.expect("looks up");
+    let places = |number: u32| -> Vec<(String, u64, bool)> {
+        let places = &assets[&content(number).asset_id()];
+        places.iter().map(|place| (place.uri.clone(), place.bytes, place.gone)).collect()
+    };
+    assert_eq!(assets.len(), 3);
+    assert_eq!(places(1), [(uri("a.jpg"), 100, false), (uri("b.jpg"), 100, false)]);
+    assert_eq!(places(2), [(uri("b.jpg/c"), 100, false), (uri("b c.jpg"), 100, true)]);
+    assert_eq!(places(9).len(), PLACES as usize);
+    let elsewhere: Vec<FoundFile> =
+        many.iter().map(|file| FoundFile { hash: content(8), ..file.clone() }).collect();
+    store.register(&elsewhere, &wanted()).await.expect("registers");
+    let lost = content(9).asset_id();
+    let placeless = store.known_assets(std::slice::from_ref(&lost)).await.expect("looks up");
+    assert_eq!((placeless.len(), placeless[&lost].len()), (1, 0), "known, and nowhere");
 }

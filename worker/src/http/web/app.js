@@ -147,6 +147,10 @@ async function loadGallery(at) {
   if (at.words && !typing && gallery.searched && !gallery.searched.includes("meaning")) {
     $("source-text").textContent = `Pictures that say “${at.words}” (there is no model for their meaning)`;
   }
+  if (at.words && gallery.weak > 0) {
+    const all = gallery.weak === found ? "all of them" : `${number(gallery.weak)} of ${number(found)}`;
+    $("source-text").textContent = `Pictures that fit “${at.words}” (${all} weak: no nearer than chance)`;
+  }
   if (found === 0) showEmpty(at);
   return true;
 }

@@ -125,6 +125,7 @@ export class Gallery {
     this.failed = part === undefined;
     this.next = part?.next ?? null;
     this.searched = part?.searched ?? null;
+    this.weak = (part?.hits ?? []).filter((hit) => hit.weak).length;
     this.add((part?.hits ?? part?.assets ?? []).map(light));
     return this.rows.length > before;
   }

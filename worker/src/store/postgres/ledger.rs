@@ -53,6 +53,13 @@ impl Ledger for PostgresStore {
             .collect()
     }
 
+    async fn known_assets(
+        &self,
+        assets: &[AssetId],
+    ) -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError> {
+        self.places_of(assets).await
+    }
+
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         again(|| self.register_once(files, wanted)).await
     }

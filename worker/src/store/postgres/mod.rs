@@ -72,7 +72,7 @@ impl PostgresStore {
         let unlimited = PgPoolOptions::new()
             .max_connections(1)
             .connect_lazy_with(connect.clone().options([("statement_timeout", "0")]));
-        let migrated = match refuse_encoding(&unlimited).await {
+        let migrated = match reach::encoding(&unlimited).await {
             Ok(()) => migrate(&unlimited).await,
             refused => refused,
         };
@@ -102,23 +102,6 @@ impl PostgresStore {
         let now = sqlx::query_scalar("select docent_now()").fetch_one(&mut *tx).await;
         Ok((tx, now.map_err(fault(operation))?))
     }
-}
-
-/// Text of all scripts needs UTF-8; a database of another encoding would refuse it one by one, much later.
-async fn refuse_encoding(pool: &PgPool) -> Result<(), StoreError> {
-    const OPERATION: &str = "read the ledger's encoding";
-    let encoding: String =
-        sqlx::query_scalar("show server_encoding").fetch_one(pool).await.map_err(fault(OPERATION))?;
-    if encoding == "UTF8" {
-        return Ok(());
-    }
-    Err(StoreError::Refused {
-        operation: OPERATION,
-        source: anyhow::anyhow!(
-            "the database has the encoding {encoding}, and docent needs UTF8: create one with \
-             `create database docent encoding 'UTF8' template template0`"
-        ),
-    })
 }
 
 async fn migrate(pool: &PgPool) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgExecutor};
 use sqlx::{Connection, Row};
 use tokio::sync::Mutex;
 
@@ -87,6 +87,15 @@ async fn ask(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("select 1").execute(connection).await.map(drop).map_err(fault("reach the ledger"))
 }
 
+/// Refuses a database whose encoding is not UTF-8.
+pub(super) async fn encoding(executor: impl PgExecutor<'_>) -> Result<(), StoreError> {
+    let found: String = sqlx::query_scalar("show server_encoding")
+        .fetch_one(executor)
+        .await
+        .map_err(fault("read the ledger's encoding"))?;
+    if found == "UTF8" { Ok(()) } else { Err(StoreError::Encoding { found }) }
+}
+
 impl PostgresStore {
     /// Whether the server answers, and has had room for what was written last.
     pub(super) async fn reach(&self) -> Result<(), StoreError> {
@@ -98,6 +107,7 @@ impl PostgresStore {
     pub async fn inspect(url: &str) -> Result<PostgresLedger, StoreError> {
         const OPERATION: &str = "look at the ledger";
         let mut connection = connect(&options(url)?).await?;
+        encoding(&mut connection).await?;
         let row = sqlx::query(
             "select current_setting('server_version') as server, to_regclass('_sqlx_migrations') is not null as tracked",
         )

@@ -48,6 +48,13 @@ impl Ledger for SqliteStore {
             .collect()
     }
 
+    async fn known_assets(
+        &self,
+        assets: &[AssetId],
+    ) -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError> {
+        self.places_of(assets).await
+    }
+
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         const OPERATION: &str = "register files";
         let failed = fault(OPERATION);

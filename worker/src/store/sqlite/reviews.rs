@@ -7,12 +7,14 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::listing::{self, FIELDS, Part};
 use super::{SqliteStore, fault, get, now, parsed, region};
-use crate::store::codec::{ListingPlace, MOST_ROWS, corrupt, is_id_prefix, json_array, rfc3339};
+use crate::store::codec::{
+    LOOKED_AT, ListingPlace, MOST_ROWS, corrupt, cursor, is_id_prefix, json_array, number, rfc3339,
+};
 use crate::store::find::{Asked, count, sum_up};
 use crate::store::jobs::LOOKED_BACK;
 use crate::store::{
-    Counted, Decision, Jobs, Page, Paged, ReviewRow, Reviewer, Reviews, Step, StoreError, SuggestionFilter,
-    SuggestionRow, Summary,
+    Counted, Decision, Jobs, LoggedReview, Page, Paged, ReviewFilter, ReviewRow, Reviewer, Reviews, Step,
+    StoreError, SuggestionFilter, SuggestionRow, Summary,
 };
 
 /// Pending tags that are accepted with a tag.
@@ -264,23 +266,89 @@ impl Reviews for SqliteStore {
         .fetch_all(&self.read)
         .await
         .map_err(fault("list reviews"))?;
-        rows.iter()
-            .map(|row| {
-                let status =
-                    |column| get::<String>(row, column)?.parse::<Status>().map_err(corrupt("status"));
-                Ok(ReviewRow {
-                    suggestion_id: parsed(row, "suggestion_id")?,
-                    at: rfc3339(get(row, "at")?),
-                    reviewer: get(row, "reviewer")?,
-                    client: get(row, "client")?,
-                    action: get(row, "action")?,
-                    before: status("before")?,
-                    after: status("after")?,
-                    job: get(row, "job_id")?,
-                })
-            })
-            .collect()
+        rows.iter().map(review).collect()
     }
+
+    async fn review_log(
+        &self,
+        filter: &ReviewFilter,
+        page: &Page,
+    ) -> Result<Paged<LoggedReview>, StoreError> {
+        const OPERATION: &str = "list the review log";
+        let failed = fault(OPERATION);
+        let before = match &page.after {
+            Some(after) => {
+                let [before] = cursor::<1>(after)?;
+                number(&before, after)?
+            }
+            None => i64::MAX,
+        };
+        let ReviewFilter { since, reviewer, kind } = filter;
+        let since = since.unwrap_or(i64::MIN);
+        // Entries are looked at in portions: the next one that passes may be a million entries away.
+        let (last, newest, looked_at): (Option<i64>, Option<i64>, i64) = sqlx::query_as(
+            "select min(id), max(at), count(*) from (
+                 select id, at from review where id < $1 order by id desc limit $2) e",
+        )
+        .bind(before)
+        .bind(LOOKED_AT)
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed)?;
+        let (Some(last), Some(newest)) = (last, newest) else {
+            return Ok(Paged { rows: Vec::new(), next: None });
+        };
+        let limit = page.limit.clamp(1, MOST_ROWS);
+        let found = sqlx::query(
+            "select r.id, r.suggestion_id, r.at, r.reviewer, r.client, r.action, r.before, r.after, r.job_id,
+                 s.asset_id, s.kind, s.value, coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id and p.gone_at is null),
+                     (select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
+             from review r join suggestion s on s.id = r.suggestion_id
+             where r.id < $1 and r.id >= $2 and r.at >= $3 and r.reviewer = coalesce($4, r.reviewer)
+               and s.kind = coalesce($5, s.kind)
+             order by r.id desc limit $6",
+        )
+        .bind(before)
+        .bind(last)
+        .bind(since)
+        .bind(reviewer)
+        .bind(kind.map(Kind::as_str))
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed)?;
+        let is_cut = found.len() > limit as usize;
+        let rest = match found.get(limit as usize - 1) {
+            Some(row) if is_cut => Some(get::<i64>(row, "id")?),
+            _ => (looked_at == LOOKED_AT && newest >= since).then_some(last),
+        };
+        let rows = found.iter().take(limit as usize).map(logged).collect::<Result<_, _>>()?;
+        Ok(Paged { rows, next: rest.map(|id| json_array([id.to_string()])) })
+    }
+}
+
+fn review(row: &SqliteRow) -> Result<ReviewRow, StoreError> {
+    let status = |column| get::<String>(row, column)?.parse::<Status>().map_err(corrupt("status"));
+    Ok(ReviewRow {
+        suggestion_id: parsed(row, "suggestion_id")?,
+        at: rfc3339(get(row, "at")?),
+        reviewer: get(row, "reviewer")?,
+        client: get(row, "client")?,
+        action: get(row, "action")?,
+        before: status("before")?,
+        after: status("after")?,
+        job: get(row, "job_id")?,
+    })
+}
+
+fn logged(row: &SqliteRow) -> Result<LoggedReview, StoreError> {
+    Ok(LoggedReview {
+        review: review(row)?,
+        asset_id: parsed(row, "asset_id")?,
+        uri: get(row, "uri")?,
+        kind: get::<String>(row, "kind")?.parse::<Kind>().map_err(corrupt("kind"))?,
+        value: get(row, "value")?,
+    })
 }
 
 fn implied(row: &SqliteRow) -> Result<Vec<String>, StoreError> {

@@ -1,22 +1,26 @@
 //! Walks folders and registers what it finds.
 
-use std::collections::BTreeMap;
+mod seen;
+mod walk;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
-use docent_pipelines::Owner;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::{SNIFF_BYTES, is_candidate};
+use docent_pipelines::{AssetId, Owner};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+pub use seen::Seen;
+use seen::{News, sorted};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use walkdir::WalkDir;
+use walk::{Found, Walk};
 
-use crate::assets::{OpenError, Roots, file_uri, open_file, path_of_uri};
+use crate::assets::{Ignored, OpenError, Roots, file_uri, open_file, path_of_uri};
 use crate::progress::Progress;
 use crate::queue::Lane;
 use crate::store::{FileStamp, FoundFile, KnownFile, Ledger, Registered, Requeue, StoreError, Wanted};
@@ -29,6 +33,10 @@ pub struct Scanner {
     pub wanted: Wanted,
     /// Whose the files are; `None` says nothing of it.
     pub owner: Option<Owner>,
+    /// What is left out, unless a person names it.
+    pub ignored: Ignored,
+    /// Read known files again, too: size and time of change may hide that a file is another one.
+    pub reread: bool,
     /// Whether links are followed. A link to a folder above itself is reported, not followed.
     pub follow_symlinks: bool,
     /// Files outside of these folders are reported, not read.
@@ -44,9 +52,17 @@ pub struct Scanner {
 pub struct Scan {
     /// What could not be read, and why; at most [`REPORTED`] of them.
     pub unreadable: Vec<(PathBuf, String)>,
+    /// The files it saw. It may have seen fewer than there are if it was stopped.
+    pub seen: Seen,
+    /// Folders that a pattern leaves out, with all that is in them.
+    pub folders_left_out: u64,
+    /// Folders that could not be read.
+    pub folders_unreadable: u64,
+    /// How many files and folders each pattern left out.
+    pub left_out_by: BTreeMap<String, u64>,
     /// What it added to the ledger.
     pub registered: Registered,
-    /// Known places where nothing was any more; those known to be so not among them.
+    /// Known places where nothing was any more, and whose pictures did not move elsewhere; those known to be so not among them.
     pub gone: u64,
 }
 
@@ -59,12 +75,6 @@ const SWEPT: u32 = 1000;
 /// Files hashed at once.
 const HASHERS: usize = 4;
 
-enum Found {
-    File { path: PathBuf, stamp: FileStamp },
-    Unreadable { path: PathBuf, reason: String },
-    Hidden,
-}
-
 enum Looked {
     Candidate(ContentHash),
     Skipped,
@@ -76,8 +86,9 @@ impl Scanner {
     pub async fn scan(&self, roots: Vec<PathBuf>, stop: &CancellationToken) -> Result<Scan, StoreError> {
         self.progress.scanning.store(true, Relaxed);
         let (found, mut finds) = mpsc::channel(4 * PORTION);
-        let (follow, token) = (self.follow_symlinks, stop.clone());
-        let walker = tokio::task::spawn_blocking(move || walk(&roots, follow, &token, &found));
+        let walk = Walk { roots, follow_symlinks: self.follow_symlinks, ignored: self.ignored.clone() };
+        let token = stop.clone();
+        let walker = tokio::task::spawn_blocking(move || walk.run(&token, &found));
         let mut scan = Scan::default();
         let mut outcome = Ok(());
         let mut portion = Vec::with_capacity(PORTION);
@@ -104,8 +115,8 @@ impl Scanner {
         outcome.map(|()| scan)
     }
 
-    /// Notes which known places below a folder have nothing any more. Each is looked at: what the walk left out, because it
-    /// is hidden or cannot be read now, is not gone.
+    /// Notes which known places below a folder have nothing any more. Each is looked at: what the walk left out, because of
+    /// a pattern or because it cannot be read now, is not gone.
     async fn sweep(
         &self,
         folder: &Path,
@@ -137,13 +148,20 @@ impl Scanner {
         let mut files = BTreeMap::new();
         for found in portion {
             match found {
-                Found::Hidden => {
-                    self.progress.hidden.fetch_add(1, Relaxed);
+                Found::LeftOut { rule, is_folder } => {
+                    self.progress.left_out.fetch_add(1, Relaxed);
+                    *if is_folder { &mut scan.folders_left_out } else { &mut scan.seen.left_out } += 1;
+                    *scan.left_out_by.entry(rule).or_default() += 1;
+                    self.progress.found.fetch_add(u64::from(!is_folder), Relaxed);
                 }
-                Found::Unreadable { path, reason } => self.unreadable(scan, path, reason),
+                Found::Unreadable { path, reason, is_folder } => {
+                    *if is_folder { &mut scan.folders_unreadable } else { &mut scan.seen.unreadable } += 1;
+                    self.progress.found.fetch_add(u64::from(!is_folder), Relaxed);
+                    self.unreadable(scan, path, reason);
+                }
                 Found::File { path, stamp } => {
-                    self.progress.found.fetch_add(1, Relaxed);
-                    files.insert(file_uri(&path), (path, stamp));
+                    let is_met = files.insert(file_uri(&path), (path, stamp)).is_some();
+                    self.progress.found.fetch_add(u64::from(!is_met), Relaxed);
                 }
             }
         }
@@ -155,13 +173,14 @@ impl Scanner {
         let mut back = Vec::new();
         for (uri, (path, stamp)) in files {
             let as_known = |known: &&KnownFile| {
-                known.stamp == stamp && (self.owner.is_none() || known.owner == self.owner)
+                !self.reread && known.stamp == stamp && (self.owner.is_none() || known.owner == self.owner)
             };
             if let Some(known) = known.get(&uri).filter(as_known) {
                 self.progress.unchanged.fetch_add(1, Relaxed);
+                scan.seen.known += 1;
                 unchanged.push(known.asset.clone());
                 if known.gone {
-                    back.push(uri);
+                    back.push((uri, known.asset.clone()));
                 }
                 continue;
             }
@@ -181,32 +200,82 @@ impl Scanner {
         while let Some(read) = reads.next().await {
             self.taken(read, scan, &mut register);
         }
+        let (back, returned): (Vec<String>, Vec<AssetId>) = back.into_iter().unzip();
         self.ledger.note_places(&[], &back).await?;
         // A known picture may lack an analyzer that is wanted now.
-        let more = match unchanged.as_slice() {
-            [] => 0,
-            assets => self.ledger.requeue(Requeue::Missing, &self.wanted, Some(assets)).await?,
-        };
-        self.progress.to_do.fetch_add(more, Relaxed);
+        let more =
+            self.again(Requeue::Missing, &unchanged).await? + self.again(Requeue::Failed, &returned).await?;
         if register.is_empty() {
             if more > 0 {
                 self.wake.notify_one();
             }
             return Ok(());
         }
-        let registered = match self.ledger.register(&register, &self.wanted).await {
-            Err(StoreError::Unfit { .. }) => self.register_singly(&register, scan).await?,
+        self.register(register, known, scan).await
+    }
+
+    /// Makes work of these assets pending again. What failed for want of a place has one, and is tried again.
+    async fn again(&self, what: Requeue, assets: &[AssetId]) -> Result<u64, StoreError> {
+        if assets.is_empty() {
+            return Ok(0);
+        }
+        let more = self.ledger.requeue(what, &self.wanted, Some(assets)).await?;
+        self.progress.to_do.fetch_add(more, Relaxed);
+        Ok(more)
+    }
+
+    /// Registers pictures, and counts them by what they are compared with what was known.
+    async fn register(
+        &self,
+        mut files: Vec<FoundFile>,
+        known: HashMap<String, KnownFile>,
+        scan: &mut Scan,
+    ) -> Result<(), StoreError> {
+        // They come in the order in which they were read.
+        files.sort_by(|a, b| a.uri.cmp(&b.uri));
+        let ids: Vec<AssetId> = files.iter().map(|file| file.hash.asset_id()).collect();
+        let assets = self.ledger.known_assets(&ids).await?;
+        let (files, news, left) = {
+            let sort = move || {
+                let (news, left) = sorted(&files, &known, &assets);
+                (files, news, left)
+            };
+            tokio::task::spawn_blocking(sort).await.map_err(|error| StoreError::Bug {
+                operation: "compare files with what is known",
+                source: error.into(),
+            })?
+        };
+        self.ledger.note_places(&left, &[]).await?;
+        let mut unfit = HashSet::new();
+        let registered = match self.ledger.register(&files, &self.wanted).await {
+            Err(StoreError::Unfit { .. }) => self.register_singly(&files, scan, &mut unfit).await?,
             registered => registered?,
         };
+        let mut returned = Vec::new();
+        for (file, news) in files.iter().zip(news) {
+            match unfit.contains(&file.uri) {
+                true => scan.seen.unreadable += 1,
+                false => scan.seen.count(news),
+            }
+            if matches!(news, News::Copy | News::Moved | News::Changed) {
+                returned.push(file.hash.asset_id());
+            }
+        }
         scan.registered.new_assets += registered.new_assets;
         scan.registered.new_paths += registered.new_paths;
         self.progress.to_do.fetch_add(registered.new_assets, Relaxed);
+        self.again(Requeue::Failed, &returned).await?;
         self.wake.notify_one();
         Ok(())
     }
 
     /// One file that the ledger cannot store costs only itself.
-    async fn register_singly(&self, files: &[FoundFile], scan: &mut Scan) -> Result<Registered, StoreError> {
+    async fn register_singly(
+        &self,
+        files: &[FoundFile],
+        scan: &mut Scan,
+        unfit: &mut HashSet<String>,
+    ) -> Result<Registered, StoreError> {
         let mut all = Registered::default();
         for file in files {
             match self.ledger.register(std::slice::from_ref(file), &self.wanted).await {
@@ -217,6 +286,7 @@ impl Scanner {
                 Err(error @ StoreError::Unfit { .. }) => {
                     let path = path_of_uri(&file.uri).unwrap_or_else(|| PathBuf::from(&file.uri));
                     self.unreadable(scan, path, error.to_string());
+                    unfit.insert(file.uri.clone());
                 }
                 Err(error) => return Err(error),
             }
@@ -238,8 +308,12 @@ impl Scanner {
             }
             Looked::Skipped => {
                 self.progress.skipped.fetch_add(1, Relaxed);
+                scan.seen.other += 1;
             }
-            Looked::Unreadable(reason) => self.unreadable(scan, path, reason),
+            Looked::Unreadable(reason) => {
+                scan.seen.unreadable += 1;
+                self.unreadable(scan, path, reason);
+            }
         }
     }
 
@@ -252,71 +326,10 @@ impl Scanner {
     }
 }
 
-/// Walks `roots`. Answers the folders that were walked to the end and had files in them: one without any may be a drive that
-/// is not there.
-fn walk(
-    roots: &[PathBuf],
-    follow: bool,
-    stop: &CancellationToken,
-    found: &mpsc::Sender<Found>,
-) -> Vec<PathBuf> {
-    let mut walked = Vec::new();
-    for root in roots {
-        let mut files = 0_u64;
-        let mut entries = WalkDir::new(root).follow_links(follow).into_iter();
-        while let Some(entry) = entries.next() {
-            if stop.is_cancelled() {
-                return Vec::new();
-            }
-            let find = match entry {
-                Err(error) => {
-                    let path = error.path().unwrap_or(root).to_path_buf();
-                    let reason = match error.loop_ancestor() {
-                        Some(above) => format!("a link back to {}, not followed", above.display()),
-                        None => error.io_error().map_or_else(|| error.to_string(), ToString::to_string),
-                    };
-                    Found::Unreadable { path, reason }
-                }
-                // What a person names is meant, even if it is hidden.
-                Ok(entry) if entry.depth() > 0 && is_hidden(entry.path()) => {
-                    if entry.file_type().is_dir() {
-                        entries.skip_current_dir();
-                    }
-                    Found::Hidden
-                }
-                Ok(entry) if entry.file_type().is_file() => match entry.metadata() {
-                    Ok(metadata) => Found::File { stamp: stamp(&metadata), path: absolute(entry.path()) },
-                    Err(error) => {
-                        Found::Unreadable { path: entry.path().to_path_buf(), reason: error.to_string() }
-                    }
-                },
-                // Folders are walked; sockets, pipes and devices are nobody's pictures.
-                Ok(_) => continue,
-            };
-            files += u64::from(matches!(find, Found::File { .. }));
-            if found.blocking_send(find).is_err() {
-                return Vec::new();
-            }
-        }
-        if files > 0 && root.is_dir() {
-            walked.push(root.clone());
-        }
-    }
-    walked
-}
-
 /// Whether there is nothing at a place: not if that cannot be told now.
 fn is_gone(path: &Path) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     std::fs::metadata(path).is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
-}
-
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."))
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// A file's size and time of change.
