@@ -327,6 +327,31 @@ pub(super) async fn find(
     }
 }
 
+/// All assets that pass. `None` if there are more than `most`, or more candidates than a walk looks at: then nobody is judged, as it
+/// would be for nothing.
+pub(super) async fn all(
+    archive: &mut impl Archive,
+    asked: &Asked,
+    most: usize,
+) -> Result<Option<Vec<Spot>>, StoreError> {
+    let mut walk = Walk::new(archive, asked, None, LOOKED_AT).await?;
+    let mut spots = Vec::new();
+    loop {
+        let group = walk.group(archive).await?;
+        if !walk.ended && walk.stages.is_empty() {
+            return Ok(None);
+        }
+        if group.is_empty() {
+            return Ok(Some(spots));
+        }
+        let passing = passing(archive, asked, &group).await?;
+        spots.extend(group.into_iter().filter(|spot| passing.contains(&spot.asset)));
+        if spots.len() > most {
+            return Ok(None);
+        }
+    }
+}
+
 async fn passing(
     archive: &mut impl Archive,
     asked: &Asked,
@@ -353,6 +378,16 @@ pub(super) async fn count(archive: &mut impl Archive, asked: &Asked) -> Result<C
         && asked.is_anywhere()
     {
         let size = archive.size(&Source::Sure(said.clone()), COUNTED as usize + 1).await? as u64;
+        return Ok(Counted { count: size.min(COUNTED), more: size > COUNTED });
+    }
+    // An index has a value's suggestions and their status, too.
+    if let [Said { statuses, kind: None, least: None, value: Some(value), newest_run: None, ids }] =
+        asked.said.as_slice()
+        && ids.is_empty()
+        && asked.is_anywhere()
+    {
+        let source = Source::Value(value.clone(), statuses.clone());
+        let size = archive.size(&source, COUNTED as usize + 1).await? as u64;
         return Ok(Counted { count: size.min(COUNTED), more: size > COUNTED });
     }
     let Summary { count, more, .. } = sum_up(archive, asked).await?;

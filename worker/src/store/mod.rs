@@ -12,6 +12,7 @@
 mod codec;
 mod due;
 mod fault;
+mod filters;
 mod find;
 mod fold;
 mod jobs;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+pub use filters::*;
 pub use fold::{characters, folded, places};
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};

@@ -12,7 +12,7 @@ use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
     MOST_ROWS, analyzer, corrupt, cursor, json_array, number, place_key, rfc3339, vector_values, words,
 };
-use crate::store::find::{Archive, Asked, From, Spot, Standing, arrange, find};
+use crate::store::find::{Archive, Asked, From, Spot, Standing, all, arrange, find};
 use crate::store::tally::counts;
 use crate::store::{
     Arrangement, AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted,
@@ -109,12 +109,10 @@ impl Catalog for PostgresStore {
         most: usize,
     ) -> Result<Option<HashSet<AssetId>>, StoreError> {
         let mut connection = begin(&self.pool).await?;
-        let found = find(&mut &mut *connection, &Asked::of_assets(filter), None, most + 1).await?;
-        if found.rest.is_some() {
+        let Some(spots) = all(&mut &mut *connection, &Asked::of_assets(filter), most).await? else {
             return Ok(None);
-        }
-        let ids =
-            found.spots.into_iter().map(|spot| AssetId::try_from(spot.asset).map_err(corrupt("asset_id")));
+        };
+        let ids = spots.into_iter().map(|spot| AssetId::try_from(spot.asset).map_err(corrupt("asset_id")));
         ids.collect::<Result<_, _>>().map(Some)
     }
 

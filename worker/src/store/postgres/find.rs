@@ -117,6 +117,10 @@ impl Archive for &mut PgConnection {
                 query.push("asset_path p where ");
                 has_prefix(&mut query, "p", prefix);
             }
+            Source::Value(value, statuses) => {
+                query.push("suggestion s where s.value = ").push_bind(value.clone());
+                query.push(" and s.status = any(").push_bind(names(statuses)).push(")");
+            }
             // Nobody asks how many these are.
             _ => return Ok(most),
         }

@@ -9,7 +9,7 @@ use sqlx::{QueryBuilder, Sqlite};
 
 use super::{SqliteStore, fault, get, parsed, region};
 use crate::store::codec::{MOST_ROWS, corrupt, cursor, json_array, number, rfc3339, vector_values, words};
-use crate::store::find::{Archive, Asked, From, Spot, Standing, arrange, find};
+use crate::store::find::{Archive, Asked, From, Spot, Standing, all, arrange, find};
 use crate::store::tally::counts;
 use crate::store::{
     Arrangement, AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted,
@@ -109,12 +109,10 @@ impl Catalog for SqliteStore {
         most: usize,
     ) -> Result<Option<HashSet<AssetId>>, StoreError> {
         let mut connection = self.read.acquire().await.map_err(fault("filter assets"))?;
-        let found = find(&mut &mut *connection, &Asked::of_assets(filter), None, most + 1).await?;
-        if found.rest.is_some() {
+        let Some(spots) = all(&mut &mut *connection, &Asked::of_assets(filter), most).await? else {
             return Ok(None);
-        }
-        let ids =
-            found.spots.into_iter().map(|spot| AssetId::try_from(spot.asset).map_err(corrupt("asset_id")));
+        };
+        let ids = spots.into_iter().map(|spot| AssetId::try_from(spot.asset).map_err(corrupt("asset_id")));
         ids.collect::<Result<_, _>>().map(Some)
     }
 

@@ -86,6 +86,12 @@ impl Archive for &mut SqliteConnection {
                 query.push("asset_path p where ");
                 has_prefix(&mut query, "p", prefix);
             }
+            Source::Value(value, statuses) => {
+                query
+                    .push("suggestion s indexed by suggestion_value where s.value = ")
+                    .push_bind(value.clone());
+                one_of(&mut query, statuses);
+            }
             // Nobody asks how many these are.
             _ => return Ok(most),
         }
