@@ -330,24 +330,6 @@ async fn a_migration_has_no_limit_and_statements_have_their_own() {
     store.close().await;
 }
 
-#[tokio::test]
-async fn a_database_without_unicode_is_refused_in_words() {
-    let database = Database::new().await.expect("a database");
-    let mut connection = PgConnection::connect(database.url()).await.expect("connects");
-    let (server, name) = database.url().rsplit_once('/').expect("a name");
-    let other = format!("{name}_latin");
-    execute(
-        &mut connection,
-        &format!("create database {other} encoding 'LATIN1' locale 'C' template template0"),
-    )
-    .await;
-    let error =
-        PostgresStore::connect(&format!("{server}/{other}"), OPTIONS).await.err().expect("is refused");
-    let StoreError::Refused { source, .. } = error else { panic!("{error:?}") };
-    let words = source.to_string();
-    assert!(words.contains("LATIN1") && words.contains("UTF8"), "{words}");
-}
-
 /// What a server has read row by row of a table, since the last time.
 async fn read_without_index(connection: &mut PgConnection) -> Vec<(String, i64)> {
     sqlx::query_as(

@@ -81,15 +81,33 @@ pub struct ListAssets {
 }
 
 /// In which order assets are listed.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
+    #[default]
     /// Those first that docent met last.
     Newest,
     /// By folder and name of the first path.
     Place,
     /// By the time at which the file at the first path was changed last, newest first.
     Date,
+}
+
+impl Order {
+    /// Whether a listing in this order can go on at `after`.
+    fn check(self, after: &str) -> Result<(), ApiError> {
+        let of = match after {
+            after if after.starts_with(r#"["place""#) => Self::Place,
+            after if after.starts_with(r#"["date""#) => Self::Date,
+            _ => Self::Newest,
+        };
+        if of == self {
+            return Ok(());
+        }
+        let message =
+            format!("after '{after}' ended a page of a listing in another order; ask for that order");
+        Err(ApiError::Unprocessable { code: "other_order", message })
+    }
 }
 
 /// Which part of an asset's suggestions.
@@ -126,6 +144,7 @@ impl From<AssetRow> for Asset {
 #[utoipa::path(get, path = "/api/v1/assets", tag = "assets", params(ListAssets), responses(
     (status = 200, description = "A page of assets", body = AssetPage),
     (status = 400, description = "A parameter is wrong", body = ErrorBody),
+    (status = 422, description = "`after` comes from a listing in another order", body = ErrorBody),
 ))]
 pub async fn list(
     State(state): State<AppState>,
@@ -139,11 +158,15 @@ pub async fn list(
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
         viewable: query.viewable,
     };
+    let order = query.order.unwrap_or_default();
+    if let Some(after) = &query.after {
+        order.check(after)?;
+    }
     let page = wire::page(query.limit, query.after)?;
-    let listed = match query.order {
-        None | Some(Order::Newest) => state.store.list_assets(&filter, &page).await?,
-        Some(Order::Place) => state.store.arranged(&filter, Arrangement::Place, &page).await?,
-        Some(Order::Date) => state.store.arranged(&filter, Arrangement::Date, &page).await?,
+    let listed = match order {
+        Order::Newest => state.store.list_assets(&filter, &page).await?,
+        Order::Place => state.store.arranged(&filter, Arrangement::Place, &page).await?,
+        Order::Date => state.store.arranged(&filter, Arrangement::Date, &page).await?,
     };
     Ok(Json(AssetPage { assets: listed.rows.into_iter().map(Into::into).collect(), next: listed.next }))
 }

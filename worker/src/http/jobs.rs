@@ -65,16 +65,20 @@ pub struct AcceptAll {
     as_of: Option<i64>,
 }
 
+fn contradiction(message: &str) -> ApiError {
+    ApiError::Unprocessable { code: "contradictory", message: message.to_owned() }
+}
+
 impl AcceptAll {
     fn filter(self) -> Result<SuggestionFilter, ApiError> {
         let asset = self.asset.map(wire::id).transpose()?;
         let suggestions = wire::ids("suggestions", self.suggestions)?;
         if !suggestions.is_empty() && asset.is_none() {
-            return Err(ApiError::Invalid("suggestions are given without their asset".to_owned()));
+            return Err(contradiction("suggestions are given without their asset"));
         }
         let assets = wire::ids("assets", self.assets)?;
         if !assets.is_empty() && asset.is_some() {
-            return Err(ApiError::Invalid("asset and assets are both given; give one of them".to_owned()));
+            return Err(contradiction("asset and assets are both given; give one of them"));
         }
         Ok(SuggestionFilter {
             status: None,
@@ -243,6 +247,7 @@ impl From<JobRow> for Job {
     responses(
         (status = 202, description = "The job", body = Job),
         (status = 400, description = "The body is wrong", body = ErrorBody),
+        (status = 422, description = "Its filters contradict each other", body = ErrorBody),
     ),
 )]
 pub async fn accept_all(
@@ -261,6 +266,7 @@ pub async fn accept_all(
     responses(
         (status = 200, description = "What there is to decide", body = Preview),
         (status = 400, description = "The body is wrong", body = ErrorBody),
+        (status = 422, description = "Its filters contradict each other", body = ErrorBody),
     ),
 )]
 pub async fn preview(

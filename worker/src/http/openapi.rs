@@ -2,7 +2,7 @@
 
 use axum::Json;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayItems, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
@@ -86,6 +86,14 @@ impl Modify for Shared {
         for (name, schema) in schemas {
             let RefOr::T(Schema::Object(body)) = schema else { continue };
             for (property, schema) in &mut body.properties {
+                if let RefOr::T(Schema::Array(array)) = schema
+                    && name == "AcceptAll"
+                    && matches!(property.as_str(), "assets" | "suggestions")
+                    && let ArrayItems::RefOrSchema(items) = &mut array.items
+                    && let RefOr::T(Schema::Object(item)) = &mut **items
+                {
+                    item.pattern = Some(wire::ID_PATTERN.to_owned());
+                }
                 if let RefOr::T(Schema::Object(object)) = schema
                     && name == "AcceptAll"
                 {

@@ -28,7 +28,10 @@ pub const ID_PATTERN: &str = r"^[0-9a-f]{32}$";
 /// An id or the beginning of one.
 pub const PREFIX_PATTERN: &str = r"^[0-9a-f]{6,32}$";
 /// Where a page of assets ended. Cursors are opaque; the patterns say which ones are refused.
-pub const ASSETS_CURSOR: &str = r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}"\]$"#;
+pub const ASSETS_CURSOR: &str = concat!(
+    r#"^\[("-?[0-9]{1,18}","[0-9a-f]{32}""#,
+    r#"|"place","[^"\\\x00-\x1f]*"|"date","-?[0-9]{1,18}","[^"\\\x00-\x1f]*")\]$"#
+);
 /// Where a page of suggestions ended.
 pub const SUGGESTIONS_CURSOR: &str =
     r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[0-9]{1,5}","[01](\.[0-9]{1,60})?","[0-9a-f]{0,32}"\]$"#;

@@ -145,12 +145,13 @@ function label({ kind, value, confidence, region }) {
 
 const shorten = (text) => (text.length > 48 ? `${text.slice(0, 47)}…` : text);
 
-function facts({ width, height, format, bytes, uris }) {
+function facts({ width, height, format, tolerated, bytes, uris }) {
   const size = bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${number(Math.max(1, Math.round(bytes / 1e3)))} kB`;
   const folder = pathOf(uris[0] ?? "").replace(/\/[^/]*$/, "");
   return [
     width && height ? `${number(width)} × ${number(height)}` : null,
     format?.toUpperCase(),
+    tolerated.length > 0 ? `with ${tolerated.join(", ")}` : null,
     size,
     uris.length > 1 ? `${uris.length} places` : null,
     folder,

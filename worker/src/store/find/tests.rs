@@ -139,6 +139,8 @@ async fn counts_end_when_enough_was_looked_at() {
         let filter = SuggestionFilter {
             status: Some(Status::Pending),
             value: Some("cat".to_owned()),
+            // Without it, the index that finds them counts them.
+            min_confidence: Some(0.5),
             ..SuggestionFilter::default()
         };
         let mut archive = archive;
@@ -151,4 +153,27 @@ async fn counts_end_when_enough_was_looked_at() {
     assert_eq!(value(Memory::new(30_000, |_| true)).await, (LOOKED_AT as u64, true));
     let few = LOOKED_AT.div_ceil(1000) as u64;
     assert_eq!(value(Memory::new(30_000, |n| n % 1000 == 0)).await, (few, true));
+}
+
+#[tokio::test]
+async fn a_value_is_counted_by_its_index() {
+    let filter = SuggestionFilter { value: Some("cat".to_owned()), ..SuggestionFilter::default() };
+    for (assets, counted) in [(3000, (3000, false)), (30_000, (COUNTED, true))] {
+        let mut archive = Memory::new(assets, |_| true);
+        let found = count(&mut archive, &Asked::of_suggestions(&filter, None)).await.expect("counts");
+        assert_eq!(((found.count, found.more), archive.looked_at), (counted, 0));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_judged_where_not_all_can_be() {
+    let filter = AssetFilter { tag: Some("cat".to_owned()), ..AssetFilter::default() };
+    let asked = Asked::of_assets(&filter);
+    let mut archive = Memory::new(30_000, |n| n % 1000 == 0);
+    archive.rare = Some(30_000);
+    assert_eq!(all(&mut archive, &asked, 4096).await.expect("answers").map(|spots| spots.len()), None);
+    let mut archive = Memory::new(3000, |n| n % 1000 == 0);
+    assert_eq!(all(&mut archive, &asked, 4096).await.expect("answers").map(|spots| spots.len()), Some(3));
+    let mut archive = Memory::new(3000, |_| true);
+    assert_eq!(all(&mut archive, &asked, 100).await.expect("answers").map(|spots| spots.len()), None);
 }
