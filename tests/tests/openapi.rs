@@ -14,8 +14,10 @@ use docent_tests::program::Docent;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 /// Requests of the same seed are the same.
 const SEED: u64 = 22;
-/// Seconds for the requests of one seed.
-const SECONDS: &str = "60";
+/// Requests of each kind to one route: a number, and no time alone, so that every machine makes the same ones.
+const REQUESTS: &str = "30";
+/// Most seconds for the requests of one seed, for machines that are slow.
+const SECONDS: &str = "120";
 
 fn schemathesis() -> PathBuf {
     let named = std::env::var_os("DOCENT_TEST_SCHEMATHESIS").map(PathBuf::from);
@@ -45,12 +47,13 @@ fn the_document_describes_what_the_api_does() {
     let document = format!("{page}api/v1/openapi.json");
     let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.ci/schemathesis.toml");
     let other = std::env::var("DOCENT_TEST_SEED").ok().map(|seed| seed.parse().expect("a number"));
-    for seed in [Some(SEED), other].into_iter().flatten() {
+    let check = |seed: u64| {
         let checked = Command::new(&program)
             .arg("--config-file")
             .arg(&settings)
-            .args(["run", &document, "--seed", &seed.to_string(), "--max-time", SECONDS, "--no-color"])
-            .args(["--checks", "all", "--mode", "all", "--workers", "2", "--continue-on-failure"])
+            .args(["run", &document, "--seed", &seed.to_string(), "--max-examples", REQUESTS])
+            .args(["--max-time", SECONDS, "--no-color"])
+            .args(["--checks", "all", "--mode", "all", "--workers", "1", "--continue-on-failure"])
             // What might change something is refused without a header that pages from elsewhere cannot send, before it is
             // looked up whether there is such a route: 403 comes before 405, of which `http_api.rs` takes care.
             .args(["--exclude-checks", "unsupported_method"])
@@ -59,9 +62,17 @@ fn the_document_describes_what_the_api_does() {
             .current_dir(docent.folder())
             .output()
             .expect("Schemathesis runs");
-        let told = String::from_utf8_lossy(&checked.stdout);
-        let words = String::from_utf8_lossy(&checked.stderr);
-        assert!(checked.status.success(), "seed {seed}:\n{told}\n{words}");
+        let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+        let words = String::from_utf8_lossy(&checked.stderr).into_owned();
+        (checked.status.success(), told, words)
+    };
+    for seed in [Some(SEED), other].into_iter().flatten() {
+        let (mut passed, mut told, mut words) = check(seed);
+        // The checker itself may crash, which says nothing of the API; it gets a second chance.
+        if !passed && told.contains("Runtime Error") && !told.contains("Failures:") {
+            (passed, told, words) = check(seed);
+        }
+        assert!(passed, "seed {seed}:\n{told}\n{words}");
         eprintln!("seed {seed}: {}", told.lines().rev().take(12).collect::<Vec<_>>().join("\n"));
     }
     assert!(serving.stderr().lines().all(|line| !line.contains("request failed")), "{}", serving.stderr());

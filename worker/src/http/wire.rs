@@ -21,8 +21,8 @@ const MAX_LIMIT: u32 = 1000;
 pub const MAX_OWNER_CHARS: usize = 200;
 /// A text with something in it, and without control characters.
 pub const OWNER_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
-/// An absolute path, or its address; no escape stands for NUL.
-pub const PATH_PATTERN: &str = r"^(/[\s\S]*|file:///([^%]|%[1-9A-Fa-f][0-9A-Fa-f]|%0[1-9A-Fa-f])*)$";
+/// An absolute path, or its address, without NUL and an escape for it.
+pub const PATH_PATTERN: &str = r"^(/[^\x00]*|file:///([^%\x00]|%[1-9A-Fa-f][0-9A-Fa-f]|%0[1-9A-Fa-f])*)$";
 /// An id.
 pub const ID_PATTERN: &str = r"^[0-9a-f]{32}$";
 /// An id or the beginning of one.
