@@ -152,10 +152,10 @@ pub(super) fn divide(bytes: &mut [u8], size: usize) {
     for pixel in bytes.chunks_exact_mut(size) {
         let [colors @ .., alpha] = pixel else { continue };
         let alpha = u16::from(*alpha);
-        if alpha > 0 {
-            for color in colors {
-                *color = ((u16::from(*color) * 255 + alpha / 2) / alpha).min(255) as u8;
-            }
+        for color in colors {
+            *color = (u16::from(*color) * 255 + alpha / 2)
+                .checked_div(alpha)
+                .map_or(*color, |value| value.min(255) as u8);
         }
     }
 }

@@ -194,7 +194,7 @@ pub(super) mod tests {
     fn numbers_of_all_sizes_are_read() {
         let tail = [7_u32.to_le_bytes(), 2_u32.to_le_bytes()].concat();
         let entries =
-            [entry(1, 1, 3, 0x0302_01), entry(2, 3, 2, 0x0005_0004), entry(3, 4, 1, 6), entry(4, 5, 1, 62)];
+            [entry(1, 1, 3, 0x0003_0201), entry(2, 3, 2, 0x0005_0004), entry(3, 4, 1, 6), entry(4, 5, 1, 62)];
         let bytes = file(&entries, &tail);
         let directory = first(&bytes);
         assert_eq!(directory.numbers(1, 9), [1, 2, 3]);

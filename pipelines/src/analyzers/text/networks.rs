@@ -236,7 +236,7 @@ impl TextNetworks {
 }
 
 fn corners(found: &[TextBox], turn: Turn) -> Vec<Corners> {
-    found.iter().map(|text| turn.from_its_head(&text.corners)).collect()
+    found.iter().map(|text| turn.in_reading_order(&text.corners)).collect()
 }
 
 fn mean_confidence(read: &[ReadLine]) -> f32 {

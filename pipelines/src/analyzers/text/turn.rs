@@ -47,7 +47,7 @@ impl Turn {
     }
 
     /// A line's corners, first the one where its first letter begins.
-    pub fn from_its_head(self, corners: &Corners) -> Corners {
+    pub fn in_reading_order(self, corners: &Corners) -> Corners {
         let [tl, tr, br, bl] = *corners;
         match self {
             Self::Upright => *corners,
@@ -60,7 +60,7 @@ impl Turn {
     /// Where a line's corners are if a picture of this size is turned upright.
     pub fn upright(self, corners: &Corners, (width, height): (u32, u32)) -> Corners {
         let (width, height) = (width as f32, height as f32);
-        self.from_its_head(corners).map(|[x, y]| match self {
+        self.in_reading_order(corners).map(|[x, y]| match self {
             Self::Upright => [x, y],
             Self::Half => [width - x, height - y],
             Self::Right => [y, width - x],
