@@ -57,6 +57,16 @@ async fn an_empty_archive_says_what_to_do() {
     let archive = Archive::empty().await;
     let browser = Browser::open(&archive.serve(None).await).await;
     browser.until("document.getElementById('gallery-empty').textContent.includes('docent ingest')").await;
+    let off = browser
+        .value(
+            "(() => { const middle = (node) => { const box = node.getBoundingClientRect(); return box.left + box.width / 2; }; \
+             return Math.abs(middle(document.getElementById('gallery-empty')) - middle(document.getElementById('gallery'))); })()",
+        )
+        .await;
+    assert!(
+        off.as_f64().is_some_and(|off| off < 2.0),
+        "the message is {off} pixels beside the middle of its column"
+    );
     browser.close().await;
 }
 
