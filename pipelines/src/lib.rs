@@ -6,6 +6,7 @@
 pub mod analysis;
 pub mod analyzers;
 pub mod asset;
+pub mod classes;
 pub mod executor;
 pub mod image;
 pub mod pipeline;

@@ -16,9 +16,9 @@ use docent_models::ocr::OcrOptions;
 use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
 use docent_pipelines::analyzers::{CaptionRule, FaceRule, Languages, TextEngine, TextRule};
+use docent_pipelines::classes::TagRule;
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::PipelineOptions;
-use docent_pipelines::vocabulary::TagRule;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
 

@@ -21,9 +21,9 @@ use docent_models::session::SessionOptions;
 use docent_pipelines::AnalyzerId;
 use docent_pipelines::analyzers::{CaptionRule, FaceRule, Languages, TextEngine, TextRule};
 use docent_pipelines::asset::ContentHash;
+use docent_pipelines::classes::TagRule;
 use docent_pipelines::image::{DecodeLimits, Image};
 use docent_pipelines::pipeline::{Pipeline, PipelineOptions};
-use docent_pipelines::vocabulary::TagRule;
 use serde_json::{Value, json};
 
 /// Of one engine on one corpus.

@@ -11,7 +11,7 @@ use docent_models::faces::FaceDetection;
 use docent_models::objects::Detection;
 use serde::Deserialize;
 
-use crate::vocabulary::TagVocabulary;
+use crate::classes::ClassTags;
 
 /// Thresholds for the things of one detector. Scores of another detector mean something else.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -46,7 +46,7 @@ const HARDLY_AN_ANIMAL: f32 = 0.3;
 /// The tagger's answer for the whole picture.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tags<'a> {
-    pub vocabulary: &'a TagVocabulary,
+    pub vocabulary: &'a ClassTags,
     pub probabilities: &'a [f32],
 }
 
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn each_class_has_its_threshold_and_the_tagger_a_word_on_animals() {
         let thresholds = Thresholds::parse(THRESHOLDS).expect("is valid");
-        let vocabulary = TagVocabulary::parse(VOCABULARY).expect("is valid");
+        let vocabulary = ClassTags::parse(VOCABULARY).expect("is valid");
         let passes = |label: &str, score: f32, dog: f32, bear: f32| {
             let tags = Tags { vocabulary: &vocabulary, probabilities: &[dog, bear, 0.0] };
             thresholds.passes_with(&thing(label, score, HERE), tags)
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_face_belongs_to_a_person_or_is_sure() {
         let thresholds = Thresholds::parse(THRESHOLDS).expect("is valid");
-        let vocabulary = TagVocabulary::parse(VOCABULARY).expect("is valid");
+        let vocabulary = ClassTags::parse(VOCABULARY).expect("is valid");
         let face =
             |score| FaceDetection { bbox: BoundingBox { x1: 10.0, y1: 10.0, x2: 40.0, y2: 40.0 }, score };
         let is_face = |score: f32, things: &[Detection], faces: usize, dog: f32| {

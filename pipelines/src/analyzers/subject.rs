@@ -10,8 +10,8 @@ use tokio::sync::OnceCell;
 
 use super::AnalyzerError;
 use super::agreement::{Tags, Thresholds};
+use crate::classes::ClassTags;
 use crate::executor::{Limit, ModelHandle};
-use crate::vocabulary::TagVocabulary;
 
 /// The networks behind [`Subject::objects`], `Subject::tags` and [`Subject::embedding`].
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub struct Tagger {
     /// The network.
     pub network: ModelHandle<Tensor, TagScores>,
     /// Its classes.
-    pub vocabulary: TagVocabulary,
+    pub vocabulary: ClassTags,
 }
 
 impl Tagger {

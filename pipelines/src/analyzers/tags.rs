@@ -5,8 +5,8 @@ use docent_models::objects::Detection;
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::{Analyzer, AnalyzerError, AnalyzerId, Findings, Subject};
+use crate::classes::TagRule;
 use crate::suggestion::{Claim, Confidence, Kind};
-use crate::vocabulary::TagRule;
 
 /// Offers the tagger's answer. The network is shared; see `Subject::tags`.
 pub struct TagsAnalyzer {

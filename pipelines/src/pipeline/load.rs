@@ -15,8 +15,8 @@ use crate::analyzers::{
     Analyzer, AnalyzerId, CaptionAnalyzer, EmbeddingAnalyzer, FacesAnalyzer, ObjectsAnalyzer, SharedNetworks,
     Tagger, TagsAnalyzer, TextAnalyzer, TextNetworks, Thresholds,
 };
+use crate::classes::ClassTags;
 use crate::executor::{DynNetwork, ExecutorOptions, ModelHandle, panic_message};
-use crate::vocabulary::TagVocabulary;
 
 /// The way into a task's network.
 type Load<I, O> = fn(&Pack, &SessionOptions) -> Result<Box<DynNetwork<I, O>>, docent_models::Error>;
@@ -119,8 +119,8 @@ fn thresholds(pack: &Pack, entry: &ModelEntry) -> Result<Thresholds, docent_mode
     Thresholds::parse(&pack.read_text(entry, "thresholds")?).map_err(|error| unreadable(entry, &error))
 }
 
-fn vocabulary(pack: &Pack, entry: &ModelEntry) -> Result<TagVocabulary, docent_models::Error> {
-    TagVocabulary::parse(&pack.read_text(entry, "vocabulary")?).map_err(|error| unreadable(entry, &error))
+fn vocabulary(pack: &Pack, entry: &ModelEntry) -> Result<ClassTags, docent_models::Error> {
+    ClassTags::parse(&pack.read_text(entry, "vocabulary")?).map_err(|error| unreadable(entry, &error))
 }
 
 fn unreadable(entry: &ModelEntry, reason: &dyn std::fmt::Display) -> docent_models::Error {

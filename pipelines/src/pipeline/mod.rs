@@ -18,11 +18,11 @@ use crate::analyzers::{
     Analyzer, AnalyzerError, AnalyzerId, CaptionRule, FaceRule, Findings, SharedNetworks, Subject, TextRule,
 };
 use crate::asset::AssetId;
+use crate::classes::TagRule;
 use crate::executor::{ExecutorError, Usage, panic_message};
 use crate::image::Image;
 use crate::suggestion::Suggestion;
 use crate::vector::VectorRecord;
-use crate::vocabulary::TagRule;
 pub use watch::{Overdue, StepTimes, Watch};
 
 /// What a pipeline does and how.

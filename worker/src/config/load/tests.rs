@@ -41,7 +41,7 @@ fn the_defaults_load_and_are_computed_where_they_say_so() {
 fn the_defaults_are_those_of_the_rules() {
     let config = load_with(&Overrides::default(), &[]).expect("loads");
     let options = config.pipeline_options();
-    assert_eq!(options.tags, docent_pipelines::vocabulary::TagRule::default());
+    assert_eq!(options.tags, docent_pipelines::classes::TagRule::default());
     assert_eq!(options.faces, docent_pipelines::analyzers::FaceRule::default());
     assert_eq!(config.decode_limits(), docent_pipelines::DecodeLimits::default());
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// The tagger's classes as tags with broader tags.
 #[derive(Debug, Clone)]
-pub struct TagVocabulary {
+pub struct ClassTags {
     classes: Vec<Class>,
     /// Every tag with the classes that carry it or list it as a parent.
     tags: BTreeMap<String, TagSources>,
@@ -52,7 +52,7 @@ impl Default for TagRule {
 
 /// What is wrong with a vocabulary file.
 #[derive(Debug, thiserror::Error)]
-pub enum VocabularyError {
+pub enum ClassesError {
     /// Not the expected JSON.
     #[error("read the tag vocabulary")]
     Json(#[from] serde_json::Error),
@@ -69,9 +69,9 @@ pub enum VocabularyError {
 /// Parents that mark a class as something to wear.
 const APPAREL: [&str; 3] = ["clothing", "swimwear", "underwear"];
 
-impl TagVocabulary {
+impl ClassTags {
     /// Reads `{"classes": [{"index", "tag", "parents": […]}, …]}`.
-    pub fn parse(json: &str) -> Result<Self, VocabularyError> {
+    pub fn parse(json: &str) -> Result<Self, ClassesError> {
         #[derive(Deserialize)]
         struct File {
             classes: Vec<Class>,
@@ -80,7 +80,7 @@ impl TagVocabulary {
         let mut tags: BTreeMap<String, TagSources> = BTreeMap::new();
         for (expected, class) in classes.iter().enumerate() {
             if class.index != expected {
-                return Err(VocabularyError::Order { expected, found: class.index });
+                return Err(ClassesError::Order { expected, found: class.index });
             }
             tags.entry(class.tag.clone()).or_default().leaves.push(expected);
             for tag in std::iter::once(&class.tag).chain(&class.parents) {
@@ -175,7 +175,7 @@ mod tests {
         {"index": 4, "tag": "jeans", "parents": ["trousers", "clothing"]}]}"#;
 
     fn tags(probabilities: [f32; 5], people: bool) -> Vec<(String, f64)> {
-        let vocabulary = TagVocabulary::parse(FILE).expect("is valid");
+        let vocabulary = ClassTags::parse(FILE).expect("is valid");
         let tags = vocabulary.tags(&probabilities, &TagRule::default(), people);
         tags.into_iter().map(|(tag, p)| (tag.to_owned(), (p * 100.0).round() / 100.0)).collect()
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_tag_implies_what_is_broader_wherever_it_stands() {
-        let vocabulary = TagVocabulary::parse(FILE).expect("is valid");
+        let vocabulary = ClassTags::parse(FILE).expect("is valid");
         assert_eq!(vocabulary.implied("beagle"), ["dog", "animal"]);
         assert_eq!(vocabulary.implied("dog"), ["animal"]);
         assert_eq!(vocabulary.implied("animal"), [""; 0]);
@@ -199,7 +199,7 @@ mod tests {
         let file = r#"{"classes": [{"index": 0, "tag": "throw", "parents": ["cover", "furniture", "thing"]},
             {"index": 1, "tag": "cape", "parents": ["cover", "clothing", "thing"]},
             {"index": 2, "tag": "cover", "parents": ["thing"]}]}"#;
-        let vocabulary = TagVocabulary::parse(file).expect("is valid");
+        let vocabulary = ClassTags::parse(file).expect("is valid");
         assert_eq!(vocabulary.implied("cover"), ["thing"]);
     }
 
@@ -220,6 +220,6 @@ mod tests {
     #[test]
     fn classes_out_of_order_are_refused() {
         let file = r#"{"classes": [{"index": 1, "tag": "x", "parents": []}]}"#;
-        assert!(matches!(TagVocabulary::parse(file), Err(VocabularyError::Order { expected: 0, found: 1 })));
+        assert!(matches!(ClassTags::parse(file), Err(ClassesError::Order { expected: 0, found: 1 })));
     }
 }
