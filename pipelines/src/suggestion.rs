@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::AnalyzerId;
 use crate::asset::{AssetId, derived_id, is_derived_id};
+use crate::vocabulary::TermId;
 
 /// What a suggestion is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,6 +26,10 @@ pub enum Kind {
     Emotion,
     /// Text read in the picture.
     Text,
+    /// A word for the whole picture that is in no vocabulary yet.
+    Proposal,
+    /// A short text for people who do not see the picture.
+    AltText,
 }
 
 /// The state of a suggestion.
@@ -85,6 +90,8 @@ pub struct Suggestion {
     pub region: Option<Region>,
     /// Broader tags that it implies, nearest first: they are accepted with it.
     pub implies: Vec<String>,
+    /// The vocabulary's term that it says.
+    pub term: Option<TermId>,
     /// The model that says it.
     pub model: ModelRef,
 }
@@ -98,12 +105,17 @@ impl Suggestion {
     pub fn new(asset: AssetId, analyzer: AnalyzerId, claim: Claim, model: ModelRef) -> Self {
         let region =
             claim.region.map_or_else(String::new, |r| format!("{},{},{},{}", r.x, r.y, r.width, r.height));
-        let id = derived_id(&[
+        let mut parts = vec![
             asset.as_str().as_bytes(),
             claim.kind.as_str().as_bytes(),
             claim.value.as_bytes(),
             region.as_bytes(),
-        ]);
+        ];
+        // A word may come from a classifier and from the vocabulary, each with a life of its own.
+        if analyzer == AnalyzerId::Terms {
+            parts.push(analyzer.as_str().as_bytes());
+        }
+        let id = derived_id(&parts);
         Self {
             id: SuggestionId(id),
             asset,
@@ -113,6 +125,7 @@ impl Suggestion {
             confidence: claim.confidence,
             region: claim.region,
             implies: claim.implies,
+            term: None,
             model,
         }
     }
@@ -145,9 +158,17 @@ pub struct Claim {
 }
 
 impl Kind {
-    /// All kinds, in the order people see them.
-    pub const ALL: [Self; 6] =
-        [Self::Tag, Self::Caption, Self::Object, Self::Face, Self::Emotion, Self::Text];
+    /// All kinds. Ledgers keep their places in this list: a new one comes last.
+    pub const ALL: [Self; 8] = [
+        Self::Tag,
+        Self::Caption,
+        Self::Object,
+        Self::Face,
+        Self::Emotion,
+        Self::Text,
+        Self::Proposal,
+        Self::AltText,
+    ];
 
     /// The stored name.
     pub fn as_str(self) -> &'static str {
@@ -158,6 +179,8 @@ impl Kind {
             Self::Face => "face",
             Self::Emotion => "emotion",
             Self::Text => "text",
+            Self::Proposal => "proposal",
+            Self::AltText => "alt_text",
         }
     }
 }
@@ -166,10 +189,9 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is not a kind (tag, caption, object, face, emotion, text)"))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            format!("'{text}' is not a kind (tag, caption, object, face, emotion, text, proposal, alt_text)")
+        })
     }
 }
 

@@ -83,6 +83,9 @@ pub enum AnalyzerId {
     Caption,
     /// The picture's vector for search.
     Embedding,
+    /// The vocabulary's terms, from the picture's vector. It is not a choice: it works on what the ledger holds, and has no
+    /// work of its own there.
+    Terms,
 }
 
 impl AnalyzerId {
@@ -100,6 +103,7 @@ impl AnalyzerId {
             Self::Text => "text",
             Self::Caption => "caption",
             Self::Embedding => "embedding",
+            Self::Terms => "terms",
         }
     }
 }
@@ -114,11 +118,12 @@ impl FromStr for AnalyzerId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == Self::Decode.as_str() {
-            return Ok(Self::Decode);
-        }
-        Self::CHOICES.into_iter().find(|id| id.as_str() == text).ok_or_else(|| {
-            format!("'{text}' is not an analyzer (tags, objects, faces, text, caption, embedding)")
-        })
+        Self::CHOICES
+            .into_iter()
+            .chain([Self::Decode, Self::Terms])
+            .find(|id| id.as_str() == text)
+            .ok_or_else(|| {
+                format!("'{text}' is not an analyzer (tags, objects, faces, text, caption, embedding)")
+            })
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure data. The ledger keeps it; the files beside this one read and write it in the forms that other programs know.
 
+mod known;
 mod term;
 
+pub use known::{Vocabulary, folded};
 pub use term::{Label, Language, Note, Role, Term, TermId};

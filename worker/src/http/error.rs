@@ -34,6 +34,9 @@ pub enum ApiError {
         /// The status the suggestion has.
         status: Status,
     },
+    /// What was to be changed is not as it was seen.
+    #[error("{0}")]
+    Outdated(String),
     /// The token is missing or wrong.
     #[error("a token is needed: send `Authorization: Bearer …`, or sign in on the page")]
     Unauthorized,
@@ -95,6 +98,7 @@ impl ApiError {
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_route"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
+            Self::Outdated(_) => (StatusCode::CONFLICT, "outdated"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -137,6 +141,7 @@ impl From<StoreError> for ApiError {
             StoreError::Conflict { actual, .. } => {
                 Self::Conflict { message: error.to_string(), status: actual }
             }
+            StoreError::Outdated { .. } => Self::Outdated(error.to_string()),
             StoreError::Unavailable { .. } | StoreError::Contended { .. } | StoreError::Refused { .. } => {
                 Self::Unavailable {
                     message: "the ledger cannot be reached now".to_owned(),

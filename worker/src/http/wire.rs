@@ -50,6 +50,8 @@ pub enum Kind {
     Face,
     Emotion,
     Text,
+    Proposal,
+    AltText,
 }
 
 /// Where a suggestion stands.
@@ -84,6 +86,8 @@ impl From<suggestion::Kind> for Kind {
             suggestion::Kind::Face => Self::Face,
             suggestion::Kind::Emotion => Self::Emotion,
             suggestion::Kind::Text => Self::Text,
+            suggestion::Kind::Proposal => Self::Proposal,
+            suggestion::Kind::AltText => Self::AltText,
         }
     }
 }
@@ -97,6 +101,8 @@ impl From<Kind> for suggestion::Kind {
             Kind::Face => Self::Face,
             Kind::Emotion => Self::Emotion,
             Kind::Text => Self::Text,
+            Kind::Proposal => Self::Proposal,
+            Kind::AltText => Self::AltText,
         }
     }
 }

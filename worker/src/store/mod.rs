@@ -1,6 +1,6 @@
 //! The ledger: what there is, what is to be done, what was said, what was decided.
 //!
-//! Five roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
+//! Six roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
 //! - Every write is one transaction and can be repeated: the same call twice leaves the rows of one call.
 //! - A decided suggestion is never changed by [`Ledger::record`], and a claim that a decided suggestion answers
 //!   ([`docent_pipelines::Suggestion::is_answered_by`]) is not raised again.
@@ -16,6 +16,7 @@ mod filters;
 mod find;
 mod fold;
 mod jobs;
+mod known;
 mod lease;
 mod leasing;
 mod migrations;
@@ -25,6 +26,7 @@ mod room;
 mod rows;
 mod sqlite;
 mod tally;
+mod terms;
 mod texts;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -40,6 +42,9 @@ pub use leasing::{LeaseFilter, LeaseRow, Leasing};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
+pub use terms::{
+    Changed, Example, MatchedPortion, StoredHead, StoredRule, TermChange, TermEntry, Terms,
+};
 pub use texts::{Held, Holding, Part, Texts};
 
 use crate::queue::AnalyzeAsset;
@@ -122,6 +127,14 @@ pub enum StoreError {
         expected: &'static str,
         /// The status it has.
         actual: Status,
+    },
+    /// The vocabulary is not as it was when the change was prepared.
+    #[error("the vocabulary was changed meanwhile; read it again")]
+    Outdated {
+        /// The revision that the change was prepared for.
+        seen: i64,
+        /// The revision that it has.
+        revision: i64,
     },
     /// A page was asked for after a place that no page ended at.
     #[error("'{0}' is not where a page ended; begin again without 'after'")]
@@ -398,5 +411,5 @@ pub trait Catalog: Send + Sync {
 }
 
 /// All roles together.
-pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts {}
-impl<T: Ledger + Reviews + Catalog + Jobs + Texts> Store for T {}
+pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts + Terms {}
+impl<T: Ledger + Reviews + Catalog + Jobs + Texts + Terms> Store for T {}

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use docent_pipelines::suggestion::Claim;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Suggestion};
+use docent_pipelines::vocabulary::Vocabulary;
+use docent_pipelines::{AnalyzerId, AssetId, Failure, Kind, Suggestion};
 
 use super::codec::millis;
 use super::{Finished, Outcome, OutcomeState, Recorded};
@@ -58,9 +59,8 @@ pub(super) fn blind(runs: &[Finished], now: i64) -> Blind<'_> {
 
 /// The suggestions of a run that no decision answers; the same claim twice is the same row, and the later one counts, as
 /// if they had been written one after the other.
-pub(super) fn unanswered<'a>(analysis: &'a Analysis, decided: &[Claim]) -> (Recorded, Vec<&'a Suggestion>) {
-    let (answered, mut raised): (Vec<&Suggestion>, Vec<&Suggestion>) = analysis
-        .suggestions
+pub(super) fn unanswered<'a>(said: &'a [Suggestion], decided: &[Claim]) -> (Recorded, Vec<&'a Suggestion>) {
+    let (answered, mut raised): (Vec<&Suggestion>, Vec<&Suggestion>) = said
         .iter()
         .partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
     let recorded = Recorded { raised: raised.len() as u64, answered: answered.len() as u64, superseded: 0 };
@@ -68,6 +68,11 @@ pub(super) fn unanswered<'a>(analysis: &'a Analysis, decided: &[Claim]) -> (Reco
     raised.sort_by(|a, b| a.id.cmp(&b.id));
     raised.dedup_by(|a, b| a.id == b.id);
     (recorded, raised)
+}
+
+/// What each run says, in the vocabulary's words.
+pub(super) fn translated(runs: &[Finished], known: &Vocabulary) -> Vec<Vec<Suggestion>> {
+    runs.iter().map(|finished| known.translate(finished.analysis.suggestions.clone())).collect()
 }
 
 /// The texts among suggestions, each with its id.
@@ -83,7 +88,7 @@ pub(super) fn pair(asset: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use docent_pipelines::FailureKind;
+    use docent_pipelines::{Analysis, FailureKind};
     use docent_pipelines::asset::ContentHash;
 
     use super::super::Run;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
+use docent_pipelines::vocabulary::TermId;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Owner, Region, Status, SuggestionId};
 use serde::Serialize;
 
@@ -257,6 +258,9 @@ pub struct SuggestionRow {
     /// Broader tags that it implies, nearest first: they are accepted with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub implies: Vec<String>,
+    /// The vocabulary's term that it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term: Option<TermId>,
     /// Where it stands.
     pub status: Status,
     /// `id@version` of the model.

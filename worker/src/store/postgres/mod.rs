@@ -6,6 +6,7 @@
 //! - Counts are kept, not counted: see `tally` in the migrations.
 
 mod catalog;
+mod dialect;
 mod due;
 mod find;
 mod jobs;
@@ -19,6 +20,8 @@ mod reach;
 mod record;
 mod requeue;
 mod reviews;
+#[path = "../sql/terms.rs"]
+mod terms;
 mod texts;
 
 use std::sync::Mutex;
@@ -31,10 +34,11 @@ use sqlx::{Postgres, Row, Transaction};
 use super::StoreError;
 use super::codec::{MAX_LOST, corrupt, text};
 use super::fault::{fault, migration_fault};
+use super::known::Known;
 use super::migrations::{Migrations, migrations};
 pub use reach::PostgresLedger;
 
-pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review");
+pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review", "0011_vocabulary");
 
 /// The shared store.
 pub struct PostgresStore {
@@ -46,6 +50,7 @@ pub struct PostgresStore {
     events: bool,
     /// The last asset that `upkeep` looked at.
     swept: Mutex<String>,
+    known: Known,
 }
 
 /// How the shared store is reached.
@@ -88,6 +93,7 @@ impl PostgresStore {
             max_lost: AtomicU32::new(MAX_LOST),
             events: options.events,
             swept: Mutex::default(),
+            known: Known::default(),
         };
         store.repair().await?;
         Ok(store)
@@ -101,6 +107,19 @@ impl PostgresStore {
         let mut tx = self.pool.begin().await.map_err(fault(operation))?;
         let now = sqlx::query_scalar("select docent_now()").fetch_one(&mut *tx).await;
         Ok((tx, now.map_err(fault(operation))?))
+    }
+}
+
+impl PostgresStore {
+    async fn begin_at(
+        &self,
+        operation: &'static str,
+    ) -> Result<(Transaction<'static, Postgres>, i64), StoreError> {
+        self.begin(operation).await
+    }
+
+    fn reader(&self) -> &PgPool {
+        &self.pool
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use docent_pipelines::suggestion::Claim;
+use docent_pipelines::vocabulary::{TermId, Vocabulary};
 use docent_pipelines::{Analysis, AnalyzerId, Confidence, Region, Suggestion, VectorRecord};
 use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
@@ -11,10 +12,11 @@ use sqlx::{Postgres, Transaction};
 
 use super::due::due_columns;
 use super::outbox::tell_failures;
+use super::terms::vocabulary_in;
 use super::texts::keep_texts;
 use super::{PostgresStore, fault, get, region, text};
 use crate::store::codec::{corrupt, kind_order, vector_bytes};
-use crate::store::recording::{Settled, blind, rounds, settled, texts, unanswered};
+use crate::store::recording::{Settled, blind, rounds, settled, texts, translated, unanswered};
 use crate::store::{Finished, PictureFacts, Recorded, StoreError};
 
 const OPERATION: &str = "record runs";
@@ -40,8 +42,9 @@ impl PostgresStore {
             .execute(&mut *tx)
             .await
             .map_err(fault(OPERATION))?;
+        let known = vocabulary_in(self, &mut tx).await?;
         for runs in rounds(runs) {
-            recorded.extend(record(&mut tx, runs, now, self.events).await?);
+            recorded.extend(record(&mut tx, runs, &known, now, self.events).await?);
         }
         tx.commit().await.map_err(fault(OPERATION))?;
         Ok(recorded)
@@ -51,13 +54,14 @@ impl PostgresStore {
 async fn record(
     tx: &mut Tx<'_>,
     runs: &[Finished],
+    known: &Vocabulary,
     now: i64,
     events: bool,
 ) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
     let places = places(tx, runs, now).await?;
     settle(tx, runs, &places, now).await.map_err(failed)?;
-    let recorded = suggest(tx, runs, &places, now).await?;
+    let recorded = suggest(tx, runs, &places, known, now).await?;
     write_vectors(tx, runs).await.map_err(failed)?;
     end(tx, runs, now).await.map_err(failed)?;
     if events {
@@ -194,15 +198,17 @@ async fn suggest(
     tx: &mut Tx<'_>,
     runs: &[Finished],
     places: &Places,
+    known: &Vocabulary,
     now: i64,
 ) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
-    let decided = decided(tx, runs).await?;
+    let decided = decided(tx, runs, known).await?;
     let mut raised: Vec<Raised<'_>> = Vec::new();
     let mut recorded = Vec::with_capacity(runs.len());
-    for Finished { run, analysis, .. } in runs {
+    let said = translated(runs, known);
+    for (Finished { run, .. }, said) in runs.iter().zip(&said) {
         let asset = run.asset.as_str();
-        let (counts, of_run) = unanswered(analysis, decided.get(asset).map_or(&[], Vec::as_slice));
+        let (counts, of_run) = unanswered(said, decided.get(asset).map_or(&[], Vec::as_slice));
         recorded.push(counts);
         raised.extend(of_run.into_iter().map(|suggestion| (asset, suggestion)));
     }
@@ -214,16 +220,17 @@ async fn suggest(
     let ids = all(|s| s.id.to_string());
     sqlx::query(
         "insert into suggestion as s (id, asset_id, analyzer, kind, value, confidence, region_x, region_y,
-             region_width, region_height, model, kind_order, status, run_id, created_at, asset_at, implies)
+             region_width, region_height, model, kind_order, status, run_id, created_at, asset_at, implies, term_id)
          select n.id, n.asset, n.analyzer, n.kind, n.value, n.confidence, n.x, n.y, n.width, n.height, n.model,
-             n.kind_order, 'pending', n.run, $15, n.asset_at, n.implies
+             n.kind_order, 'pending', n.run, $15, n.asset_at, n.implies, n.term
          from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::float8[],
              $8::float8[], $9::float8[], $10::float8[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
-             $16::jsonb[])
+             $16::jsonb[], $17::text[])
              n (id, asset, analyzer, kind, value, confidence, x, y, width, height, model, kind_order, run, asset_at,
-                implies)
+                implies, term)
          on conflict (id) do update set confidence = excluded.confidence, model = excluded.model,
-             analyzer = excluded.analyzer, run_id = excluded.run_id, implies = excluded.implies, status = 'pending'
+             analyzer = excluded.analyzer, run_id = excluded.run_id, implies = excluded.implies,
+             term_id = excluded.term_id, status = 'pending'
          where s.status in ('pending', 'superseded')",
     )
     .bind(&ids)
@@ -242,6 +249,7 @@ async fn suggest(
     .bind(place(|place| place.asset_at))
     .bind(now)
     .bind(raised.iter().map(|r| implied(r.1)).collect::<Vec<Option<Json<&[String]>>>>())
+    .bind(raised.iter().map(|r| r.1.term.as_ref().map(TermId::as_str)).collect::<Vec<Option<&str>>>())
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
@@ -276,9 +284,9 @@ fn implied(suggestion: &Suggestion) -> Option<Json<&[String]>> {
 }
 
 /// What was decided of the assets of `runs`.
-async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
+async fn decided(tx: &mut Tx<'_>, runs: &[Finished], known: &Vocabulary) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
     let rows = sqlx::query(
-        "select asset_id, kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
+        "select asset_id, kind, value, term_id, confidence, region_x, region_y, region_width, region_height from suggestion
          where asset_id = any($1::text[]) and status in ('accepted', 'rejected')",
     )
     .bind(assets(runs))
@@ -289,7 +297,7 @@ async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, V
     for row in &rows {
         let claim = Claim {
             kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
-            value: get(row, "value")?,
+            value: value(row, known)?,
             confidence: Confidence::new(get(row, "confidence")?),
             region: region(row)?,
             implies: Vec::new(),
@@ -297,6 +305,15 @@ async fn decided(tx: &mut Tx<'_>, runs: &[Finished]) -> Result<HashMap<String, V
         decided.entry(get(row, "asset_id")?).or_default().push(claim);
     }
     Ok(decided)
+}
+
+/// What was decided, by the name that its term has now.
+fn value(row: &PgRow, known: &Vocabulary) -> Result<String, StoreError> {
+    let term = get::<Option<String>>(row, "term_id")?.and_then(|id| TermId::try_from(id).ok());
+    match term.and_then(|id| known.term(&id)) {
+        Some(term) => Ok(known.tag(term).to_owned()),
+        None => get(row, "value"),
+    }
 }
 
 /// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other

@@ -1,6 +1,7 @@
 //! Listing and deciding suggestions.
 
 use async_trait::async_trait;
+use docent_pipelines::vocabulary::TermId;
 use docent_pipelines::{Kind, Status, SuggestionId};
 use serde_json::json;
 use sqlx::postgres::PgRow;
@@ -24,7 +25,12 @@ use crate::store::{
 /// Pending tags that are accepted with a tag.
 const IMPLIED: &str = "select b.id from suggestion s join suggestion b on b.asset_id = s.asset_id
     where s.id = $1 and s.kind = 'tag' and b.status = 'pending' and b.kind = 'tag' and b.id <> s.id
-      and b.value in (select jsonb_array_elements_text(s.implies)) order by b.id for update of b";
+      and (b.value = s.value or b.value in (select jsonb_array_elements_text(s.implies)))
+    order by b.id for update of b";
+/// The same tag, said by another analyzer.
+const SAME: &str = "select b.id from suggestion s join suggestion b on b.asset_id = s.asset_id
+    where s.id = $1 and s.kind = 'tag' and b.status = 'pending' and b.kind = 'tag' and b.id <> s.id
+      and b.value = s.value order by b.id for update of b";
 /// Tags that were accepted with a tag that was decided last, and stand so.
 const FOLLOWED: &str = "select b.id from review f join suggestion b on b.id = f.suggestion_id
     where f.because = (select max(r.id) from review r where r.suggestion_id = $1) and b.status = f.after
@@ -137,17 +143,13 @@ impl Reviews for PostgresStore {
         }
         // In the order of their ids, as jobs lock them.
         let others = match decision {
-            Decision::Accept => Some(IMPLIED),
-            Decision::Undo => Some(FOLLOWED),
+            Decision::Accept => IMPLIED,
+            Decision::Undo => FOLLOWED,
             // Nothing broader is untrue for that.
-            Decision::Reject => None,
+            Decision::Reject => SAME,
         };
-        let implied: Vec<String> = match others {
-            Some(sql) => {
-                sqlx::query_scalar(sql).bind(id.as_str()).fetch_all(&mut *tx).await.map_err(failed)?
-            }
-            None => Vec::new(),
-        };
+        let implied: Vec<String> =
+            sqlx::query_scalar(others).bind(id.as_str()).fetch_all(&mut *tx).await.map_err(failed)?;
         let entry: i64 = sqlx::query_scalar(
             "insert into review (suggestion_id, at, reviewer, client, action, before, after)
              values ($1, $2, $3, $4, $5, $6, $7) returning id",
@@ -376,6 +378,11 @@ fn logged(row: &PgRow) -> Result<LoggedReview, StoreError> {
     })
 }
 
+fn term(row: &PgRow) -> Result<Option<TermId>, StoreError> {
+    let id = get::<Option<String>>(row, "term_id")?;
+    id.map(TermId::try_from).transpose().map_err(corrupt("term_id"))
+}
+
 fn suggestion(row: &PgRow) -> Result<SuggestionRow, StoreError> {
     Ok(SuggestionRow {
         id: parsed(row, "id")?,
@@ -388,6 +395,7 @@ fn suggestion(row: &PgRow) -> Result<SuggestionRow, StoreError> {
         implies: get::<Option<Json<Vec<String>>>>(row, "implies")?
             .map(|implies| implies.0)
             .unwrap_or_default(),
+        term: term(row)?,
         status: get::<String>(row, "status")?.parse().map_err(corrupt("status"))?,
         model: parsed(row, "model")?,
         analyzer: analyzer(&get::<String>(row, "analyzer")?)?,

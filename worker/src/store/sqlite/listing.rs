@@ -12,7 +12,7 @@ use crate::store::{PlaceFilter, StoreError, SuggestionFilter};
 /// What a suggestion's row is read from; the table, or what stands for it as `s`, follows.
 pub(super) const FIELDS: &str =
     "select s.id, s.asset_id, s.kind, s.value, s.confidence, s.region_x, s.region_y, s.region_width,
-    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order, s.implies,
+    s.region_height, s.status, s.model, s.analyzer, s.created_at, s.asset_at, s.kind_order, s.implies, s.term_id,
     coalesce((select min(p.uri) from asset_path p where p.asset_id = s.asset_id and p.gone_at is null),
         (select min(p.uri) from asset_path p where p.asset_id = s.asset_id), '') as uri
     from ";

@@ -4,6 +4,7 @@
 //! (a server, and a person deciding on the command line) wait for each other instead of failing.
 
 mod catalog;
+mod dialect;
 mod due;
 mod find;
 mod jobs;
@@ -15,6 +16,8 @@ mod places;
 mod record;
 mod requeue;
 mod reviews;
+#[path = "../sql/terms.rs"]
+mod terms;
 mod texts;
 
 use std::io::Read;
@@ -30,10 +33,11 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::codec::{MAX_LOST, corrupt};
 use super::fault::{fault, migration_fault};
+use super::known::Known;
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary");
 
 /// The embedded store.
 pub struct SqliteStore {
@@ -44,6 +48,7 @@ pub struct SqliteStore {
     max_lost: AtomicU32,
     /// The last asset that `upkeep` looked at.
     swept: Mutex<String>,
+    known: Known,
 }
 
 /// A writer waits this long for another process's transaction.
@@ -80,7 +85,7 @@ impl SqliteStore {
             .await
             .map_err(&opening)?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let store = Self { write, read, folder, max_lost: AtomicU32::new(MAX_LOST), swept: Mutex::default() };
+        let store = Self { write, read, folder, max_lost: AtomicU32::new(MAX_LOST), swept: Mutex::default(), known: Known::default() };
         store.repair().await?;
         Ok(store)
     }
@@ -96,6 +101,17 @@ impl SqliteStore {
 
     async fn begin(&self, operation: &'static str) -> Result<Transaction<'_, Sqlite>, StoreError> {
         self.write.begin_with("begin immediate").await.map_err(fault(operation))
+    }
+}
+
+impl SqliteStore {
+    /// Begins a transaction and tells the time.
+    async fn begin_at(&self, operation: &'static str) -> Result<(Transaction<'_, Sqlite>, i64), StoreError> {
+        Ok((self.begin(operation).await?, now()))
+    }
+
+    fn reader(&self) -> &SqlitePool {
+        &self.read
     }
 }
 

@@ -4,16 +4,18 @@
 use std::collections::HashMap;
 
 use docent_pipelines::suggestion::Claim;
+use docent_pipelines::vocabulary::{TermId, Vocabulary};
 use docent_pipelines::{Confidence, Suggestion};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use super::due::due_columns;
+use super::terms::vocabulary_in;
 use super::texts::keep_texts;
 use super::{SqliteStore, fault, get, now, region};
 use crate::store::codec::{corrupt, json_array, kind_order, text, vector_bytes};
-use crate::store::recording::{Settled, blind, pair, rounds, settled, texts, unanswered};
+use crate::store::recording::{Settled, blind, pair, rounds, settled, texts, translated, unanswered};
 use crate::store::{Finished, PictureFacts, Recorded, StoreError};
 
 const OPERATION: &str = "record runs";
@@ -33,20 +35,21 @@ impl SqliteStore {
     pub(super) async fn record_runs(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
         let mut recorded = Vec::with_capacity(runs.len());
         let mut tx = self.begin(OPERATION).await?;
+        let known = vocabulary_in(self, &mut tx).await?;
         for runs in rounds(runs) {
-            recorded.extend(record(&mut tx, runs, now()).await?);
+            recorded.extend(record(&mut tx, runs, &known, now()).await?);
         }
         tx.commit().await.map_err(fault(OPERATION))?;
         Ok(recorded)
     }
 }
 
-async fn record(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Vec<Recorded>, StoreError> {
+async fn record(tx: &mut Tx<'_>, runs: &[Finished], known: &Vocabulary, now: i64) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
     let assets = json_array(runs.iter().map(|finished| &finished.run.asset));
     let places = places(tx, runs, &assets, now).await?;
     settle(tx, runs, &places, now).await.map_err(failed)?;
-    let recorded = suggest(tx, runs, &places, &assets, now).await?;
+    let recorded = suggest(tx, runs, &places, &assets, known, now).await?;
     write_vectors(tx, runs, &assets).await.map_err(failed)?;
     end(tx, runs, now).await.map_err(failed)?;
     Ok(recorded)
@@ -160,30 +163,33 @@ async fn suggest(
     runs: &[Finished],
     places: &Places,
     assets: &str,
+    known: &Vocabulary,
     now: i64,
 ) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
-    let decided = decided(tx, assets).await?;
+    let decided = decided(tx, assets, known).await?;
     let mut rows = Vec::new();
     let mut raised: Vec<&Suggestion> = Vec::new();
     let mut recorded = Vec::with_capacity(runs.len());
-    for Finished { run, analysis, .. } in runs {
+    let said = translated(runs, known);
+    for (Finished { run, .. }, said) in runs.iter().zip(&said) {
         let asset = run.asset.as_str();
-        let (counts, of_run) = unanswered(analysis, decided.get(asset).map_or(&[], Vec::as_slice));
+        let (counts, of_run) = unanswered(said, decided.get(asset).map_or(&[], Vec::as_slice));
         recorded.push(counts);
         rows.extend(of_run.iter().map(|suggestion| row(asset, suggestion, places.get(asset))));
         raised.extend(of_run);
     }
     sqlx::query(
         "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, region_x, region_y, region_width,
-             region_height, status, model, run_id, created_at, asset_at, kind_order, implies)
+             region_height, status, model, run_id, created_at, asset_at, kind_order, implies, term_id)
          select value ->> 'id', value ->> 'asset', value ->> 'analyzer', value ->> 'kind', value ->> 'value',
                 value ->> 'confidence', value ->> 'x', value ->> 'y', value ->> 'width', value ->> 'height',
                 'pending', value ->> 'model', value ->> 'run', $2, value ->> 'asset_at', value ->> 'order',
-                value ->> 'implies'
+                value ->> 'implies', value ->> 'term'
          from json_each($1) where true
          on conflict do update set confidence = excluded.confidence, model = excluded.model,
-             analyzer = excluded.analyzer, run_id = excluded.run_id, implies = excluded.implies, status = 'pending'
+             analyzer = excluded.analyzer, run_id = excluded.run_id, implies = excluded.implies,
+             term_id = excluded.term_id, status = 'pending'
          where status in ('pending', 'superseded')",
     )
     .bind(Value::from(rows).to_string())
@@ -224,15 +230,16 @@ fn row(asset: &str, suggestion: &Suggestion, place: Option<&Place>) -> Value {
         "x": region.map(|r| r.x), "y": region.map(|r| r.y),
         "width": region.map(|r| r.width), "height": region.map(|r| r.height),
         "model": suggestion.model.to_string(), "order": kind_order(suggestion.kind),
+        "term": suggestion.term,
         "implies": Some(&suggestion.implies).filter(|implies| !implies.is_empty()),
         "run": place.map(|place| place.run_id), "asset_at": place.map(|place| place.asset_at),
     })
 }
 
 /// What was decided of these assets.
-async fn decided(tx: &mut Tx<'_>, assets: &str) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
+async fn decided(tx: &mut Tx<'_>, assets: &str, known: &Vocabulary) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
     let rows = sqlx::query(
-        "select asset_id, kind, value, confidence, region_x, region_y, region_width, region_height from suggestion
+        "select asset_id, kind, value, term_id, confidence, region_x, region_y, region_width, region_height from suggestion
          where asset_id in (select value from json_each($1)) and status in ('accepted', 'rejected')",
     )
     .bind(assets)
@@ -243,7 +250,7 @@ async fn decided(tx: &mut Tx<'_>, assets: &str) -> Result<HashMap<String, Vec<Cl
     for row in &rows {
         let claim = Claim {
             kind: get::<String>(row, "kind")?.parse().map_err(corrupt("kind"))?,
-            value: get(row, "value")?,
+            value: value(row, known)?,
             confidence: Confidence::new(get(row, "confidence")?),
             region: region(row)?,
             implies: Vec::new(),
@@ -251,6 +258,15 @@ async fn decided(tx: &mut Tx<'_>, assets: &str) -> Result<HashMap<String, Vec<Cl
         decided.entry(get(row, "asset_id")?).or_default().push(claim);
     }
     Ok(decided)
+}
+
+/// What was decided, by the name that its term has now.
+fn value(row: &SqliteRow, known: &Vocabulary) -> Result<String, StoreError> {
+    let term = get::<Option<String>>(row, "term_id")?.and_then(|id| TermId::try_from(id).ok());
+    match term.and_then(|id| known.term(&id)) {
+        Some(term) => Ok(known.tag(term).to_owned()),
+        None => get(row, "value"),
+    }
 }
 
 /// Overwrites the vectors in the spaces of the completed analyzers; each gets a new sequence number. Those of other

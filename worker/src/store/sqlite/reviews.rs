@@ -1,6 +1,7 @@
 //! Listing and deciding suggestions.
 
 use async_trait::async_trait;
+use docent_pipelines::vocabulary::TermId;
 use docent_pipelines::{AnalyzerId, Kind, Status, SuggestionId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
@@ -17,11 +18,15 @@ use crate::store::{
     StoreError, SuggestionFilter, SuggestionRow, Summary,
 };
 
-/// Pending tags that are accepted with a tag.
+/// Pending tags that are accepted with a tag: what it implies, and itself, said by another analyzer.
 const IMPLIED: &str =
-    "select b.id from suggestion s, json_each(s.implies) i, suggestion b indexed by suggestion_asset
+    "select b.id from suggestion s, suggestion b indexed by suggestion_asset
     where s.id = $1 and s.kind = 'tag' and b.asset_id = s.asset_id and b.status = 'pending' and b.kind = 'tag'
-      and b.value = i.value and b.id <> s.id order by b.id";
+      and (b.value = s.value or b.value in (select value from json_each(s.implies))) and b.id <> s.id order by b.id";
+/// The same tag, said by another analyzer.
+const SAME: &str = "select b.id from suggestion s, suggestion b indexed by suggestion_asset
+    where s.id = $1 and s.kind = 'tag' and b.asset_id = s.asset_id and b.status = 'pending' and b.kind = 'tag'
+      and b.value = s.value and b.id <> s.id order by b.id";
 /// Tags that were accepted with a tag that was decided last, and stand so.
 const FOLLOWED: &str = "select f.suggestion_id from review f join suggestion b on b.id = f.suggestion_id
     where f.because = (select max(r.id) from review r where r.suggestion_id = $1) and b.status = f.after
@@ -132,17 +137,13 @@ impl Reviews for SqliteStore {
             return Err(StoreError::Conflict { id: id.clone(), expected, actual: before });
         }
         let others = match decision {
-            Decision::Accept => Some(IMPLIED),
-            Decision::Undo => Some(FOLLOWED),
+            Decision::Accept => IMPLIED,
+            Decision::Undo => FOLLOWED,
             // Nothing broader is untrue for that.
-            Decision::Reject => None,
+            Decision::Reject => SAME,
         };
-        let implied: Vec<String> = match others {
-            Some(sql) => {
-                sqlx::query_scalar(sql).bind(id.as_str()).fetch_all(&mut *tx).await.map_err(failed)?
-            }
-            None => Vec::new(),
-        };
+        let implied: Vec<String> =
+            sqlx::query_scalar(others).bind(id.as_str()).fetch_all(&mut *tx).await.map_err(failed)?;
         let at = now();
         let entry: i64 = sqlx::query_scalar(
             "insert into review (suggestion_id, at, reviewer, client, action, before, after)
@@ -356,6 +357,11 @@ fn implied(row: &SqliteRow) -> Result<Vec<String>, StoreError> {
     serde_json::from_str(&implies).map_err(|error| corrupt("implies")(error.to_string()))
 }
 
+fn term(row: &SqliteRow) -> Result<Option<TermId>, StoreError> {
+    let id = get::<Option<String>>(row, "term_id")?;
+    id.map(TermId::try_from).transpose().map_err(corrupt("term_id"))
+}
+
 fn suggestion(row: &SqliteRow) -> Result<SuggestionRow, StoreError> {
     Ok(SuggestionRow {
         id: parsed(row, "id")?,
@@ -366,6 +372,7 @@ fn suggestion(row: &SqliteRow) -> Result<SuggestionRow, StoreError> {
         confidence: get(row, "confidence")?,
         region: region(row)?,
         implies: implied(row)?,
+        term: term(row)?,
         status: get::<String>(row, "status")?.parse().map_err(corrupt("status"))?,
         model: parsed(row, "model")?,
         analyzer: get::<String>(row, "analyzer")?.parse::<AnalyzerId>().map_err(corrupt("analyzer"))?,

@@ -1,0 +1,297 @@
+//! The vocabulary as a whole: looks terms up by their words, and turns what networks say into them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Language, Role, Term, TermId};
+use crate::suggestion::{Claim, Kind, Suggestion, SuggestionId};
+
+/// All terms as they stand at one revision.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    /// Grows with every change.
+    pub revision: i64,
+    /// The language whose names become tags.
+    pub language: Language,
+    terms: Vec<Term>,
+    places: HashMap<TermId, usize>,
+    /// Where terms went that were merged.
+    merged: HashMap<TermId, TermId>,
+    labels: HashMap<String, Meaning>,
+    narrower: HashMap<TermId, Vec<usize>>,
+}
+
+/// What a folded label means.
+#[derive(Debug, Clone, Copy)]
+struct Meaning {
+    role: Role,
+    term: usize,
+    /// Another term has it in the same role.
+    ambiguous: bool,
+}
+
+/// A word as it is compared: in lower case, with single spaces, and no hyphens or underscores.
+pub fn folded(word: &str) -> String {
+    let words =
+        word.split(|c: char| c.is_whitespace() || c == '-' || c == '_').filter(|part| !part.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}
+
+impl Vocabulary {
+    /// A vocabulary of these terms.
+    pub fn new(revision: i64, language: Language, terms: Vec<Term>, merged: HashMap<TermId, TermId>) -> Self {
+        let places = terms.iter().enumerate().map(|(place, term)| (term.id.clone(), place)).collect();
+        let mut labels: HashMap<String, Meaning> = HashMap::new();
+        let mut narrower: HashMap<TermId, Vec<usize>> = HashMap::new();
+        for (place, term) in terms.iter().enumerate() {
+            for label in &term.labels {
+                learn(
+                    &mut labels,
+                    folded(&label.text),
+                    Meaning { role: label.role, term: place, ambiguous: false },
+                );
+            }
+            for parent in &term.parents {
+                narrower.entry(parent.clone()).or_default().push(place);
+            }
+        }
+        Self { revision, language, terms, places, merged, labels, narrower }
+    }
+
+    /// All terms.
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// Whether there is none, so that every word of a network is a tag.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// A term, or the one that it was merged into.
+    pub fn term(&self, id: &TermId) -> Option<&Term> {
+        let mut id = id;
+        // Merged terms form no circle: what is merged is never merged into.
+        for _ in 0..=self.merged.len() {
+            match self.places.get(id) {
+                Some(&place) => return self.terms.get(place),
+                None => id = self.merged.get(id)?,
+            }
+        }
+        None
+    }
+
+    /// The tag of a term: its name in the vocabulary's language.
+    pub fn tag<'a>(&self, term: &'a Term) -> &'a str {
+        term.name(&self.language)
+    }
+
+    /// The term that a word means: one whose name it is, else one that has it as a synonym, else one that is found by it.
+    /// `None` if no term has it, or several in the same role.
+    pub fn meaning(&self, word: &str) -> Option<&Term> {
+        let meaning = self.labels.get(&folded(word)).filter(|meaning| !meaning.ambiguous)?;
+        self.terms.get(meaning.term)
+    }
+
+    /// What is broader than a term, nearest first, without headings. Cycles end it.
+    pub fn broader<'a>(&'a self, term: &'a Term) -> Vec<&'a Term> {
+        let mut found: Vec<&Term> = Vec::new();
+        let mut seen: HashSet<&TermId> = HashSet::from([&term.id]);
+        let mut level = vec![term];
+        while !level.is_empty() {
+            let parents = level.iter().flat_map(|term| &term.parents);
+            level = parents.filter(|id| seen.insert(id)).filter_map(|id| self.term(id)).collect();
+            found.extend(level.iter().filter(|term| !term.heading));
+        }
+        found
+    }
+
+    /// The terms directly below a term, in the order of the vocabulary.
+    pub fn children<'a>(&'a self, id: &TermId) -> impl Iterator<Item = &'a Term> + use<'a> {
+        let places = self.narrower.get(id).map_or(&[][..], Vec::as_slice);
+        places.iter().filter_map(|&place| self.terms.get(place))
+    }
+
+    /// A term and everything narrower. Cycles end it.
+    pub fn narrower<'a>(&'a self, term: &'a Term) -> Vec<&'a Term> {
+        let mut found = vec![term];
+        let mut seen: HashSet<&TermId> = HashSet::from([&term.id]);
+        let mut next = 0;
+        while let Some(term) = found.get(next) {
+            found.extend(self.children(&term.id).filter(|child| seen.insert(&child.id)));
+            next += 1;
+        }
+        found
+    }
+
+    /// What a network says, in the archive's own words. A tag becomes the term that it means; a tag that means none becomes a
+    /// proposal. A term that is off, and a heading, say nothing. Without a vocabulary everything stays as it is.
+    pub fn translate(&self, suggestions: Vec<Suggestion>) -> Vec<Suggestion> {
+        if self.is_empty() {
+            return suggestions;
+        }
+        let translate = |suggestion: Suggestion| match suggestion.kind {
+            Kind::Tag if suggestion.term.is_none() => self.translated(suggestion),
+            _ => Some(suggestion),
+        };
+        let mut said: Vec<Suggestion> = Vec::new();
+        let mut places: HashMap<SuggestionId, usize> = HashMap::new();
+        for suggestion in suggestions.into_iter().filter_map(translate) {
+            // Several words may mean one term: the surest counts.
+            match places.get(&suggestion.id).and_then(|&place| said.get_mut(place)) {
+                Some(known) if suggestion.term.is_some() => {
+                    if suggestion.confidence > known.confidence {
+                        *known = suggestion;
+                    }
+                }
+                _ => {
+                    places.insert(suggestion.id.clone(), said.len());
+                    said.push(suggestion);
+                }
+            }
+        }
+        said
+    }
+
+    fn translated(&self, said: Suggestion) -> Option<Suggestion> {
+        let implied = said.implies.iter().filter_map(|word| self.meaning(word));
+        let implied: Vec<&Term> = implied.filter(|term| term.enabled && !term.heading).collect();
+        let claim = |kind, value: &str, implies: Vec<String>| Claim {
+            kind,
+            value: value.to_owned(),
+            confidence: said.confidence,
+            region: said.region,
+            implies,
+        };
+        let Some(term) = self.meaning(&said.value) else {
+            let implies = implied.iter().map(|term| self.tag(term).to_owned()).collect();
+            let claim = claim(Kind::Proposal, &said.value, implies);
+            return Some(Suggestion::new(said.asset, said.analyzer, claim, said.model));
+        };
+        if !term.enabled || term.heading {
+            return None;
+        }
+        let mut suggestion = Suggestion::new(
+            said.asset.clone(),
+            said.analyzer,
+            claim(Kind::Tag, self.tag(term), self.implied(term)),
+            said.model.clone(),
+        );
+        suggestion.term = Some(term.id.clone());
+        Some(suggestion)
+    }
+
+    /// The tags that a term implies: those of its broader terms that are on.
+    pub fn implied(&self, term: &Term) -> Vec<String> {
+        let broader = self.broader(term);
+        broader.iter().filter(|term| term.enabled).map(|term| self.tag(term).to_owned()).collect()
+    }
+}
+
+/// Enters a label, unless it means something in a nearer role.
+fn learn(labels: &mut HashMap<String, Meaning>, word: String, new: Meaning) {
+    let known = labels.entry(word).or_insert(new);
+    if new.role < known.role {
+        *known = new;
+    } else if new.role == known.role && new.term != known.term {
+        known.ambiguous = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docent_models::ModelRef;
+
+    use super::*;
+    use crate::AnalyzerId;
+    use crate::asset::ContentHash;
+    use crate::suggestion::Confidence;
+    use crate::vocabulary::Label;
+
+    fn id(name: &str) -> TermId {
+        TermId::derived(&[name])
+    }
+
+    fn term(name: &str, parents: &[&str], others: &[(Role, &str)]) -> Term {
+        let language = || Language::try_from("en".to_owned()).expect("is a language");
+        let mut term = Term::named(id(name), language(), name);
+        term.parents = parents.iter().map(|parent| id(parent)).collect();
+        let label =
+            |&(role, text): &(Role, &str)| Label { language: language(), role, text: text.to_owned() };
+        term.labels.extend(others.iter().map(label));
+        term
+    }
+
+    fn vocabulary() -> Vocabulary {
+        let mut things = term("things", &[], &[]);
+        things.heading = true;
+        let mut off = term("off", &[], &[(Role::Alternative, "switched off")]);
+        off.enabled = false;
+        let terms = vec![
+            things,
+            term("animal", &["things"], &[]),
+            term("cat", &["animal"], &[(Role::Hidden, "tabby"), (Role::Alternative, "house-cat")]),
+            term("bank", &[], &[(Role::Alternative, "shore")]),
+            term("seat", &[], &[(Role::Alternative, "bank"), (Role::Alternative, "bench")]),
+            term("court", &[], &[(Role::Alternative, "bench")]),
+            off,
+        ];
+        Vocabulary::new(1, Language::default(), terms, HashMap::from([(id("kitty"), id("cat"))]))
+    }
+
+    fn said(value: &str, implies: &[&str]) -> Suggestion {
+        let claim = Claim {
+            kind: Kind::Tag,
+            value: value.to_owned(),
+            confidence: Confidence::new(0.9),
+            region: None,
+            implies: implies.iter().map(|word| (*word).to_owned()).collect(),
+        };
+        let asset = ContentHash::of(b"a").asset_id();
+        Suggestion::new(asset, AnalyzerId::Tags, claim, ModelRef::new("tagger", "1"))
+    }
+
+    fn heard(value: &str, implies: &[&str]) -> Option<(Kind, String, Vec<String>)> {
+        let heard = vocabulary().translate(vec![said(value, implies)]);
+        heard.into_iter().next().map(|heard| (heard.kind, heard.value, heard.implies))
+    }
+
+    #[test]
+    fn a_networks_words_become_terms_or_proposals() {
+        let tag = |value: &str, implies: &[&str]| {
+            Some((Kind::Tag, value.to_owned(), implies.iter().map(|word| (*word).to_owned()).collect()))
+        };
+        assert_eq!(heard("Tabby", &["feline"]), tag("cat", &["animal"]));
+        assert_eq!(heard("house cat", &[]), tag("cat", &["animal"]));
+        let proposal = Some((Kind::Proposal, "lynx".to_owned(), vec!["cat".to_owned()]));
+        assert_eq!(heard("lynx", &["cat", "feline"]), proposal);
+        // A name comes before a synonym, and a synonym of two terms means neither.
+        assert_eq!(heard("bank", &[]), tag("bank", &[]));
+        assert_eq!(heard("bench", &[]).map(|heard| heard.0), Some(Kind::Proposal));
+        // What is off, and what only groups, is not said at all.
+        assert_eq!(heard("switched off", &[]), None);
+        assert_eq!(heard("things", &[]), None);
+    }
+
+    #[test]
+    fn without_a_vocabulary_every_word_is_a_tag() {
+        let said = vec![said("tabby", &["feline"])];
+        assert_eq!(Vocabulary::default().translate(said.clone()), said);
+    }
+
+    #[test]
+    fn merged_terms_are_found_where_they_went() {
+        let vocabulary = vocabulary();
+        let cat = vocabulary.term(&id("kitty")).expect("is there");
+        assert_eq!(vocabulary.tag(cat), "cat");
+        assert!(vocabulary.term(&id("nothing")).is_none());
+    }
+
+    #[test]
+    fn circles_end() {
+        let terms = vec![term("a", &["b"], &[]), term("b", &["a"], &[])];
+        let vocabulary = Vocabulary::new(1, Language::default(), terms, HashMap::new());
+        let a = vocabulary.term(&id("a")).expect("is there");
+        assert_eq!(vocabulary.broader(a).len(), 1);
+        assert_eq!(vocabulary.narrower(a).len(), 2);
+    }
+}

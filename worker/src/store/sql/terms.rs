@@ -1,0 +1,675 @@
+//! The vocabulary's tables. Both ledgers compile this file: their SQL differs only in what `super::dialect` names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use docent_pipelines::vocabulary::{Language, Term, TermId, Vocabulary};
+use docent_pipelines::{AssetId, VectorSpace};
+use serde_json::{Value, json};
+
+use super::dialect::{Backend, Row, Tx, each, lock_assets, the_vocabulary};
+use super::{fault, get, parsed};
+use crate::store::codec::{MOST_ROWS, corrupt, json_array, kind_order, number, rfc3339, text, vector_bytes, vector_values};
+use crate::store::terms::{CHANGED_AT_ONCE, TERMS_AT_ONCE, Task, Writes, renames, writes};
+use crate::store::{
+    Changed, Example, MatchedPortion, Page, Paged, Reviewer, StoreError, StoredHead, StoredRule, TermChange, TermEntry,
+    Terms,
+};
+
+const CHANGE: &str = "change the vocabulary";
+const READ: &str = "read the vocabulary";
+const ADVANCE: &str = "apply a change of the vocabulary";
+const MATCH: &str = "record matches";
+
+#[async_trait]
+impl Terms for Backend {
+    async fn vocabulary(&self) -> Result<Arc<Vocabulary>, StoreError> {
+        let revision: i64 = sqlx::query_scalar("select revision from vocabulary")
+            .fetch_one(self.reader())
+            .await
+            .map_err(fault(READ))?;
+        if let Some(known) = self.known.at(revision) {
+            return Ok(known);
+        }
+        let (mut tx, _) = self.begin_at(READ).await?;
+        vocabulary_in(self, &mut tx).await
+    }
+
+    async fn change_terms(
+        &self,
+        changes: &[TermChange],
+        seen: i64,
+        by: &Reviewer,
+    ) -> Result<Changed, StoreError> {
+        let failed = fault(CHANGE);
+        let (mut tx, now) = self.begin_at(CHANGE).await?;
+        let revision = lock(&mut tx).await?;
+        let known = vocabulary_in(self, &mut tx).await?;
+        if revision != seen {
+            return Err(StoreError::Outdated { seen, revision });
+        }
+        let Writes { rows, tasks, mut changed } = writes(&known, changes)?;
+        changed.revision = revision;
+        if rows.is_empty() {
+            return Ok(changed);
+        }
+        changed.revision += 1;
+        for rows in rows.chunks(TERMS_AT_ONCE) {
+            let written = rows.iter().map(|row| {
+                json!({
+                    "id": row.term, "state": row.state, "uri": row.kept.uri, "data": data(&row.kept),
+                    "into": row.merged_into, "action": row.action,
+                    "before": row.before.as_ref().map(data), "after": row.after.as_ref().map(data),
+                })
+            });
+            let written = Value::from_iter(written).to_string();
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "insert into term (id, state, uri, data, merged_into, revision)
+                 select value ->> 'id', value ->> 'state', value ->> 'uri', value ->> 'data', value ->> 'into', $2
+                 from {} where true
+                 on conflict (id) do update set state = excluded.state, uri = excluded.uri, data = excluded.data,
+                     merged_into = excluded.merged_into, revision = excluded.revision",
+                each(1)
+            )))
+            .bind(&written)
+            .bind(changed.revision)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "insert into term_log (revision, at, reviewer, client, action, term_id, before, after)
+                 select $2, $3, $4, $5, value ->> 'action', value ->> 'id', value ->> 'before', value ->> 'after' from {}",
+                each(1)
+            )))
+            .bind(&written)
+            .bind(changed.revision)
+            .bind(now)
+            .bind(&by.name)
+            .bind(&by.client)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
+        let gone: Vec<&TermId> =
+            rows.iter().filter(|row| row.state != "present").map(|row| &row.term).collect();
+        forget_rules(&mut tx, &gone).await?;
+        add_tasks(&mut tx, &tasks).await?;
+        begun(&mut tx, changed.revision).await?;
+        tx.commit().await.map_err(failed)?;
+        Ok(changed)
+    }
+
+    async fn speak(&self, language: &Language) -> Result<i64, StoreError> {
+        let failed = fault(CHANGE);
+        let (mut tx, _) = self.begin_at(CHANGE).await?;
+        let revision = lock(&mut tx).await?;
+        let known = vocabulary_in(self, &mut tx).await?;
+        if known.language == *language {
+            return Ok(revision);
+        }
+        add_tasks(&mut tx, &renames(&known, language)).await?;
+        sqlx::query("update vocabulary set revision = $1, language = $2")
+            .bind(revision + 1)
+            .bind(language.as_str())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(revision + 1)
+    }
+
+    async fn vocabulary_has_begun(&self) -> Result<bool, StoreError> {
+        sqlx::query_scalar("select begun <> 0 from vocabulary")
+            .fetch_one(self.reader())
+            .await
+            .map_err(fault(READ))
+    }
+
+    async fn begin_vocabulary(&self) -> Result<(), StoreError> {
+        let (mut tx, _) = self.begin_at(CHANGE).await?;
+        let revision = lock(&mut tx).await?;
+        begun(&mut tx, revision).await?;
+        tx.commit().await.map_err(fault(CHANGE))
+    }
+
+    async fn term_log(&self, term: Option<&TermId>, page: &Page) -> Result<Paged<TermEntry>, StoreError> {
+        let before = match &page.after {
+            Some(after) => number::<i64>(after, after)?,
+            None => i64::MAX,
+        };
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let sql = if term.is_some() {
+            "select * from term_log where id < $1 and term_id = $2 order by id desc limit $3"
+        } else {
+            "select * from term_log where id < $1 and $2 = '' order by id desc limit $3"
+        };
+        let rows = sqlx::query(sql)
+            .bind(before)
+            .bind(term.map_or("", TermId::as_str))
+            .bind(limit as i64 + 1)
+            .fetch_all(self.reader())
+            .await
+            .map_err(fault("list the log of the vocabulary"))?;
+        let more = rows.len() > limit;
+        let rows: Vec<TermEntry> = rows.iter().take(limit).map(entry).collect::<Result<_, StoreError>>()?;
+        Ok(Paged { next: rows.last().filter(|_| more).map(|last| last.id.to_string()), rows })
+    }
+
+    async fn advance_terms(&self) -> Result<bool, StoreError> {
+        let failed = fault(ADVANCE);
+        // Most of the time nothing is to be done, and nobody who writes has to wait.
+        let any: i64 = sqlx::query_scalar("select count(*) from (select 1 from term_task limit 1) t")
+            .fetch_one(self.reader())
+            .await
+            .map_err(failed)?;
+        if any == 0 {
+            return Ok(false);
+        }
+        let (mut tx, _) = self.begin_at(ADVANCE).await?;
+        // Whoever changes the vocabulary, and whoever else is at a task, waits.
+        lock(&mut tx).await?;
+        let Some(row) = sqlx::query("select id, action, term_id, detail from term_task order by id limit 1")
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?
+        else {
+            return Ok(false);
+        };
+        let (id, action, term): (i64, String, String) =
+            (get(&row, "id")?, get(&row, "action")?, get(&row, "term_id")?);
+        let detail = json_of(&get::<String>(&row, "detail")?)?;
+        let after = match action.as_str() {
+            "rename" => rename(&mut tx, &term, &detail).await?,
+            "withdraw" => withdraw(&mut tx, &term, &detail).await?,
+            "adopt" => adopt(&mut tx, &term, &detail).await?,
+            _ => sort(&mut tx).await?,
+        };
+        match after {
+            None => sqlx::query("delete from term_task where id = $1").bind(id),
+            Some(after) => {
+                let mut detail = detail;
+                if let Some(detail) = detail.as_object_mut() {
+                    detail.insert("after".to_owned(), Value::from(after));
+                }
+                sqlx::query("update term_task set detail = $2 where id = $1").bind(id).bind(detail.to_string())
+            }
+        }
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn rules(&self, space: &VectorSpace) -> Result<Vec<StoredRule>, StoreError> {
+        let rows = sqlx::query(
+            "select term_id, print, source, weights, bias, least, applied from term_match where space = $1 order by term_id",
+        )
+        .bind(space.as_str())
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault("read the rules of terms"))?;
+        let rule = |row: &Row| {
+            Ok(StoredRule {
+                term: parsed(row, "term_id")?,
+                print: get(row, "print")?,
+                source: get(row, "source")?,
+                weights: vector_values(&get::<Vec<u8>>(row, "weights")?)?,
+                bias: get(row, "bias")?,
+                least: get(row, "least")?,
+                applied: get(row, "applied")?,
+            })
+        };
+        rows.iter().map(rule).collect()
+    }
+
+    async fn set_rules(
+        &self,
+        space: &VectorSpace,
+        put: &[StoredRule],
+        gone: &[TermId],
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "enter the rules of terms";
+        let failed = fault(OPERATION);
+        let (mut tx, _) = self.begin_at(OPERATION).await?;
+        // Whoever records matches of the old ones is done first, or finds that they changed.
+        lock(&mut tx).await?;
+        for rule in put {
+            sqlx::query(
+                "insert into term_match (space, term_id, print, source, weights, bias, least, applied)
+                 values ($1, $2, $3, $4, $5, $6, $7, 0)
+                 on conflict (space, term_id) do update set print = excluded.print, source = excluded.source,
+                     weights = excluded.weights, bias = excluded.bias, least = excluded.least, applied = 0",
+            )
+            .bind(space.as_str())
+            .bind(rule.term.as_str())
+            .bind(&rule.print)
+            .bind(&rule.source)
+            .bind(vector_bytes(&rule.weights))
+            .bind(rule.bias)
+            .bind(rule.least)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
+        for term in gone {
+            sqlx::query("delete from term_match where space = $1 and term_id = $2")
+                .bind(space.as_str())
+                .bind(term.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(failed)?;
+        }
+        tx.commit().await.map_err(failed)
+    }
+
+    async fn record_matches(&self, portion: MatchedPortion<'_>) -> Result<bool, StoreError> {
+        let failed = fault(MATCH);
+        let (mut tx, now) = self.begin_at(MATCH).await?;
+        let prints = portion.terms.iter().map(|(term, print)| format!("{term} {print}"));
+        let applied = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "update term_match set applied = $3 where space = $2 and applied = $4
+             and term_id || ' ' || print in (select value from {})",
+            super::dialect::each_text(1)
+        )))
+        .bind(json_array(prints))
+        .bind(portion.space.as_str())
+        .bind(portion.to)
+        .bind(portion.from)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?
+        .rows_affected();
+        if applied != portion.terms.len() as u64 {
+            return Ok(false);
+        }
+        if !portion.assets.is_empty() {
+            lock_assets(&mut tx, portion.assets).await?;
+            withdraw_matches(&mut tx, &portion).await?;
+            raise(&mut tx, &portion, now).await?;
+        }
+        tx.commit().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn newest_vector(&self, space: &VectorSpace) -> Result<i64, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar("select max(sequence) from vector where space = $1")
+            .bind(space.as_str())
+            .fetch_one(self.reader())
+            .await
+            .map_err(fault("read the newest vector"))?;
+        Ok(newest.unwrap_or(0))
+    }
+
+    async fn decided_terms(&self) -> Result<Vec<(TermId, u64, u64)>, StoreError> {
+        let rows = sqlx::query(
+            "select term_id, sum(case when status = 'accepted' then 1 else 0 end) as accepted, count(*) as decided
+             from suggestion where term_id is not null and status in ('accepted', 'rejected')
+             group by term_id order by term_id",
+        )
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault("count decisions"))?;
+        let counts = |row: &Row| {
+            let (accepted, decided): (i64, i64) = (get(row, "accepted")?, get(row, "decided")?);
+            Ok((parsed(row, "term_id")?, accepted.unsigned_abs(), (decided - accepted).unsigned_abs()))
+        };
+        rows.iter().map(counts).collect()
+    }
+
+    async fn examples(
+        &self,
+        term: &TermId,
+        space: &VectorSpace,
+        limit: u32,
+    ) -> Result<Vec<Example>, StoreError> {
+        let mut examples = Vec::new();
+        for status in ["accepted", "rejected"] {
+            let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+                "select v.data from (
+                     select distinct asset_id from suggestion where term_id = $1 and status = '{status}'
+                     order by asset_id limit $3) s
+                 join vector v on v.asset_id = s.asset_id and v.space = $2",
+            )))
+            .bind(term.as_str())
+            .bind(space.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(self.reader())
+            .await
+            .map_err(fault("read decided pictures"))?;
+            for row in &rows {
+                let vector = vector_values(&get::<Vec<u8>>(row, "data")?)?;
+                examples.push(Example { shows: status == "accepted", vector });
+            }
+        }
+        Ok(examples)
+    }
+
+    async fn heads(&self, space: &VectorSpace) -> Result<Vec<StoredHead>, StoreError> {
+        let rows = sqlx::query(
+            "select term_id, version, used, figures, weights, bias, least from term_head where space = $1 order by term_id",
+        )
+        .bind(space.as_str())
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault("read heads"))?;
+        let head = |row: &Row| {
+            Ok(StoredHead {
+                term: parsed(row, "term_id")?,
+                version: get(row, "version")?,
+                used: get::<super::dialect::Flag>(row, "used")? != 0,
+                figures: get(row, "figures")?,
+                weights: vector_values(&get::<Vec<u8>>(row, "weights")?)?,
+                bias: get(row, "bias")?,
+                least: get(row, "least")?,
+            })
+        };
+        rows.iter().map(head).collect()
+    }
+
+    async fn keep_head(&self, space: &VectorSpace, head: &StoredHead) -> Result<(), StoreError> {
+        const OPERATION: &str = "keep a head";
+        let (mut tx, now) = self.begin_at(OPERATION).await?;
+        sqlx::query(
+            "insert into term_head (space, term_id, version, used, figures, weights, bias, least, at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             on conflict (space, term_id) do update set version = excluded.version, used = excluded.used,
+                 figures = excluded.figures, weights = excluded.weights, bias = excluded.bias, least = excluded.least,
+                 at = excluded.at",
+        )
+        .bind(space.as_str())
+        .bind(head.term.as_str())
+        .bind(head.version)
+        .bind(super::dialect::Flag::from(head.used))
+        .bind(&head.figures)
+        .bind(vector_bytes(&head.weights))
+        .bind(head.bias)
+        .bind(head.least)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(fault(OPERATION))?;
+        tx.commit().await.map_err(fault(OPERATION))
+    }
+
+    async fn accepted_as(&self, terms: &[TermId], limit: u32) -> Result<Vec<AssetId>, StoreError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select asset_id, max(asset_at) as newest from suggestion
+             where term_id in (select value from {}) and status = 'accepted'
+             group by asset_id order by newest desc, asset_id limit $2",
+            super::dialect::each_text(1)
+        )))
+        .bind(json_array(terms))
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault("list what was accepted"))?;
+        rows.iter().map(|row| parsed(row, "asset_id")).collect()
+    }
+}
+
+/// The vocabulary as a transaction sees it. On PostgreSQL nobody changes it until the transaction ends.
+pub(super) async fn vocabulary_in(store: &Backend, tx: &mut Tx<'_>) -> Result<Arc<Vocabulary>, StoreError> {
+    let failed = fault(READ);
+    let row = sqlx::query(the_vocabulary()).fetch_one(&mut **tx).await.map_err(failed)?;
+    let (revision, language): (i64, String) = (get(&row, "revision")?, get(&row, "language")?);
+    if let Some(known) = store.known.at(revision) {
+        return Ok(known);
+    }
+    let rows = sqlx::query("select id, state, data, merged_into from term where state <> 'removed' order by id")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed)?;
+    let (mut terms, mut merged) = (Vec::new(), HashMap::new());
+    for row in &rows {
+        if get::<String>(row, "state")? == "present" {
+            terms.push(term_of(&get::<String>(row, "data")?)?);
+        } else if let Some(into) = get::<Option<String>>(row, "merged_into")? {
+            merged.insert(parsed(row, "id")?, TermId::try_from(into).map_err(corrupt("merged_into"))?);
+        }
+    }
+    let language = Language::try_from(language).map_err(corrupt("language"))?;
+    let known = Arc::new(Vocabulary::new(revision, language, terms, merged));
+    store.known.keep(&known);
+    Ok(known)
+}
+
+/// Takes the vocabulary for this transaction and answers its revision.
+async fn lock(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    sqlx::query_scalar(super::dialect::TAKE_VOCABULARY).fetch_one(&mut **tx).await.map_err(fault(CHANGE))
+}
+
+async fn begun(tx: &mut Tx<'_>, revision: i64) -> Result<(), StoreError> {
+    let update = sqlx::query("update vocabulary set revision = $1, begun = 1").bind(revision);
+    update.execute(&mut **tx).await.map(drop).map_err(fault(CHANGE))
+}
+
+async fn forget_rules(tx: &mut Tx<'_>, gone: &[&TermId]) -> Result<(), StoreError> {
+    for table in ["term_match", "term_head"] {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "delete from {table} where term_id in (select value from {})",
+            super::dialect::each_text(1)
+        )))
+        .bind(json_array(gone))
+        .execute(&mut **tx)
+        .await
+        .map_err(fault(CHANGE))?;
+    }
+    Ok(())
+}
+
+async fn add_tasks(tx: &mut Tx<'_>, tasks: &[Task]) -> Result<(), StoreError> {
+    for tasks in tasks.chunks(TERMS_AT_ONCE) {
+        let rows = tasks
+            .iter()
+            .map(|task| json!({ "action": task.action, "term": task.term, "detail": task.detail.to_string() }));
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "insert into term_task (action, term_id, detail)
+             select value ->> 'action', value ->> 'term', value ->> 'detail' from {}",
+            each(1)
+        )))
+        .bind(Value::from_iter(rows).to_string())
+        .execute(&mut **tx)
+        .await
+        .map_err(fault(CHANGE))?;
+    }
+    Ok(())
+}
+
+/// The next rows of a term, after the place where the last portion ended.
+async fn portion(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar("select id from suggestion where term_id = $1 and id > $2 order by id limit $3")
+        .bind(term)
+        .bind(detail.get("after").and_then(Value::as_str).unwrap_or(""))
+        .bind(CHANGED_AT_ONCE)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(fault(ADVANCE))
+}
+
+/// Where a task goes on; `None` if it is done.
+fn rest(mut portion: Vec<String>) -> Option<String> {
+    if (portion.len() as i64) < CHANGED_AT_ONCE { None } else { portion.pop() }
+}
+
+async fn rename(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
+    let ids = portion(tx, term, detail).await?;
+    let said = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update suggestion set term_id = $2, value = $3 where id in (select value from {}) and kind = 'tag'",
+        super::dialect::each_text(1)
+    )))
+    .bind(json_array(&ids))
+    .bind(said("to"))
+    .bind(text(&said("tag")))
+    .execute(&mut **tx)
+    .await
+    .map_err(fault(ADVANCE))?;
+    Ok(rest(ids))
+}
+
+async fn withdraw(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
+    let ids = portion(tx, term, detail).await?;
+    let gone = detail.get("gone").and_then(Value::as_bool).unwrap_or(false);
+    // The words of a term that is gone are proposals again, where a network said them.
+    let others = if gone {
+        format!("update suggestion set kind = 'proposal', kind_order = {}", kind_order(docent_pipelines::Kind::Proposal))
+    } else {
+        "update suggestion set status = 'superseded'".to_owned()
+    };
+    let of = format!("where id in (select value from {})", super::dialect::each_text(1));
+    let mut statements = vec![
+        format!("update suggestion set status = 'superseded' {of} and status = 'pending' and analyzer = 'terms'"),
+        format!("{others} {of} and status = 'pending' and analyzer <> 'terms'"),
+    ];
+    if gone {
+        statements.push(format!("update suggestion set term_id = null {of}"));
+    }
+    for sql in statements {
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(json_array(&ids))
+            .execute(&mut **tx)
+            .await
+            .map_err(fault(ADVANCE))?;
+    }
+    Ok(rest(ids))
+}
+
+/// Words that are in no vocabulary become a term. What is changed leaves the index that is read here.
+async fn adopt(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
+    let mut changed = 0;
+    for kind in ["tag", "proposal"] {
+        changed += sqlx::query(sqlx::AssertSqlSafe(format!(
+            "update suggestion set kind = 'tag', kind_order = 0, term_id = $2, value = $3 where id in (
+                 select id from suggestion where kind = '{kind}' and term_id is null
+                 and status in ('pending', 'accepted', 'rejected') and {} in (select value from {}) and value in (select value from {})
+                 limit $4)",
+            super::dialect::INDEXED_VALUE,
+            super::dialect::each_text(5),
+            super::dialect::each_text(1)
+        )))
+        .bind(detail.get("words").unwrap_or(&Value::Null).to_string())
+        .bind(term)
+        .bind(text(detail.get("tag").and_then(Value::as_str).unwrap_or_default()))
+        .bind(CHANGED_AT_ONCE)
+        .bind(json_array(detail.get("words").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(
+            |word| word.chars().take(super::dialect::INDEXED_CHARS).collect::<String>(),
+        )))
+        .execute(&mut **tx)
+        .await
+        .map_err(fault(ADVANCE))?
+        .rows_affected();
+    }
+    Ok((changed > 0).then(String::new))
+}
+
+/// Tags from before there was a vocabulary that no term adopted become proposals.
+async fn sort(tx: &mut Tx<'_>) -> Result<Option<String>, StoreError> {
+    let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update suggestion set kind = 'proposal', kind_order = {} where id in (
+             select id from suggestion where kind = 'tag' and term_id is null and status = 'pending' limit $1)",
+        kind_order(docent_pipelines::Kind::Proposal)
+    )))
+    .bind(CHANGED_AT_ONCE)
+    .execute(&mut **tx)
+    .await
+    .map_err(fault(ADVANCE))?
+    .rows_affected();
+    Ok((changed > 0).then(String::new))
+}
+
+/// What these terms said of these assets, and no longer say.
+async fn withdraw_matches(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>) -> Result<(), StoreError> {
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update suggestion set status = 'superseded'
+         where asset_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
+           and term_id in (select value from {}) and id not in (select value from {})",
+        super::dialect::each_text(1),
+        super::dialect::each_text(2),
+        super::dialect::each_text(3)
+    )))
+    .bind(json_array(portion.assets))
+    .bind(json_array(portion.terms.iter().map(|(term, _)| term)))
+    .bind(json_array(portion.found.iter().map(|found| &found.id)))
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(fault(MATCH))
+}
+
+/// What these terms say, unless it is decided, or said by another analyzer.
+async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i64) -> Result<(), StoreError> {
+    let failed = fault(MATCH);
+    let Some(first) = portion.found.first() else { return Ok(()) };
+    let run: i64 = sqlx::query_scalar(
+        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
+    )
+    .bind(first.asset.as_str())
+    .bind(portion.owner)
+    .bind(now)
+    .bind(super::dialect::models(json!({ "terms": first.model })))
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed)?;
+    let rows = portion.found.iter().map(|found| {
+        json!({
+            "id": found.id, "asset": found.asset, "value": text(&found.value), "confidence": found.confidence.value(),
+            "model": found.model.to_string(), "term": found.term,
+            "implies": Some(&found.implies).filter(|implies| !implies.is_empty()),
+        })
+    });
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id, created_at,
+             asset_at, kind_order, implies, term_id)
+         select f.value ->> 'id', f.value ->> 'asset', 'terms', 'tag', f.value ->> 'value',
+                cast(f.value ->> 'confidence' as double precision), 'pending', f.value ->> 'model', $2, $3,
+                a.created_at, 0, {}, f.value ->> 'term'
+         from {} f join asset a on a.id = f.value ->> 'asset'
+         where not exists (
+             select 1 from suggestion d where d.asset_id = f.value ->> 'asset'
+             and d.status in ('pending', 'accepted', 'rejected') and d.kind = 'tag'
+             and d.value = f.value ->> 'value' and d.id <> f.value ->> 'id')
+         on conflict (id) do update set confidence = excluded.confidence, model = excluded.model, run_id = excluded.run_id,
+             implies = excluded.implies, term_id = excluded.term_id, status = 'pending'
+         where suggestion.status in ('pending', 'superseded')",
+        super::dialect::IMPLIES,
+        each(1)
+    )))
+    .bind(Value::from_iter(rows).to_string())
+    .bind(run)
+    .bind(now)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(failed)
+}
+
+fn entry(row: &Row) -> Result<TermEntry, StoreError> {
+    let term = |column| {
+        get::<Option<String>>(row, column)?.map(|data| term_of(&data)).transpose()
+    };
+    Ok(TermEntry {
+        id: get(row, "id")?,
+        revision: get(row, "revision")?,
+        at: rfc3339(get(row, "at")?),
+        reviewer: get(row, "reviewer")?,
+        client: get(row, "client")?,
+        action: get(row, "action")?,
+        term: parsed(row, "term_id")?,
+        before: term("before")?,
+        after: term("after")?,
+    })
+}
+
+fn data(term: &Term) -> String {
+    serde_json::to_string(term).unwrap_or_default()
+}
+
+fn term_of(data: &str) -> Result<Term, StoreError> {
+    serde_json::from_str(data).map_err(|error| corrupt("term")(error.to_string()))
+}
+
+fn json_of(text: &str) -> Result<Value, StoreError> {
+    serde_json::from_str(text).map_err(|error| corrupt("detail")(error.to_string()))
+}
