@@ -11,6 +11,7 @@ pub mod executor;
 pub mod image;
 pub mod pipeline;
 pub mod suggestion;
+pub mod terms;
 pub mod vector;
 pub mod vocabulary;
 

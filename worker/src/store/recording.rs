@@ -60,9 +60,8 @@ pub(super) fn blind(runs: &[Finished], now: i64) -> Blind<'_> {
 /// The suggestions of a run that no decision answers; the same claim twice is the same row, and the later one counts, as
 /// if they had been written one after the other.
 pub(super) fn unanswered<'a>(said: &'a [Suggestion], decided: &[Claim]) -> (Recorded, Vec<&'a Suggestion>) {
-    let (answered, mut raised): (Vec<&Suggestion>, Vec<&Suggestion>) = said
-        .iter()
-        .partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
+    let (answered, mut raised): (Vec<&Suggestion>, Vec<&Suggestion>) =
+        said.iter().partition(|suggestion| decided.iter().any(|decided| suggestion.is_answered_by(decided)));
     let recorded = Recorded { raised: raised.len() as u64, answered: answered.len() as u64, superseded: 0 };
     raised.reverse();
     raised.sort_by(|a, b| a.id.cmp(&b.id));
@@ -88,8 +87,8 @@ pub(super) fn pair(asset: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use docent_pipelines::{Analysis, FailureKind};
     use docent_pipelines::asset::ContentHash;
+    use docent_pipelines::{Analysis, FailureKind};
 
     use super::super::Run;
     use super::*;

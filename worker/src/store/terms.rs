@@ -249,7 +249,11 @@ pub(super) fn writes(known: &Vocabulary, changes: &[TermChange]) -> Result<Write
                 let term = now.get(id).ok_or_else(|| missing(id))?;
                 now.terms.insert(id.clone(), None);
                 writes.changed.removed += 1;
-                writes.tasks.push(Task { action: "withdraw", term: id.clone(), detail: json!({ "gone": true }) });
+                writes.tasks.push(Task {
+                    action: "withdraw",
+                    term: id.clone(),
+                    detail: json!({ "gone": true }),
+                });
                 writes.rows.push(Written {
                     term: id.clone(),
                     action: "remove",
@@ -382,7 +386,8 @@ fn rename(from: &TermId, to: &TermId, tag: &str) -> Task {
 
 fn adopt(term: &TermId, tag: &str, words: &[&str]) -> Task {
     // Networks write in lower case.
-    let mut all: Vec<String> = words.iter().flat_map(|word| [(*word).to_owned(), word.to_lowercase()]).collect();
+    let mut all: Vec<String> =
+        words.iter().flat_map(|word| [(*word).to_owned(), word.to_lowercase()]).collect();
     all.sort();
     all.dedup();
     Task { action: "adopt", term: term.clone(), detail: json!({ "tag": tag, "words": all }) }

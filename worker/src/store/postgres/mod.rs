@@ -14,12 +14,16 @@ mod leases;
 mod leasing;
 mod ledger;
 mod listing;
+#[path = "../sql/matches.rs"]
+mod matches;
 mod outbox;
 mod places;
 mod reach;
 mod record;
 mod requeue;
 mod reviews;
+#[path = "../sql/term_tasks.rs"]
+mod term_tasks;
 #[path = "../sql/terms.rs"]
 mod terms;
 mod texts;

@@ -284,7 +284,11 @@ fn implied(suggestion: &Suggestion) -> Option<Json<&[String]>> {
 }
 
 /// What was decided of the assets of `runs`.
-async fn decided(tx: &mut Tx<'_>, runs: &[Finished], known: &Vocabulary) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
+async fn decided(
+    tx: &mut Tx<'_>,
+    runs: &[Finished],
+    known: &Vocabulary,
+) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
     let rows = sqlx::query(
         "select asset_id, kind, value, term_id, confidence, region_x, region_y, region_width, region_height from suggestion
          where asset_id = any($1::text[]) and status in ('accepted', 'rejected')",

@@ -9,12 +9,15 @@ use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::{Value, json};
 
 use super::dialect::{Backend, Row, Tx, each, lock_assets, the_vocabulary};
-use super::{fault, get, parsed};
-use crate::store::codec::{MOST_ROWS, corrupt, json_array, kind_order, number, rfc3339, text, vector_bytes, vector_values};
-use crate::store::terms::{CHANGED_AT_ONCE, TERMS_AT_ONCE, Task, Writes, renames, writes};
+use super::term_tasks::act;
+use super::{fault, get, matches, parsed};
+use crate::store::codec::{
+    MOST_ROWS, corrupt, json_array, number, rfc3339, vector_bytes, vector_values,
+};
+use crate::store::terms::{TERMS_AT_ONCE, Task, Writes, renames, writes};
 use crate::store::{
-    Changed, Example, MatchedPortion, Page, Paged, Reviewer, StoreError, StoredHead, StoredRule, TermChange, TermEntry,
-    Terms,
+    Changed, Example, MatchedPortion, Page, Paged, Reviewer, StoreError, StoredHead, StoredRule, TermChange,
+    TermEntry, Terms,
 };
 
 const CHANGE: &str = "change the vocabulary";
@@ -179,12 +182,7 @@ impl Terms for Backend {
         let (id, action, term): (i64, String, String) =
             (get(&row, "id")?, get(&row, "action")?, get(&row, "term_id")?);
         let detail = json_of(&get::<String>(&row, "detail")?)?;
-        let after = match action.as_str() {
-            "rename" => rename(&mut tx, &term, &detail).await?,
-            "withdraw" => withdraw(&mut tx, &term, &detail).await?,
-            "adopt" => adopt(&mut tx, &term, &detail).await?,
-            _ => sort(&mut tx).await?,
-        };
+        let after = act(&mut tx, &action, &term, &detail).await?;
         match after {
             None => sqlx::query("delete from term_task where id = $1").bind(id),
             Some(after) => {
@@ -192,7 +190,9 @@ impl Terms for Backend {
                 if let Some(detail) = detail.as_object_mut() {
                     detail.insert("after".to_owned(), Value::from(after));
                 }
-                sqlx::query("update term_task set detail = $2 where id = $1").bind(id).bind(detail.to_string())
+                sqlx::query("update term_task set detail = $2 where id = $1")
+                    .bind(id)
+                    .bind(detail.to_string())
             }
         }
         .execute(&mut *tx)
@@ -286,8 +286,8 @@ impl Terms for Backend {
         }
         if !portion.assets.is_empty() {
             lock_assets(&mut tx, portion.assets).await?;
-            withdraw_matches(&mut tx, &portion).await?;
-            raise(&mut tx, &portion, now).await?;
+            matches::withdraw(&mut tx, &portion).await?;
+            matches::raise(&mut tx, &portion, now).await?;
         }
         tx.commit().await.map_err(failed)?;
         Ok(true)
@@ -417,10 +417,11 @@ pub(super) async fn vocabulary_in(store: &Backend, tx: &mut Tx<'_>) -> Result<Ar
     if let Some(known) = store.known.at(revision) {
         return Ok(known);
     }
-    let rows = sqlx::query("select id, state, data, merged_into from term where state <> 'removed' order by id")
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(failed)?;
+    let rows =
+        sqlx::query("select id, state, data, merged_into from term where state <> 'removed' order by id")
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(failed)?;
     let (mut terms, mut merged) = (Vec::new(), HashMap::new());
     for row in &rows {
         if get::<String>(row, "state")? == "present" {
@@ -461,9 +462,9 @@ async fn forget_rules(tx: &mut Tx<'_>, gone: &[&TermId]) -> Result<(), StoreErro
 
 async fn add_tasks(tx: &mut Tx<'_>, tasks: &[Task]) -> Result<(), StoreError> {
     for tasks in tasks.chunks(TERMS_AT_ONCE) {
-        let rows = tasks
-            .iter()
-            .map(|task| json!({ "action": task.action, "term": task.term, "detail": task.detail.to_string() }));
+        let rows = tasks.iter().map(
+            |task| json!({ "action": task.action, "term": task.term, "detail": task.detail.to_string() }),
+        );
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "insert into term_task (action, term_id, detail)
              select value ->> 'action', value ->> 'term', value ->> 'detail' from {}",
@@ -477,178 +478,8 @@ async fn add_tasks(tx: &mut Tx<'_>, tasks: &[Task]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The next rows of a term, after the place where the last portion ended.
-async fn portion(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Vec<String>, StoreError> {
-    sqlx::query_scalar("select id from suggestion where term_id = $1 and id > $2 order by id limit $3")
-        .bind(term)
-        .bind(detail.get("after").and_then(Value::as_str).unwrap_or(""))
-        .bind(CHANGED_AT_ONCE)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(fault(ADVANCE))
-}
-
-/// Where a task goes on; `None` if it is done.
-fn rest(mut portion: Vec<String>) -> Option<String> {
-    if (portion.len() as i64) < CHANGED_AT_ONCE { None } else { portion.pop() }
-}
-
-async fn rename(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
-    let ids = portion(tx, term, detail).await?;
-    let said = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update suggestion set term_id = $2, value = $3 where id in (select value from {}) and kind = 'tag'",
-        super::dialect::each_text(1)
-    )))
-    .bind(json_array(&ids))
-    .bind(said("to"))
-    .bind(text(&said("tag")))
-    .execute(&mut **tx)
-    .await
-    .map_err(fault(ADVANCE))?;
-    Ok(rest(ids))
-}
-
-async fn withdraw(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
-    let ids = portion(tx, term, detail).await?;
-    let gone = detail.get("gone").and_then(Value::as_bool).unwrap_or(false);
-    // The words of a term that is gone are proposals again, where a network said them.
-    let others = if gone {
-        format!("update suggestion set kind = 'proposal', kind_order = {}", kind_order(docent_pipelines::Kind::Proposal))
-    } else {
-        "update suggestion set status = 'superseded'".to_owned()
-    };
-    let of = format!("where id in (select value from {})", super::dialect::each_text(1));
-    let mut statements = vec![
-        format!("update suggestion set status = 'superseded' {of} and status = 'pending' and analyzer = 'terms'"),
-        format!("{others} {of} and status = 'pending' and analyzer <> 'terms'"),
-    ];
-    if gone {
-        statements.push(format!("update suggestion set term_id = null {of}"));
-    }
-    for sql in statements {
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(json_array(&ids))
-            .execute(&mut **tx)
-            .await
-            .map_err(fault(ADVANCE))?;
-    }
-    Ok(rest(ids))
-}
-
-/// Words that are in no vocabulary become a term. What is changed leaves the index that is read here.
-async fn adopt(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
-    let mut changed = 0;
-    for kind in ["tag", "proposal"] {
-        changed += sqlx::query(sqlx::AssertSqlSafe(format!(
-            "update suggestion set kind = 'tag', kind_order = 0, term_id = $2, value = $3 where id in (
-                 select id from suggestion where kind = '{kind}' and term_id is null
-                 and status in ('pending', 'accepted', 'rejected') and {} in (select value from {}) and value in (select value from {})
-                 limit $4)",
-            super::dialect::INDEXED_VALUE,
-            super::dialect::each_text(5),
-            super::dialect::each_text(1)
-        )))
-        .bind(detail.get("words").unwrap_or(&Value::Null).to_string())
-        .bind(term)
-        .bind(text(detail.get("tag").and_then(Value::as_str).unwrap_or_default()))
-        .bind(CHANGED_AT_ONCE)
-        .bind(json_array(detail.get("words").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(
-            |word| word.chars().take(super::dialect::INDEXED_CHARS).collect::<String>(),
-        )))
-        .execute(&mut **tx)
-        .await
-        .map_err(fault(ADVANCE))?
-        .rows_affected();
-    }
-    Ok((changed > 0).then(String::new))
-}
-
-/// Tags from before there was a vocabulary that no term adopted become proposals.
-async fn sort(tx: &mut Tx<'_>) -> Result<Option<String>, StoreError> {
-    let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update suggestion set kind = 'proposal', kind_order = {} where id in (
-             select id from suggestion where kind = 'tag' and term_id is null and status = 'pending' limit $1)",
-        kind_order(docent_pipelines::Kind::Proposal)
-    )))
-    .bind(CHANGED_AT_ONCE)
-    .execute(&mut **tx)
-    .await
-    .map_err(fault(ADVANCE))?
-    .rows_affected();
-    Ok((changed > 0).then(String::new))
-}
-
-/// What these terms said of these assets, and no longer say.
-async fn withdraw_matches(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>) -> Result<(), StoreError> {
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update suggestion set status = 'superseded'
-         where asset_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
-           and term_id in (select value from {}) and id not in (select value from {})",
-        super::dialect::each_text(1),
-        super::dialect::each_text(2),
-        super::dialect::each_text(3)
-    )))
-    .bind(json_array(portion.assets))
-    .bind(json_array(portion.terms.iter().map(|(term, _)| term)))
-    .bind(json_array(portion.found.iter().map(|found| &found.id)))
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .map_err(fault(MATCH))
-}
-
-/// What these terms say, unless it is decided, or said by another analyzer.
-async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i64) -> Result<(), StoreError> {
-    let failed = fault(MATCH);
-    let Some(first) = portion.found.first() else { return Ok(()) };
-    let run: i64 = sqlx::query_scalar(
-        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
-    )
-    .bind(first.asset.as_str())
-    .bind(portion.owner)
-    .bind(now)
-    .bind(super::dialect::models(json!({ "terms": first.model })))
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(failed)?;
-    let rows = portion.found.iter().map(|found| {
-        json!({
-            "id": found.id, "asset": found.asset, "value": text(&found.value), "confidence": found.confidence.value(),
-            "model": found.model.to_string(), "term": found.term,
-            "implies": Some(&found.implies).filter(|implies| !implies.is_empty()),
-        })
-    });
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id, created_at,
-             asset_at, kind_order, implies, term_id)
-         select f.value ->> 'id', f.value ->> 'asset', 'terms', 'tag', f.value ->> 'value',
-                cast(f.value ->> 'confidence' as double precision), 'pending', f.value ->> 'model', $2, $3,
-                a.created_at, 0, {}, f.value ->> 'term'
-         from {} f join asset a on a.id = f.value ->> 'asset'
-         where not exists (
-             select 1 from suggestion d where d.asset_id = f.value ->> 'asset'
-             and d.status in ('pending', 'accepted', 'rejected') and d.kind = 'tag'
-             and d.value = f.value ->> 'value' and d.id <> f.value ->> 'id')
-         on conflict (id) do update set confidence = excluded.confidence, model = excluded.model, run_id = excluded.run_id,
-             implies = excluded.implies, term_id = excluded.term_id, status = 'pending'
-         where suggestion.status in ('pending', 'superseded')",
-        super::dialect::IMPLIES,
-        each(1)
-    )))
-    .bind(Value::from_iter(rows).to_string())
-    .bind(run)
-    .bind(now)
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .map_err(failed)
-}
-
 fn entry(row: &Row) -> Result<TermEntry, StoreError> {
-    let term = |column| {
-        get::<Option<String>>(row, column)?.map(|data| term_of(&data)).transpose()
-    };
+    let term = |column| get::<Option<String>>(row, column)?.map(|data| term_of(&data)).transpose();
     Ok(TermEntry {
         id: get(row, "id")?,
         revision: get(row, "revision")?,

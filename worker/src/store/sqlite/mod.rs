@@ -12,10 +12,14 @@ mod leases;
 mod leasing;
 mod ledger;
 mod listing;
+#[path = "../sql/matches.rs"]
+mod matches;
 mod places;
 mod record;
 mod requeue;
 mod reviews;
+#[path = "../sql/term_tasks.rs"]
+mod term_tasks;
 #[path = "../sql/terms.rs"]
 mod terms;
 mod texts;
@@ -85,7 +89,14 @@ impl SqliteStore {
             .await
             .map_err(&opening)?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        let store = Self { write, read, folder, max_lost: AtomicU32::new(MAX_LOST), swept: Mutex::default(), known: Known::default() };
+        let store = Self {
+            write,
+            read,
+            folder,
+            max_lost: AtomicU32::new(MAX_LOST),
+            swept: Mutex::default(),
+            known: Known::default(),
+        };
         store.repair().await?;
         Ok(store)
     }

@@ -44,7 +44,12 @@ impl SqliteStore {
     }
 }
 
-async fn record(tx: &mut Tx<'_>, runs: &[Finished], known: &Vocabulary, now: i64) -> Result<Vec<Recorded>, StoreError> {
+async fn record(
+    tx: &mut Tx<'_>,
+    runs: &[Finished],
+    known: &Vocabulary,
+    now: i64,
+) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
     let assets = json_array(runs.iter().map(|finished| &finished.run.asset));
     let places = places(tx, runs, &assets, now).await?;
@@ -237,7 +242,11 @@ fn row(asset: &str, suggestion: &Suggestion, place: Option<&Place>) -> Value {
 }
 
 /// What was decided of these assets.
-async fn decided(tx: &mut Tx<'_>, assets: &str, known: &Vocabulary) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
+async fn decided(
+    tx: &mut Tx<'_>,
+    assets: &str,
+    known: &Vocabulary,
+) -> Result<HashMap<String, Vec<Claim>>, StoreError> {
     let rows = sqlx::query(
         "select asset_id, kind, value, term_id, confidence, region_x, region_y, region_width, region_height from suggestion
          where asset_id in (select value from json_each($1)) and status in ('accepted', 'rejected')",

@@ -1,0 +1,55 @@
+//! Tells from a picture's vector which terms of the vocabulary it shows, without running a network.
+//!
+//! Every rule has one form: the probability of a term is the logistic function of `weights · vector + bias`. A rule is a
+//! term's text vector ([`zero_shot`]), or it is learned from decided pictures ([`learn`]).
+
+mod learn;
+mod matching;
+mod zero_shot;
+
+pub use learn::{FOLDS, LEAST_EXAMPLES, Learned, Measured, learn, measure};
+pub use matching::{Matcher, Offer};
+pub use zero_shot::{Background, PROMPTS, SURPRISE, calibrated, ensemble, prompts, zero_shot};
+
+/// How a term is told from a vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// One for each value of a vector.
+    pub weights: Vec<f32>,
+    /// Added to the product.
+    pub bias: f64,
+    /// From this probability on the term is offered, 0..=1.
+    pub least: f64,
+}
+
+impl Rule {
+    /// The probability of the term for one vector, 0..=1.
+    pub fn probability(&self, vector: &[f32]) -> f64 {
+        logistic(f64::from(dot(&self.weights, vector)) + self.bias)
+    }
+}
+
+/// 1 / (1 + exp(-x)).
+pub fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The inverse of [`logistic`], for 0 < p < 1; what is outside counts as just inside.
+pub fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-6, 1.0 - 1e-6);
+    (p / (1.0 - p)).ln()
+}
+
+/// The product of two vectors; what one has more than the other is left out.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    // Sixteen sums at once, so that the compiler uses the widest registers there are.
+    let mut sums = [0.0f32; 16];
+    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}

@@ -1,0 +1,76 @@
+//! What terms say of a portion of vectors. Both ledgers compile this file.
+
+use serde_json::{Value, json};
+
+use super::dialect::{IMPLIES, Tx, each, each_text, models};
+use super::fault;
+use crate::store::codec::{json_array, text};
+use crate::store::{MatchedPortion, StoreError};
+
+const MATCH: &str = "record matches";
+
+/// What these terms said of these assets, and no longer say.
+pub(super) async fn withdraw(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>) -> Result<(), StoreError> {
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update suggestion set status = 'superseded'
+         where asset_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
+           and term_id in (select value from {}) and id not in (select value from {})",
+        each_text(1),
+        each_text(2),
+        each_text(3)
+    )))
+    .bind(json_array(portion.assets))
+    .bind(json_array(portion.terms.iter().map(|(term, _)| term)))
+    .bind(json_array(portion.found.iter().map(|found| &found.id)))
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(fault(MATCH))
+}
+
+/// What these terms say, unless it is decided, or said by another analyzer.
+pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i64) -> Result<(), StoreError> {
+    let failed = fault(MATCH);
+    let Some(first) = portion.found.first() else { return Ok(()) };
+    let run: i64 = sqlx::query_scalar(
+        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
+    )
+    .bind(first.asset.as_str())
+    .bind(portion.owner)
+    .bind(now)
+    .bind(models(json!({ "terms": first.model })))
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(failed)?;
+    let rows = portion.found.iter().map(|found| {
+        json!({
+            "id": found.id, "asset": found.asset, "value": text(&found.value), "confidence": found.confidence.value(),
+            "model": found.model.to_string(), "term": found.term,
+            "implies": Some(&found.implies).filter(|implies| !implies.is_empty()),
+        })
+    });
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "insert into suggestion (id, asset_id, analyzer, kind, value, confidence, status, model, run_id, created_at,
+             asset_at, kind_order, implies, term_id)
+         select f.value ->> 'id', f.value ->> 'asset', 'terms', 'tag', f.value ->> 'value',
+                cast(f.value ->> 'confidence' as double precision), 'pending', f.value ->> 'model', $2, $3,
+                a.created_at, 0, {}, f.value ->> 'term'
+         from {} f join asset a on a.id = f.value ->> 'asset'
+         where not exists (
+             select 1 from suggestion d where d.asset_id = f.value ->> 'asset'
+             and d.status in ('pending', 'accepted', 'rejected') and d.kind = 'tag'
+             and d.value = f.value ->> 'value' and d.id <> f.value ->> 'id')
+         on conflict (id) do update set confidence = excluded.confidence, model = excluded.model, run_id = excluded.run_id,
+             implies = excluded.implies, term_id = excluded.term_id, status = 'pending'
+         where suggestion.status in ('pending', 'superseded')",
+        IMPLIES,
+        each(1)
+    )))
+    .bind(Value::from_iter(rows).to_string())
+    .bind(run)
+    .bind(now)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(failed)
+}
