@@ -119,9 +119,23 @@ pub struct ModelEntry {
     /// The languages that it understands, by their BCP 47 tags; for networks that take words.
     #[serde(default)]
     pub languages: Vec<String>,
+    /// What a text network was trained to multiply its cosines with, and to add to them, before the logistic function gives a
+    /// probability (SigLIP: `logit_scale` after its exponential, and `logit_bias`).
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
     /// Most inputs in one call. On a CPU most of these networks gain nothing from batches.
     #[serde(default = "one")]
     pub max_batch: usize,
+}
+
+/// How a text network's cosines become probabilities: 1 / (1 + exp(-(scale · cosine + bias))).
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Multiplies the cosine.
+    pub scale: f64,
+    /// Is added to it.
+    pub bias: f64,
 }
 
 /// One file of a model.

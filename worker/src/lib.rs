@@ -20,4 +20,5 @@ pub mod search;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod terms;
 pub mod vectors;

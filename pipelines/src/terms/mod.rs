@@ -3,10 +3,12 @@
 //! Every rule has one form: the probability of a term is the logistic function of `weights · vector + bias`. A rule is a
 //! term's text vector ([`zero_shot`]), or it is learned from decided pictures ([`learn`]).
 
+mod heads;
 mod learn;
 mod matching;
 mod zero_shot;
 
+pub use heads::{Heads, HeadsError, STARTER};
 pub use learn::{FOLDS, LEAST_EXAMPLES, Learned, Measured, learn, measure};
 pub use matching::{Matcher, Offer};
 pub use zero_shot::{Background, PROMPTS, SURPRISE, calibrated, ensemble, prompts, zero_shot};

@@ -30,6 +30,11 @@ impl Background {
         Self { dimensions, vectors }
     }
 
+    /// The vectors.
+    pub fn vectors(&self) -> impl Iterator<Item = &[f32]> {
+        self.vectors.chunks_exact(self.dimensions.max(1))
+    }
+
     /// The middle and the spread of the scores that pictures have which do not show the term: the median, and its distance
     /// to the 16th percentile. The upper half is not looked at, since it may show the term. `None` with fewer than 32
     /// pictures, or if all are alike.

@@ -182,9 +182,25 @@ impl App {
                 (true, false) => Ok(Vec::new()),
             }
         };
-        let (scan, worked) = tokio::join!(scanning, working);
+        let terms = self.terms();
+        let worked = CancellationToken::new();
+        let working = async {
+            let outcome = working.await;
+            worked.cancel();
+            outcome
+        };
+        let matching = async {
+            // Workers do this, too.
+            if !self.has_workers() {
+                terms.run(&worked).await;
+            }
+        };
+        let (scan, networks, ()) = tokio::join!(scanning, working, matching);
         let scan = scan?;
-        let networks = worked?;
+        let networks = networks?;
+        if !self.has_workers() {
+            terms.catch_up(&stop, |_| {}).await?;
+        }
         let left = self.store.outstanding(&wanted).await?;
         let counted = progress.snapshot();
         Ok(IngestSummary {

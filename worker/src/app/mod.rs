@@ -30,6 +30,7 @@ use crate::queue::{Queue, QueueError};
 use crate::search::{Search, SearchOptions};
 use crate::store::{Catalog, Ledger, Store, StoreError, Wanted};
 use crate::telemetry;
+use crate::terms::TermMatching;
 use crate::vectors::{IndexError, VectorIndex};
 
 /// Whether a command needs the data directory for itself.
@@ -215,6 +216,11 @@ impl App {
         };
         let catalog: Arc<dyn Catalog> = Arc::clone(&self.store) as Arc<dyn Catalog>;
         Search::new(catalog, Arc::clone(&self.index), Arc::clone(&self.pack), options)
+    }
+
+    /// What applies the vocabulary to pictures.
+    pub fn terms(&self) -> TermMatching {
+        TermMatching::new(self.store(), self.search(), Arc::clone(&self.pack), self.owner.clone())
     }
 
     /// Closes the ledger.

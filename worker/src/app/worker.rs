@@ -68,6 +68,7 @@ pub async fn run(
     let never = CancellationToken::new();
     let watched = CancellationToken::new();
     let ledger = app.ledger();
+    let terms = app.terms();
     let working = async {
         tokio::join!(feeder.run(stop, &never), walk.run(stop));
         watched.cancel();
@@ -82,6 +83,7 @@ pub async fn run(
         count(&app, &queue, &wanted, &progress, &watched),
         tell(&app, events.as_deref(), &watched),
         jobs::run(&*app.store, &watched),
+        terms.run(&watched),
         super::pulse::beat(&*ledger, &app.owner, &watched)
     );
     // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.

@@ -99,7 +99,9 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
             }
         }
     };
-    let (served, (), ()) = tokio::join!(serving, jobs::run(&*store, &stopped), probing);
+    let terms = app.terms();
+    let (served, (), (), ()) =
+        tokio::join!(serving, jobs::run(&*store, &stopped), terms.run(&stopped), probing);
     served.context("serve the review page")?;
     app.close().await;
     Ok(Outcome::Done)

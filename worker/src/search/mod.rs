@@ -176,22 +176,43 @@ impl Search {
     /// The `k` assets nearest to `words`, best first.
     pub async fn by_words(&self, words: &str, k: usize, filter: &AssetFilter) -> Result<Hits, SearchError> {
         let encoder = self.encoder().await?;
-        let handle = encoder
-            .words
-            .get_or_try_init(|| async {
-                let text = encoder.text.clone().ok_or_else(|| {
-                    SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
-                })?;
-                let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
-                self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
-            })
-            .await?;
-        let query = handle.run(words.chars().take(MAX_WORDS).collect()).await?;
+        let query = self.reader(encoder).await?.run(words.chars().take(MAX_WORDS).collect()).await?;
         let mut found = self.nearest(encoder, &query, k, filter, None).await?;
         if !found.hits.is_empty() {
             found.weak_from = weak::weak_from(&*self.catalog, &*self.index, &encoder.space, &query).await?;
         }
         Ok(found)
+    }
+
+    /// The network that reads words for an encoder's space.
+    async fn reader<'a>(
+        &'a self,
+        encoder: &'a Encoder,
+    ) -> Result<&'a ModelHandle<String, Vec<f32>>, SearchError> {
+        let load = || async {
+            let text = encoder.text.clone().ok_or_else(|| {
+                SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
+            })?;
+            let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
+            self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
+        };
+        encoder.words.get_or_try_init(load).await
+    }
+
+    /// The vectors of some words in the searched space, each of unit length.
+    pub async fn vectors_of(&self, words: Vec<String>) -> Result<Vec<Vec<f32>>, SearchError> {
+        let reader = self.reader(self.encoder().await?).await?;
+        let mut vectors = Vec::with_capacity(words.len());
+        for words in words {
+            vectors.push(reader.run(words.chars().take(MAX_WORDS).collect()).await?);
+        }
+        Ok(vectors)
+    }
+
+    /// The networks of the searched space: that of pictures, and that of words if there is one.
+    pub async fn networks(&self) -> Result<(&ModelEntry, Option<&ModelEntry>), SearchError> {
+        let encoder = self.encoder().await?;
+        Ok((&encoder.image, encoder.text.as_ref()))
     }
 
     /// The languages that words are understood in, by their BCP 47 tags, as the manifest says; none where it does not.

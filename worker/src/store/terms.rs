@@ -167,6 +167,9 @@ pub trait Terms: Send + Sync {
     /// The rules in a space, and how far each was applied.
     async fn rules(&self, space: &VectorSpace) -> Result<Vec<StoredRule>, StoreError>;
 
+    /// The number that the term furthest behind was applied up to; `None` if all were applied up to `newest`.
+    async fn furthest_behind(&self, space: &VectorSpace, newest: i64) -> Result<Option<i64>, StoreError>;
+
     /// Enters rules, to be applied from the first vector on, and takes others out.
     async fn set_rules(
         &self,
@@ -196,6 +199,9 @@ pub trait Terms: Send + Sync {
 
     /// The rules learned from decisions in a space.
     async fn heads(&self, space: &VectorSpace) -> Result<Vec<StoredHead>, StoreError>;
+
+    /// A number that changes with every head that is kept.
+    async fn head_count(&self, space: &VectorSpace) -> Result<i64, StoreError>;
 
     /// Keeps what was learned, instead of what was known of the term.
     async fn keep_head(&self, space: &VectorSpace, head: &StoredHead) -> Result<(), StoreError>;

@@ -23,6 +23,11 @@ enum Kind {
 const MEASURED: &[(&str, Kind, &str)] = &[
     ("docent_analyses_total", Kind::Counter, "Analyses by analyzer and outcome: done, retry or failed."),
     ("docent_dead_letters_total", Kind::Counter, "Messages that this process sent to the dead letters."),
+    (
+        "docent_terms_matched_total",
+        Kind::Counter,
+        "Terms of the vocabulary that this process found in pictures.",
+    ),
     ("docent_reconnects_total", Kind::Counter, "Connections that were lost and made again, by backend."),
     ("docent_http_requests_total", Kind::Counter, "Requests by method, route and status."),
     ("docent_http_errors_total", Kind::Counter, "Requests that ended in an error of the server."),

@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use super::dialect::{Backend, Row, Tx, each, lock_assets, the_vocabulary};
 use super::term_tasks::act;
 use super::{fault, get, matches, parsed};
-use crate::store::codec::{
-    MOST_ROWS, corrupt, json_array, number, rfc3339, vector_bytes, vector_values,
-};
+use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339, vector_bytes, vector_values};
 use crate::store::terms::{TERMS_AT_ONCE, Task, Writes, renames, writes};
 use crate::store::{
     Changed, Example, MatchedPortion, Page, Paged, Reviewer, StoreError, StoredHead, StoredRule, TermChange,
@@ -224,6 +222,15 @@ impl Terms for Backend {
         rows.iter().map(rule).collect()
     }
 
+    async fn furthest_behind(&self, space: &VectorSpace, newest: i64) -> Result<Option<i64>, StoreError> {
+        sqlx::query_scalar("select min(applied) from term_match where space = $1 and applied < $2")
+            .bind(space.as_str())
+            .bind(newest)
+            .fetch_one(self.reader())
+            .await
+            .map_err(fault("read how far terms are"))
+    }
+
     async fn set_rules(
         &self,
         space: &VectorSpace,
@@ -366,6 +373,16 @@ impl Terms for Backend {
             })
         };
         rows.iter().map(head).collect()
+    }
+
+    async fn head_count(&self, space: &VectorSpace) -> Result<i64, StoreError> {
+        sqlx::query_scalar(
+            "select cast(coalesce(sum(version * 2 + used), 0) as bigint) from term_head where space = $1",
+        )
+        .bind(space.as_str())
+        .fetch_one(self.reader())
+        .await
+        .map_err(fault("read heads"))
     }
 
     async fn keep_head(&self, space: &VectorSpace, head: &StoredHead) -> Result<(), StoreError> {

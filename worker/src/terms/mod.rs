@@ -1,0 +1,305 @@
+//! Applies the vocabulary to pictures by their stored vectors, in the background: no network runs over any picture.
+//!
+//! Each term has a rule in the searched space and a number: the last vector that the rule was applied to. A new picture is a
+//! vector behind all numbers, a changed term is a number that goes back to 0. So there is one way for both, it goes on where a
+//! process died, and several processes can share it.
+
+mod learning;
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use docent_models::{ModelRef, Pack};
+use docent_pipelines::suggestion::Claim;
+use docent_pipelines::terms::{Heads, HeadsError, Matcher, Rule};
+use docent_pipelines::vocabulary::{TermId, Vocabulary};
+use docent_pipelines::{AnalyzerId, AssetId, Confidence, Kind, Suggestion, VectorSpace};
+pub use learning::{Lesson, Taught};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::search::{Search, SearchError};
+use crate::store::{MatchedPortion, Store, StoreError, StoredRule};
+
+/// Why terms cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum TermsError {
+    /// The ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The networks of the space.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The file of heads that belongs to the space.
+    #[error("{0}")]
+    Heads(String),
+}
+
+impl From<HeadsError> for TermsError {
+    fn from(error: HeadsError) -> Self {
+        Self::Heads(error.to_string())
+    }
+}
+
+/// How far the terms are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Terms with a rule in the searched space.
+    pub terms: u64,
+    /// Terms that are not yet applied to every picture.
+    pub behind: u64,
+    /// Pictures that the last of them was applied to, as far as numbers of vectors tell …
+    pub done: u64,
+    /// … of so many.
+    pub of: u64,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Something; there may be more.
+    Did,
+    /// Nothing is left to do.
+    Idle,
+}
+
+/// Vectors that are compared and recorded together.
+const PORTION: u32 = 2048;
+/// Pause between two looks.
+const REST: Duration = Duration::from_secs(2);
+/// Between two looks for decisions to learn from.
+const LEARN: Duration = Duration::from_secs(300);
+
+/// What applies the vocabulary.
+pub struct TermMatching {
+    store: Arc<dyn Store>,
+    search: Search,
+    pack: Arc<Pack>,
+    owner: String,
+    /// What the rules were made of, as long as nothing of it changed.
+    seen: std::sync::Mutex<Option<rules::Seen>>,
+}
+
+impl TermMatching {
+    /// With the networks of `search`, for the process `owner`.
+    pub fn new(store: Arc<dyn Store>, search: Search, pack: Arc<Pack>, owner: String) -> Self {
+        Self { store, search, pack, owner, seen: std::sync::Mutex::default() }
+    }
+
+    /// Applies whatever is to be applied until `stop`, and learns now and then from what was decided. Retries what fails.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let mut failing = false;
+        let mut learned = tokio::time::Instant::now();
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                outcome = self.step() => outcome,
+            };
+            let idle = !matches!(outcome, Ok(Step::Did));
+            if let Err(error) = &outcome
+                && !failing
+            {
+                tracing::warn!(error = error as &dyn std::error::Error, "the vocabulary has to wait");
+            }
+            failing = outcome.is_err();
+            if !idle {
+                continue;
+            }
+            if learned.elapsed() >= LEARN && !failing {
+                if let Err(error) = self.learn(None).await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot learn from decisions now"
+                    );
+                }
+                learned = tokio::time::Instant::now();
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(REST)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Applies what is to be applied now, until it is done or `stop`. `told` hears how far it is.
+    pub async fn catch_up(
+        &self,
+        stop: &CancellationToken,
+        mut told: impl FnMut(Applied),
+    ) -> Result<(), TermsError> {
+        while !stop.is_cancelled() && self.step().await? == Step::Did {
+            told(self.applied().await?);
+        }
+        Ok(())
+    }
+
+    /// How far the terms are.
+    pub async fn applied(&self) -> Result<Applied, TermsError> {
+        let Some(space) = self.space().await? else { return Ok(Applied::default()) };
+        let (rules, newest) = (self.store.rules(&space).await?, self.store.newest_vector(&space).await?);
+        let behind = rules.iter().filter(|rule| rule.applied < newest);
+        Ok(Applied {
+            terms: rules.len() as u64,
+            behind: behind.clone().count() as u64,
+            done: behind.map(|rule| rule.applied).min().unwrap_or(newest).unsigned_abs(),
+            of: newest.unsigned_abs(),
+        })
+    }
+
+    /// The searched space, if there are networks for one.
+    async fn space(&self) -> Result<Option<VectorSpace>, TermsError> {
+        match self.search.space().await {
+            Ok(space) => Ok(Some(space)),
+            Err(SearchError::NoModel(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn step(&self) -> Result<Step, TermsError> {
+        if self.store.advance_terms().await? {
+            return Ok(Step::Did);
+        }
+        let known = self.store.vocabulary().await?;
+        let Some(space) = self.space().await? else { return Ok(Step::Idle) };
+        let newest = self.store.newest_vector(&space).await?;
+        if (known.is_empty() && known.revision == 0) || newest == 0 {
+            return Ok(Step::Idle);
+        }
+        let seen = rules::Seen::new(&known, &space, newest, self.store.head_count(&space).await?);
+        if !self.has_seen(&seen) {
+            self.renew_rules(&known, &space, &seen).await?;
+            self.see(Some(seen));
+            return Ok(Step::Did);
+        }
+        // The terms that are furthest behind, and others that are as far.
+        let Some(from) = self.store.furthest_behind(&space, newest).await? else { return Ok(Step::Idle) };
+        let rules = self.store.rules(&space).await?;
+        // Where the next ones wait, they go on together.
+        let until = rules.iter().map(|rule| rule.applied).filter(|&applied| applied > from).min();
+        let group: Vec<StoredRule> = rules.into_iter().filter(|rule| rule.applied == from).collect();
+        self.apply(&known, &space, &group, from, until.unwrap_or(newest).min(newest)).await
+    }
+
+    /// Applies a group of terms to the next vectors, up to `until` at most.
+    async fn apply(
+        &self,
+        known: &Vocabulary,
+        space: &VectorSpace,
+        group: &[StoredRule],
+        from: i64,
+        until: i64,
+    ) -> Result<Step, TermsError> {
+        let mut page = self.store.vectors_after(space, from, PORTION).await?;
+        page.retain(|(number, _)| *number <= until);
+        let to = match page.last() {
+            Some((last, _)) if page.len() == PORTION as usize => *last,
+            // Numbers up to here are taken, by vectors that were written again since.
+            _ => until,
+        };
+        let dimensions = group.first().map_or(0, |rule| rule.weights.len());
+        let mut vectors = Vec::with_capacity(page.len() * dimensions);
+        let mut assets: Vec<AssetId> = Vec::with_capacity(page.len());
+        for (_, record) in page.into_iter().filter(|(_, record)| record.values.len() == dimensions) {
+            vectors.extend_from_slice(&record.values);
+            assets.push(record.asset);
+        }
+        let rules: Vec<Rule> = group
+            .iter()
+            .map(|rule| Rule { weights: rule.weights.clone(), bias: rule.bias, least: rule.least })
+            .collect();
+        let Some(matcher) = Matcher::new(dimensions, &rules) else {
+            // A space has one number of values; a rule with another is made again.
+            self.see(None);
+            return Ok(Step::Did);
+        };
+        let offers = tokio::task::spawn_blocking(move || matcher.offers(&vectors))
+            .await
+            .map_err(|error| TermsError::Heads(error.to_string()))?;
+        let said: Vec<Option<Said>> = group.iter().map(|rule| Said::of(known, rule, space)).collect();
+        let found: Vec<Suggestion> = offers
+            .into_iter()
+            .filter_map(|offer| {
+                let said = said.get(offer.rule)?.as_ref()?;
+                Some(said.about(assets.get(offer.vector)?.clone(), offer.probability))
+            })
+            .collect();
+        let terms: Vec<(TermId, String)> =
+            group.iter().map(|rule| (rule.term.clone(), rule.print.clone())).collect();
+        let portion = MatchedPortion {
+            space,
+            terms: &terms,
+            from,
+            to,
+            assets: &assets,
+            found: &found,
+            owner: &self.owner,
+        };
+        if self.store.record_matches(portion).await? {
+            metrics::counter!("docent_terms_matched_total").increment(found.len() as u64);
+        } else {
+            // Another process was faster, or somebody changed a term.
+            self.see(None);
+        }
+        Ok(Step::Did)
+    }
+
+    fn has_seen(&self, seen: &rules::Seen) -> bool {
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() == Some(seen)
+    }
+
+    fn see(&self, seen: Option<rules::Seen>) {
+        *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = seen;
+    }
+
+    /// The heads that come with a space, if any do.
+    fn bundled_heads(
+        &self,
+        image: &docent_models::manifest::ModelEntry,
+        space: &VectorSpace,
+    ) -> Result<Heads, TermsError> {
+        if !image.files.contains_key("heads") {
+            return Ok(Heads::default());
+        }
+        let text =
+            self.pack.read_text(image, "heads").map_err(|error| TermsError::Heads(error.to_string()))?;
+        Ok(Heads::parse(&text, space.as_str())?)
+    }
+}
+
+/// What a term says wherever it is found.
+struct Said {
+    tag: String,
+    implies: Vec<String>,
+    term: TermId,
+    model: ModelRef,
+}
+
+impl Said {
+    /// `None` for a term that is off meanwhile: what follows from that is a task of its own.
+    fn of(known: &Vocabulary, rule: &StoredRule, space: &VectorSpace) -> Option<Self> {
+        let term =
+            known.term(&rule.term).filter(|term| term.id == rule.term && term.enabled && !term.heading)?;
+        let space = space.as_str().trim_start_matches("picture/");
+        let (model, version) = space.split_once('@').unwrap_or((space, "1"));
+        Some(Self {
+            tag: known.tag(term).to_owned(),
+            implies: known.implied(term),
+            term: term.id.clone(),
+            model: ModelRef::new(format!("{model}+{}", rule.source), version),
+        })
+    }
+
+    fn about(&self, asset: AssetId, probability: f64) -> Suggestion {
+        let claim = Claim {
+            kind: Kind::Tag,
+            value: self.tag.clone(),
+            confidence: Confidence::new(probability),
+            region: None,
+            implies: self.implies.clone(),
+        };
+        let mut suggestion = Suggestion::new(asset, AnalyzerId::Terms, claim, self.model.clone());
+        suggestion.term = Some(self.term.clone());
+        suggestion
+    }
+}
