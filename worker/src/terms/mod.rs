@@ -64,6 +64,14 @@ enum Step {
     Idle,
 }
 
+/// What there is to match.
+struct Prepared {
+    known: Arc<Vocabulary>,
+    space: VectorSpace,
+    newest: i64,
+    renewed: bool,
+}
+
 /// Vectors that are compared and recorded together.
 const PORTION: u32 = 2048;
 /// Pause between two looks.
@@ -156,20 +164,36 @@ impl TermMatching {
         }
     }
 
+    /// Makes the rules that are missing, and applies none.
+    pub async fn prepare(&self) -> Result<(), TermsError> {
+        self.prepared().await.map(drop)
+    }
+
+    /// The vocabulary, the space, its newest vector, and whether rules had to be made; `None` if there is nothing to match.
+    async fn prepared(&self) -> Result<Option<Prepared>, TermsError> {
+        let known = self.store.vocabulary().await?;
+        let Some(space) = self.space().await? else { return Ok(None) };
+        let newest = self.store.newest_vector(&space).await?;
+        if (known.is_empty() && known.revision == 0) || newest == 0 {
+            return Ok(None);
+        }
+        let seen = rules::Seen::new(&known, &space, newest, self.store.head_count(&space).await?);
+        let renewed = !self.has_seen(&seen);
+        if renewed {
+            self.renew_rules(&known, &space, &seen).await?;
+            self.see(Some(seen));
+        }
+        Ok(Some(Prepared { known, space, newest, renewed }))
+    }
+
     async fn step(&self) -> Result<Step, TermsError> {
         if self.store.advance_terms().await? {
             return Ok(Step::Did);
         }
-        let known = self.store.vocabulary().await?;
-        let Some(space) = self.space().await? else { return Ok(Step::Idle) };
-        let newest = self.store.newest_vector(&space).await?;
-        if (known.is_empty() && known.revision == 0) || newest == 0 {
+        let Some(Prepared { known, space, newest, renewed }) = self.prepared().await? else {
             return Ok(Step::Idle);
-        }
-        let seen = rules::Seen::new(&known, &space, newest, self.store.head_count(&space).await?);
-        if !self.has_seen(&seen) {
-            self.renew_rules(&known, &space, &seen).await?;
-            self.see(Some(seen));
+        };
+        if renewed {
             return Ok(Step::Did);
         }
         // The terms that are furthest behind, and others that are as far.
