@@ -38,8 +38,23 @@ impl std::error::Error for VocabularyError {}
 
 /// A text short enough for a message.
 pub(super) fn shown(text: &str) -> String {
-    const CHARS: usize = 80;
-    match text.char_indices().nth(CHARS) {
+    cut(text, 80)
+}
+
+/// What a parser says, as a reason: in lower case, without a full stop, and not longer than a person reads.
+pub(super) fn parser_said(message: &str) -> String {
+    let message = cut(message.trim().trim_end_matches('.'), 300);
+    let mut chars = message.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            format!("{}{}", first.to_ascii_lowercase(), &message[1..])
+        }
+        _ => message,
+    }
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::draft::Carries;
-use super::error::shown;
+use super::error::{parser_said, shown};
 use super::loss::Written;
 use super::{Draft, DraftTerm, Language, Role, Term, TermId, VocabularyError};
 
@@ -69,7 +69,11 @@ pub(super) fn read(text: &str) -> Result<Draft, VocabularyError> {
         let said = error.to_string();
         // The position is the line of the message already.
         let reason = said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason);
-        VocabularyError::at(error.line() as u64, reason, "compare it with a file that docent wrote")
+        VocabularyError::at(
+            error.line() as u64,
+            parser_said(reason),
+            "compare it with a file that docent wrote",
+        )
     })?;
     if file.docent_vocabulary != VERSION {
         let reason = format!("the file is of version {}, and docent knows {VERSION}", file.docent_vocabulary);

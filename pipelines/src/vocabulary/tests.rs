@@ -134,7 +134,7 @@ fn a_thesaurus_is_understood() {
     assert_eq!(
         noted(&draft),
         [
-            "22: 1 narrower terms are not in the file and were left out",
+            "22: the file names narrower terms that it does not contain; they were left out (1)",
             "25: docent does not keep <http://purl.org/dc/terms/language>, which occurs once",
             "33: docent does not keep <http://purl.org/dc/terms/created>, which occurs once",
             "43: docent does not keep <http://www.w3.org/2004/02/skos/core#exactMatch>, which occurs once",
@@ -172,9 +172,11 @@ fn keyword_lists_are_understood() {
     assert!(named(&terms, "Mammals").heading && !named(&terms, "birds").heading);
     assert_eq!(parents_of(&terms, "sunrise"), [""; 0]);
 
-    let error = read(Format::Keywords, FIXTURES[3].2).expect_err("a synonym on top").to_string();
-    let wanted = "line 5: the synonym 'creatures' belongs to no term; indent it by one more than the term that it belongs to";
-    assert_eq!(error, wanted);
+    let terms = terms_of(&fixture("photomechanic.txt"));
+    assert_eq!(terms.len(), 5);
+    assert_eq!(said(named(&terms, "Animals")), ["=Animals@", "~creatures@"]);
+    assert_eq!(said(named(&terms, "dog")), ["=dog@", "~canine@", "~hound@"]);
+    assert_eq!(parents_of(&terms, "poodle"), ["dog"]);
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn files_are_told_apart() {
 /// Every fixture, through every format: the format's own file changes nothing in the vocabulary that it was written of.
 #[test]
 fn what_a_format_writes_it_reads_without_a_change() {
-    for name in ["thesaurus.ttl", "topics.rdf", "lightroom.txt", "spreadsheet.csv"] {
+    for name in FIXTURES.map(|(name, ..)| name) {
         let draft = fixture(name);
         let terms = terms_of(&draft);
         for how in [How::Merge, How::Replace] {
@@ -240,6 +242,93 @@ fn what_a_format_writes_it_reads_without_a_change() {
             let again = write(format, &terms.iter().rev().cloned().collect::<Vec<_>>()).expect("a file");
             assert!(format == Format::Json || again == written, "{name}, {format}: the order shows");
         }
+    }
+}
+
+#[test]
+fn turtle_is_readable() {
+    let mut dog = Term::named(TermId::derived(&["dog"]), Language::none(), "dog");
+    let animal = Term { uri: Some("http://x.example/animal".to_owned()), heading: true, ..dog.clone() };
+    let animal = Term { id: TermId::derived(&["animal"]), ..animal };
+    dog.parents.push(animal.id.clone());
+    dog.threshold = Some(1.0);
+    dog.notes.push(Note {
+        language: Language::try_from("en".to_owned()).expect("a language"),
+        text: "a\nb".to_owned(),
+    });
+    let written = write(Format::Turtle, &[dog.clone(), animal.clone()]).expect("a file");
+    let wanted = format!(
+        "@prefix docent: <https://docent.example/ns/vocabulary#> .\n\
+         @prefix skos: <http://www.w3.org/2004/02/skos/core#> .\n\
+         <urn:docent:vocabulary> a skos:ConceptScheme ;\n\
+         \tdocent:version 1 .\n\
+         <http://x.example/animal> a skos:Concept ;\n\
+         \tdocent:id \"{}\" ;\n\
+         \tskos:prefLabel \"dog\" ;\n\
+         \tdocent:heading true .\n\
+         <urn:docent:term:{}> a skos:Concept ;\n\
+         \tskos:prefLabel \"dog\" ;\n\
+         \tskos:broader <http://x.example/animal> ;\n\
+         \tskos:scopeNote \"a\\nb\"@en ;\n\
+         \tdocent:threshold 1.0 .\n",
+        animal.id, dog.id
+    );
+    assert_eq!(String::from_utf8_lossy(&written.bytes), wanted);
+}
+
+#[test]
+fn what_a_format_cannot_say_is_counted() {
+    let draft = fixture("spreadsheet.csv");
+    let mut terms = terms_of(&draft);
+    terms[0].labels[0].text = "[Tiere]".to_owned();
+    terms[2].labels[0].language = Language::try_from("1".to_owned()).expect("docent takes it");
+    let lost = |format| {
+        let lost = write(format, &terms).expect("a file").lost;
+        lost.into_iter()
+            .map(|loss| format!("{} {} ({})", loss.times, loss.what, loss.example))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lost(Format::Json), [""; 0]);
+    assert_eq!(lost(Format::Csv), [""; 0]);
+    assert_eq!(lost(Format::Turtle), ["1 a language that RDF does not know (wolf)"]);
+    assert_eq!(
+        lost(Format::Keywords),
+        [
+            "1 that it is off (wolf)",
+            "1 the scope notes (Hund)",
+            "1 the term and what is below it, because of braces or brackets in its name ([Tiere])",
+            "2 the threshold (Hund)",
+            "4 which language a label is in (Hund)",
+        ]
+    );
+}
+
+#[test]
+fn encodings_are_noted_where_they_are_guessed() {
+    let old = read(Format::Csv, b"term;note\nB\xe4r;x\n").expect("a table");
+    assert_eq!(noted(&old), ["2: the file is not UTF-8; it was read as Windows-1252"]);
+    assert_eq!(old.terms[0].labels[0].text, "Bär");
+    assert_eq!(
+        read(Format::Turtle, b"\n\xe4").expect_err("no UTF-8").to_string(),
+        "line 2: the file is not UTF-8; save it as UTF-8"
+    );
+    let xml = |encoding: &str| {
+        format!(
+            "<?xml version='1.0' encoding='{encoding}'?>\n<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#' \
+             xmlns:s='http://www.w3.org/2004/02/skos/core#'><s:Concept rdf:about='http://x.example/a'>\
+             <s:prefLabel>Bär</s:prefLabel></s:Concept></rdf:RDF>"
+        )
+    };
+    let latin: Vec<u8> =
+        xml("ISO-8859-1").chars().map(|c| u8::try_from(u32::from(c)).expect("Latin")).collect();
+    let wide: Vec<u8> = xml("UTF-16").encode_utf16().fold(vec![0xff, 0xfe], |mut bytes, unit| {
+        bytes.extend(unit.to_le_bytes());
+        bytes
+    });
+    for bytes in [latin, wide, xml("UTF-8").into_bytes()] {
+        let draft = read(Format::RdfXml, &bytes).expect("RDF");
+        assert_eq!((draft.terms[0].labels[0].text.as_str(), draft.terms[0].line), ("Bär", 2));
+        assert_eq!(draft.noted, []);
     }
 }
 

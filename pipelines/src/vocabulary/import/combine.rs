@@ -1,7 +1,7 @@
 //! Makes terms of what the vocabulary has and what the file says.
 
 use super::matching::Matching;
-use crate::vocabulary::draft::folded;
+use crate::vocabulary::draft::{folded, rounded};
 use crate::vocabulary::error::shown;
 use crate::vocabulary::limits::{MAX_LABELS, MAX_NOTES, MAX_PARENTS, MAX_PROMPTS};
 use crate::vocabulary::{Draft, DraftTerm, Label, Role, Term, TermId, VocabularyError};
@@ -41,7 +41,7 @@ pub(super) fn merge(
         extend(&mut term.prompts, &said.prompts);
         term.uri = said.uri.clone().or(term.uri);
         term.notation = said.notation.clone().or(term.notation);
-        term.threshold = said.threshold.or(term.threshold);
+        term.threshold = threshold(said.threshold.or(term.threshold), before);
         term.enabled = said.enabled.unwrap_or(term.enabled);
         term.heading = said.heading.unwrap_or(term.heading);
         limits(&term, said)?;
@@ -154,8 +154,8 @@ pub(super) fn replace(
     }
     let term = Term {
         id: before.id.clone(),
-        uri: if carries.uri { said.uri.clone() } else { before.uri.clone() },
-        notation: if carries.notation { said.notation.clone() } else { before.notation.clone() },
+        uri: stated(said.uri.clone(), carries.uri, &before.uri),
+        notation: stated(said.notation.clone(), carries.notation, &before.notation),
         parents: if carries.parents { same_set(&before.parents, parents) } else { before.parents.clone() },
         labels: same_set(&before.labels, labels),
         notes: if carries.notes { same_set(&before.notes, said.notes.clone()) } else { before.notes.clone() },
@@ -164,12 +164,22 @@ pub(super) fn replace(
         } else {
             before.prompts.clone()
         },
-        threshold: if carries.threshold { said.threshold } else { before.threshold },
-        enabled: if carries.enabled { said.enabled.unwrap_or(true) } else { before.enabled },
-        heading: if carries.heading { said.heading.unwrap_or(false) } else { before.heading },
+        threshold: threshold(stated(said.threshold, carries.threshold, &before.threshold), before),
+        enabled: stated(said.enabled, carries.enabled, &Some(before.enabled)).unwrap_or(true),
+        heading: stated(said.heading, carries.heading, &Some(before.heading)).unwrap_or(false),
     };
     limits(&term, &said)?;
     Ok(term)
+}
+
+/// What a file states, or else what there was, if the file could not state it.
+fn stated<T: Clone>(said: Option<T>, carried: bool, before: &Option<T>) -> Option<T> {
+    said.or_else(|| if carried { None } else { before.clone() })
+}
+
+/// The old threshold, if a file could only not say all its digits.
+fn threshold(said: Option<f64>, before: &Term) -> Option<f64> {
+    if said == before.threshold.map(rounded) { before.threshold } else { said }
 }
 
 /// The old list if the new one has the same in another order: files have their own orders.

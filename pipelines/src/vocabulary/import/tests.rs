@@ -109,6 +109,35 @@ fn a_replacement_leaves_alone_what_the_format_cannot_say() {
 }
 
 #[test]
+fn what_a_foreign_thesaurus_states_counts_and_the_rest_stays() {
+    let mut terms =
+        made("term,uri,threshold,prompt\na,http://x.example/a,0.5,A photo of a.\nb,http://x.example/b,,\n");
+    terms[0].threshold = Some(1.0 / 3.0);
+    terms[1].enabled = false;
+    let head = "@prefix s: <http://www.w3.org/2004/02/skos/core#> .\n@prefix o: <http://www.w3.org/2002/07/owl#> .\n";
+    let text = format!(
+        "{head}<http://x.example/a> s:prefLabel \"a\" ; o:deprecated true .\n<http://x.example/b> s:prefLabel \"b\" .\n"
+    );
+    let draft = read(Format::Turtle, text.as_bytes()).expect("a draft");
+    let changes = plan(&terms, &draft, How::Replace).expect("a plan");
+    assert_eq!(said(&changes), ["*a"]);
+    let after = applied(terms, changes);
+    assert_eq!((after[0].enabled, after[0].threshold, after[0].prompts.len()), (false, Some(1.0 / 3.0), 1));
+    // docent's own file says everything, so what it leaves out is gone.
+    for format in [Format::Json, Format::Turtle, Format::RdfXml, Format::Csv] {
+        let mut plain = after.clone();
+        plain.iter_mut().for_each(|term| (term.enabled, term.prompts) = (true, Vec::new()));
+        let bytes = crate::vocabulary::write(format, &plain).expect("a file").bytes;
+        let draft = read(format, &bytes).expect("a draft");
+        assert_eq!(
+            applied(after.clone(), plan(&after, &draft, How::Replace).expect("a plan")),
+            plain,
+            "{format}"
+        );
+    }
+}
+
+#[test]
 fn a_merge_takes_nothing_away() {
     let terms = made("term,label@de,alt,parent\nanimal,,,\ndog,Hund,hound,animal\n");
     let draft = csv("term,label@de,alt,parent\npet,,,\nanimal,,,\ndog,Haushund,canine,animal|pet\n");

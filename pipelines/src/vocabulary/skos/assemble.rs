@@ -112,7 +112,9 @@ impl Gathered {
             }
         }
         if let Some((line, times)) = unknown {
-            let text = format!("{times} narrower terms are not in the file and were left out");
+            let text = format!(
+                "the file names narrower terms that it does not contain; they were left out ({times})"
+            );
             self.draft.note(line, text);
         }
         Ok(())

@@ -6,6 +6,7 @@ use super::gather::Gathered;
 use super::names::{DOCENT, SKOS};
 use super::triples::triples;
 use super::xml;
+use crate::vocabulary::error::parser_said;
 use crate::vocabulary::loss::{Losses, Written};
 use crate::vocabulary::text::{Text, decode, unix, windows_1252};
 use crate::vocabulary::{Draft, Term, VocabularyError};
@@ -37,7 +38,7 @@ pub(in crate::vocabulary) fn read(text: &str) -> Result<Draft, VocabularyError> 
                 said if said.contains("scheme") => "give the file an absolute xml:base",
                 _ => "correct it there, or export the vocabulary again",
             };
-            VocabularyError::at(line, said.trim_end_matches('.'), next)
+            VocabularyError::at(line, parser_said(&said), next)
         })?;
         gathered.take(line, triple)?;
     }

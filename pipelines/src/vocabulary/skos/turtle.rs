@@ -5,6 +5,7 @@ use oxttl::{TurtleParser, TurtleSerializer};
 use super::gather::Gathered;
 use super::names::{DOCENT, SKOS};
 use super::triples::triples;
+use crate::vocabulary::error::parser_said;
 use crate::vocabulary::loss::{Losses, Written};
 use crate::vocabulary::{Draft, Term, VocabularyError};
 
@@ -32,7 +33,7 @@ pub(in crate::vocabulary) fn read(text: &str) -> Result<Draft, VocabularyError> 
                     message if message.contains("scheme") => "give the file an absolute @base",
                     _ => "correct it there, or export the vocabulary again",
                 };
-                VocabularyError::at(error.location().start.line + 1, error.message(), next)
+                VocabularyError::at(error.location().start.line + 1, parser_said(error.message()), next)
             })?;
             gathered.take(line, triple)?;
         }

@@ -63,6 +63,7 @@ const XML: &[(&str, &str)] = &[
 const OTHERS: &[Case] = &[
     (Format::Keywords, "a\n\t\tb", "line 2: the line is indented by 2, and the one above by 0"),
     (Format::Keywords, "\ta", "line 1: the first line is indented"),
+    (Format::Keywords, "a\n{b}", "line 2: the synonym 'b' belongs to no term"),
     (Format::Keywords, "dog\n\tdog", "line 2: the term 'dog' stands under itself"),
     (Format::Keywords, "a\n\t{b", "line 2: '{b' has a brace without its other one"),
     (Format::Keywords, "a\n\tb}", "line 2: 'b}' has a brace without its other one"),
