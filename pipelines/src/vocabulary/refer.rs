@@ -6,7 +6,7 @@ use super::VocabularyError;
 use super::draft::folded;
 
 /// Steps of a whole file's references. Only one made of many terms of the same few names needs more.
-const MAX_STEPS: usize = 50_000_000;
+const MAX_STEPS: usize = 10_000_000;
 
 /// A term that can be referred to.
 pub(super) struct Entry<'a> {

@@ -6,11 +6,11 @@
 use crate::vocabulary::VocabularyError;
 
 /// Elements in one another. SKOS needs four.
-const MAX_NESTING: usize = 100;
+const MAX_NESTING: usize = 32;
 /// Bytes of a tag, a comment or an instruction.
 const MAX_TAG: usize = 64 << 10;
 /// Attributes of a tag. The outermost has one for each namespace.
-const MAX_ATTRIBUTES: usize = 256;
+const MAX_ATTRIBUTES: usize = 100;
 /// Bytes of a text between two tags.
 const MAX_TEXT: usize = 1 << 20;
 /// Bytes of a document type, where entities are declared.

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use super::draft::{Carries, KEY_MARK};
 use super::error::shown;
-use super::limits::MAX_TERMS;
+use super::limits::{MAX_PARENTS, MAX_TERMS};
 use super::refer::{Above, Directory, Entry, Found};
 use super::{Draft, DraftTerm, Role, TermId, VocabularyError};
 
@@ -161,9 +161,17 @@ impl Row {
                         let reason = "the name of a broader term has a control character";
                         return Err(VocabularyError::at(line, reason, "type it again without"));
                     }
-                    if !self.parents.contains(&parent) {
-                        self.parents.push(parent);
+                    if self.parents.contains(&parent) {
+                        continue;
                     }
+                    if self.parents.len() >= MAX_PARENTS {
+                        let reason = format!(
+                            "the term '{}' has more than {MAX_PARENTS} broader terms",
+                            shown(term.name())
+                        );
+                        return Err(VocabularyError::at(line, reason, "remove some"));
+                    }
+                    self.parents.push(parent);
                 }
             }
             Column::Note(language) => {
@@ -184,21 +192,25 @@ impl Row {
     }
 }
 
-/// The parts of a cell between `|`, without empty ones.
-fn list(cell: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
+/// The parts of a cell between `|`, without empty ones. One after the other, because a cell can be as long as the file.
+fn list(cell: &str) -> impl Iterator<Item = String> {
     let mut chars = cell.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (c, chars.peek()) {
-            ('|', _) => parts.push(String::new()),
-            ('\\', Some(&next @ ('|' | '\\'))) => {
-                chars.next();
-                parts.last_mut().into_iter().for_each(|part| part.push(next));
+    let part = move || {
+        chars.peek()?;
+        let mut part = String::new();
+        while let Some(c) = chars.next() {
+            match (c, chars.peek()) {
+                ('|', _) => break,
+                ('\\', Some(&next @ ('|' | '\\'))) => {
+                    chars.next();
+                    part.push(next);
+                }
+                _ => part.push(c),
             }
-            _ => parts.last_mut().into_iter().for_each(|part| part.push(c)),
         }
-    }
-    parts.into_iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+        Some(part.trim().to_owned())
+    };
+    std::iter::from_fn(part).filter(|part| !part.is_empty())
 }
 
 /// The rows so far.

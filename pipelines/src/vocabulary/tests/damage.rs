@@ -199,7 +199,7 @@ fn bombs_are_refused() {
     let prefix = format!("@prefix p: <http://x.example/{}> .\n", "x".repeat(20_000));
     let text = format!("{prefix}{}", "p:a p:b p:c .\n".repeat(1_000_000));
     check(Format::Turtle, &text, "line 2: an address has more than 2000 characters");
-    check(Format::RdfXml, &"<a>".repeat(1_000_000), "line 1: more than 100 elements are open");
+    check(Format::RdfXml, &"<a>".repeat(1_000_000), "line 1: more than 32 elements are open");
     let attributes: String = (0..100_000).map(|n| format!(" a{n}=''")).collect();
     check(Format::RdfXml, &format!("<a{attributes}/>"), "line 1: a tag has more than");
     let lol = "<!DOCTYPE a [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]><a/>";
@@ -228,52 +228,58 @@ fn bombs_are_refused() {
     assert!(write(Format::Keywords, &terms).expect_err("too long").reason.contains("1000000 lines"));
 }
 
-#[test]
-fn no_bytes_do_harm() {
-    let mut random = fastrand::Rng::with_seed(17);
-    let spice: [&[u8]; 16] = [
-        b"\t",
-        b"\n",
-        b"\r",
-        b"{",
-        b"}",
-        b"[",
-        b"\"",
-        b"\"\"\"",
-        b"<",
-        b">",
-        b"\\",
-        b"&",
-        b"|",
-        b"\xff\xfe",
-        b"@",
-        b"\xe4",
-    ];
-    let mut seeds: Vec<(Format, Vec<u8>)> =
-        FIXTURES.iter().map(|(_, format, bytes)| (*format, bytes.to_vec())).collect();
-    let terms = terms_of(&fixture("thesaurus.ttl"));
-    seeds.extend(Format::ALL.map(|format| (format, write(format, &terms).expect("a file").bytes)));
-    for round in 0..4_000 {
-        let (format, seed) = &seeds[round % seeds.len()];
-        let mut bytes = seed.clone();
-        for _ in 0..random.usize(1..6) {
-            let at = random.usize(..=bytes.len());
-            let until = (at + random.usize(..40)).min(bytes.len());
-            match random.u8(..5) {
-                0 => bytes.truncate(at),
-                1 => drop(bytes.drain(at..until)),
-                2 => bytes.extend_from_within(at..until),
-                3 => drop(bytes.splice(at..until, random.choice(spice).into_iter().flatten().copied())),
-                _ => drop(bytes.splice(at..at, random.choice(spice).into_iter().flatten().copied())),
+/// Only here, because the product is not to throw dice.
+#[cfg(test)]
+mod random {
+    use super::*;
+
+    #[test]
+    fn no_bytes_do_harm() {
+        let mut random = fastrand::Rng::with_seed(17);
+        let spice: [&[u8]; 16] = [
+            b"\t",
+            b"\n",
+            b"\r",
+            b"{",
+            b"}",
+            b"[",
+            b"\"",
+            b"\"\"\"",
+            b"<",
+            b">",
+            b"\\",
+            b"&",
+            b"|",
+            b"\xff\xfe",
+            b"@",
+            b"\xe4",
+        ];
+        let mut seeds: Vec<(Format, Vec<u8>)> =
+            FIXTURES.iter().map(|(_, format, bytes)| (*format, bytes.to_vec())).collect();
+        let terms = terms_of(&fixture("thesaurus.ttl"));
+        seeds.extend(Format::ALL.map(|format| (format, write(format, &terms).expect("a file").bytes)));
+        for round in 0..4_000 {
+            let (format, seed) = &seeds[round % seeds.len()];
+            let mut bytes = seed.clone();
+            for _ in 0..random.usize(1..6) {
+                let at = random.usize(..=bytes.len());
+                let until = (at + random.usize(..40)).min(bytes.len());
+                match random.u8(..5) {
+                    0 => bytes.truncate(at),
+                    1 => drop(bytes.drain(at..until)),
+                    2 => bytes.extend_from_within(at..until),
+                    3 => drop(bytes.splice(at..until, random.choice(spice).into_iter().flatten().copied())),
+                    _ => drop(bytes.splice(at..at, random.choice(spice).into_iter().flatten().copied())),
+                }
             }
+            let _ = said(*format, &bytes);
+            let _ = Format::guess("x", &bytes);
         }
-        let _ = said(*format, &bytes);
-        let _ = Format::guess("x", &bytes);
-    }
-    for _ in 0..2_000 {
-        let bytes: Vec<u8> = (0..random.usize(..200)).map(|_| random.u8(..)).collect();
-        for format in Format::ALL {
-            let _ = said(format, &bytes);
+        for _ in 0..2_000 {
+            let bytes: Vec<u8> = (0..random.usize(..200)).map(|_| random.u8(..)).collect();
+            for format in Format::ALL {
+                let _ = said(format, &bytes);
+            }
         }
     }
 }
