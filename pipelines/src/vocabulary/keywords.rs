@@ -13,7 +13,7 @@
 //! languages, and nothing is off. A term with several broader ones stands under each of them. Read into an empty
 //! vocabulary, that makes several terms; read into the vocabulary that it came from, it is the one term again. Of two
 //! terms with the same name under the same term, one is left. A term with the name of its own broader term, or with a
-//! name in braces or brackets, cannot be written. [`write`] counts what was lost.
+//! name in braces or brackets, cannot be written. [`write()`] counts what was lost.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! The archive's own vocabulary: terms, their labels in each language, and what is broader.
 //!
 //! Pure data. The ledger keeps it; the files beside this one read and write it in the forms that other programs know:
-//! [`read`] makes a [`Draft`] of a file's bytes, [`plan`] says what the draft changes in a vocabulary, and [`write`]
+//! [`read`] makes a [`Draft`] of a file's bytes, [`plan`] says what the draft changes in a vocabulary, and [`write()`]
 //! makes a file of terms. No file, however damaged, does more than cause a [`VocabularyError`].
 
 mod draft;
