@@ -99,6 +99,11 @@ impl ClassTags {
         Ok(Self { classes, tags })
     }
 
+    /// Every tag, those of classes and broader ones.
+    pub fn tag_names(&self) -> impl Iterator<Item = &str> {
+        self.tags.keys().map(String::as_str)
+    }
+
     /// Number of classes, which the tagger's probabilities must have.
     pub fn len(&self) -> usize {
         self.classes.len()

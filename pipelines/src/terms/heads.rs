@@ -66,6 +66,11 @@ impl Heads {
         self.heads.get(uri)
     }
 
+    /// The addresses of all terms with a head.
+    pub fn uris(&self) -> impl Iterator<Item = &str> {
+        self.heads.keys().map(String::as_str)
+    }
+
     /// Whether it is known that the words of a term are not enough in this space: it is of the starter vocabulary, which was
     /// measured here, and has no head.
     pub fn are_all_of(&self, uri: &str) -> bool {
