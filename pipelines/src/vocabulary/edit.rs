@@ -71,7 +71,7 @@ impl Vocabulary {
     pub fn allows(&self, put: &[Term], gone: &[TermId]) -> Result<(), VocabularyError> {
         let mut terms: HashMap<&TermId, &Term> = self.terms().iter().map(|term| (&term.id, term)).collect();
         terms.extend(put.iter().map(|term| (&term.id, term)));
-        gone.iter().for_each(|id| drop(terms.remove(id)));
+        terms.retain(|id, _| !gone.contains(id));
         let mut terms: Vec<Term> = terms.into_values().cloned().collect();
         // Which of two faults is told does not depend on chance.
         terms.sort_by(|a, b| a.id.cmp(&b.id));
