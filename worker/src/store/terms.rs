@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use docent_pipelines::vocabulary::{Language, Term, TermId, Vocabulary};
+use docent_pipelines::vocabulary::{Change, Language, Term, TermId, Vocabulary};
 use docent_pipelines::{AssetId, Suggestion, VectorSpace};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,15 @@ pub enum TermChange {
         /// What stays.
         into: TermId,
     },
+}
+
+impl From<Change> for TermChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Add(term) | Change::Update { after: term, .. } => Self::Put(Box::new(term)),
+            Change::Remove(term) => Self::Remove(term.id),
+        }
+    }
 }
 
 /// What changes did.

@@ -6,6 +6,7 @@
 
 mod learning;
 mod rules;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use docent_pipelines::{AnalyzerId, AssetId, Confidence, Kind, Suggestion, Vector
 pub use learning::{Lesson, Taught};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+pub use trial::Trial;
 
 use crate::search::{Search, SearchError};
 use crate::store::{MatchedPortion, Store, StoreError, StoredRule};

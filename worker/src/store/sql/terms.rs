@@ -50,7 +50,9 @@ impl Terms for Backend {
         if revision != seen {
             return Err(StoreError::Outdated { seen, revision });
         }
-        let Writes { rows, tasks, mut changed } = writes(&known, changes)?;
+        let Writes { mut rows, tasks, mut changed } = writes(&known, changes)?;
+        // An address may go from a term that is taken out to another.
+        rows.sort_by_key(|row| row.state == "present");
         changed.revision = revision;
         if rows.is_empty() {
             return Ok(changed);
