@@ -29,7 +29,7 @@ impl TermMatching {
     pub async fn test(&self, term: &TermId, limit: usize) -> Result<Option<Trial>, TermsError> {
         let Some(space) = self.space().await? else { return Ok(None) };
         let known = self.store.vocabulary().await?;
-        let stored = self.store.rules(&space).await?.into_iter().find(|rule| rule.term == *term);
+        let stored = self.store.rules(&space, None).await?.into_iter().find(|rule| rule.term == *term);
         let (source, rule) = match stored {
             Some(rule) => (rule.source, Rule { weights: rule.weights, bias: rule.bias, least: rule.least }),
             None => {

@@ -42,6 +42,19 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .fetch_one(&mut **tx)
     .await
     .map_err(failed)?;
+    let mut terms: Vec<&str> =
+        portion.found.iter().filter_map(|found| Some(found.term.as_ref()?.as_str())).collect();
+    terms.sort_unstable();
+    terms.dedup();
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update term_match set said = 1 where space = $2 and said = 0 and term_id in (select value from {})",
+        each_text(1)
+    )))
+    .bind(json_array(terms))
+    .bind(portion.space.as_str())
+    .execute(&mut **tx)
+    .await
+    .map_err(failed)?;
     let rows = portion.found.iter().map(|found| {
         json!({
             "id": found.id, "asset": found.asset, "value": text(&found.value), "confidence": found.confidence.value(),
