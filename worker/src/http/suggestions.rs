@@ -30,6 +30,9 @@ pub struct Suggestion {
     /// Broader tags that a tag implies, nearest first: they are accepted with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     implies: Vec<String>,
+    /// The id of the vocabulary's term that it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<String>,
     /// Where it stands.
     status: wire::Status,
     /// `id@version` of the model that says so.
@@ -150,6 +153,7 @@ impl From<SuggestionRow> for Suggestion {
             confidence: row.confidence,
             region: row.region.map(Into::into),
             implies: row.implies,
+            term: row.term.map(Into::into),
             status: row.status.into(),
             model: row.model.into(),
             analyzer: row.analyzer.to_string(),

@@ -167,6 +167,20 @@ pub trait Terms: Send + Sync {
     /// The rules in a space, and how far each was applied.
     async fn rules(&self, space: &VectorSpace) -> Result<Vec<StoredRule>, StoreError>;
 
+    /// How many rules a space has, how many of them were not applied up to `newest`, and how far the last of these is.
+    async fn rules_behind(
+        &self,
+        space: &VectorSpace,
+        newest: i64,
+    ) -> Result<(u64, u64, Option<i64>), StoreError>;
+
+    /// Where the rules of some terms in a space came from, of those that have one.
+    async fn rule_sources(
+        &self,
+        space: &VectorSpace,
+        terms: &[TermId],
+    ) -> Result<Vec<(TermId, String)>, StoreError>;
+
     /// The number that the term furthest behind was applied up to; `None` if all were applied up to `newest`.
     async fn furthest_behind(&self, space: &VectorSpace, newest: i64) -> Result<Option<i64>, StoreError>;
 

@@ -7,6 +7,7 @@
 mod learning;
 mod rules;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,14 +146,15 @@ impl TermMatching {
     /// How far the terms are.
     pub async fn applied(&self) -> Result<Applied, TermsError> {
         let Some(space) = self.space().await? else { return Ok(Applied::default()) };
-        let (rules, newest) = (self.store.rules(&space).await?, self.store.newest_vector(&space).await?);
-        let behind = rules.iter().filter(|rule| rule.applied < newest);
-        Ok(Applied {
-            terms: rules.len() as u64,
-            behind: behind.clone().count() as u64,
-            done: behind.map(|rule| rule.applied).min().unwrap_or(newest).unsigned_abs(),
-            of: newest.unsigned_abs(),
-        })
+        let newest = self.store.newest_vector(&space).await?;
+        let (terms, behind, last) = self.store.rules_behind(&space, newest).await?;
+        Ok(Applied { terms, behind, done: last.unwrap_or(newest).unsigned_abs(), of: newest.unsigned_abs() })
+    }
+
+    /// Where the rules of some terms come from, of those that have one: `prompts`, `head` or `decisions`.
+    pub async fn sources(&self, terms: &[TermId]) -> Result<HashMap<TermId, String>, TermsError> {
+        let Some(space) = self.space().await? else { return Ok(HashMap::new()) };
+        Ok(self.store.rule_sources(&space, terms).await?.into_iter().collect())
     }
 
     /// The searched space, if there are networks for one.

@@ -222,6 +222,22 @@ impl Terms for Backend {
         rows.iter().map(rule).collect()
     }
 
+    async fn rules_behind(
+        &self,
+        space: &VectorSpace,
+        newest: i64,
+    ) -> Result<(u64, u64, Option<i64>), StoreError> {
+        matches::behind(self, space, newest).await
+    }
+
+    async fn rule_sources(
+        &self,
+        space: &VectorSpace,
+        terms: &[TermId],
+    ) -> Result<Vec<(TermId, String)>, StoreError> {
+        matches::sources(self, space, terms).await
+    }
+
     async fn furthest_behind(&self, space: &VectorSpace, newest: i64) -> Result<Option<i64>, StoreError> {
         sqlx::query_scalar("select min(applied) from term_match where space = $1 and applied < $2")
             .bind(space.as_str())
