@@ -269,6 +269,7 @@ impl Archive {
             store: Arc::clone(&self.store) as _,
             search: Arc::new(ByName(Arc::clone(&self.store))),
             source: Arc::new(FileSource { max_bytes: 10_000_000, ..FileSource::default() }),
+            terms: None,
         }
     }
 
