@@ -205,5 +205,5 @@ pub async fn suggestions(
     state.store.asset(&id).await?;
     let filter = SuggestionFilter { asset: Some(id), ..SuggestionFilter::default() };
     let listed = state.store.suggestions(&filter, &wire::page(part.limit, part.after)?).await?;
-    Ok(Json(listed.into()))
+    Ok(Json(SuggestionPage::with_paths(listed, &*state.store.vocabulary().await?)))
 }
