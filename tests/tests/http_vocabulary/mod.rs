@@ -119,6 +119,12 @@ async fn what_would_not_be_sound_is_refused() {
     for (answer, status, code) in [
         (put(&router, &path_of(&animal), named("animal", &[&tabby])).await, 422, "not_sound"),
         (put(&router, &path_of(&cat), json!({ "labels": [] })).await, 422, "not_sound"),
+        // What is wrong in itself is told first.
+        (
+            put(&router, &path_of(&cat), json!({ "labels": [], "threshold": 2, "revision": 1 })).await,
+            400,
+            "invalid",
+        ),
         (put(&router, &path_of(&cat), named("cat", &[&unknown])).await, 422, "not_sound"),
         (put(&router, &path_of(&unknown), named("x", &[])).await, 404, "not_found"),
         (put(&router, &path_of(&cat), json!({})).await, 400, "invalid"),

@@ -116,9 +116,10 @@ pub async fn add(
     by: Reviewer,
     extract::Json(body): extract::Json<TermBody>,
 ) -> Result<(StatusCode, Json<TermDetail>), ApiError> {
-    let known = state.seen(body.revision).await?;
-    let seen = known.revision;
+    let at = body.revision;
     let term = body.into_term(TermId::derived(&[]))?.tidied().map_err(not_sound)?;
+    let known = state.seen(at).await?;
+    let seen = known.revision;
     let term = aside(move || {
         let mut term = term;
         if let Some(twin) = known.twin(&term) {
@@ -153,10 +154,11 @@ pub async fn put(
     extract::Json(body): extract::Json<TermBody>,
 ) -> Result<Json<TermDetail>, ApiError> {
     let id: TermId = shared::id(id)?;
-    let known = state.seen(body.revision).await?;
+    let at = body.revision;
+    let term = body.into_term(id.clone())?.tidied().map_err(not_sound)?;
+    let known = state.seen(at).await?;
     let seen = known.revision;
     known.term(&id).filter(|term| term.id == id).ok_or_else(|| missing(&id))?;
-    let term = body.into_term(id.clone())?.tidied().map_err(not_sound)?;
     let term = aside(move || known.allows(std::slice::from_ref(&term), &[]).map(|()| term))
         .await?
         .map_err(not_sound)?;
@@ -183,9 +185,13 @@ pub async fn remove(
     let id: TermId = shared::id(id)?;
     let known = state.seen(at.revision).await?;
     let seen = known.revision;
-    known.term(&id).filter(|term| term.id == id).ok_or_else(|| missing(&id))?;
-    let gone = id.clone();
-    aside(move || known.allows(&[], &[gone])).await?.map_err(not_sound)?;
+    let term = known.term(&id).filter(|term| term.id == id).ok_or_else(|| missing(&id))?;
+    let below = known.children(&id).count();
+    if below > 0 {
+        let message =
+            format!("the term '{}' has narrower ones ({below}); move or remove them first", known.tag(term));
+        return Err(ApiError::Unprocessable { code: "not_sound", message });
+    }
     Ok(Json(state.change_terms(&[TermChange::Remove(id)], seen, &by).await?.into()))
 }
 

@@ -83,6 +83,7 @@ pub struct ImportFile {
 #[into_params(parameter_in = Query)]
 pub struct ExportFile {
     /// Its form.
+    #[param(inline)]
     format: FileFormat,
 }
 
@@ -148,6 +149,9 @@ pub async fn import(
     by: Reviewer,
     Body(bytes): Body,
 ) -> Result<Json<Imported>, ApiError> {
+    if bytes.is_empty() {
+        return Err(ApiError::Invalid("the body is empty; it has to be the file".to_owned()));
+    }
     let known = state.seen(query.revision).await?;
     let seen = known.revision;
     let how = if query.replace { How::Replace } else { How::Merge };

@@ -25,7 +25,10 @@ const wide = matchMedia("(min-width: 901px)");
 
 const gallery = new Gallery({ onOpen: (asset) => go({ asset }), onChosen: showChosen });
 const failures = new Failures({ onClose: () => go({ view: "" }) });
-const vocabulary = new VocabularyView({ onClose: () => go({ view: "" }) });
+const vocabulary = new VocabularyView({
+  onClose: () => go({ view: "", term: "" }),
+  onTerm: (term) => go({ term: term ?? "" }),
+});
 const stage = new Stage({ onPick: (id) => panel.select(id), onHover: (id) => panel.hover(id) });
 const panel = new Panel({
   onChanged: changed,
@@ -89,7 +92,8 @@ async function apply({ linked = false } = {}) {
   for (const [name, view] of [["failures", failures], ["vocabulary", vocabulary]]) {
     $(name).hidden = at.view !== name;
     $(`show-${name}`).setAttribute("aria-pressed", String(at.view === name));
-    if (at.view === name) view.show();
+    if (at.view === name) view.show(at.term || null);
+    else view.hide?.();
   }
   showFilters(at);
   panel.setFilter({ kind: at.kind, status: at.status, min: at.min });
@@ -390,7 +394,7 @@ $("previous").onclick = () => stepPicture(-1);
 $("next").onclick = () => stepPicture(1);
 $("back").onclick = () => go({ asset: "" });
 $("undo").onclick = () => undo.run();
-for (const name of ["failures", "vocabulary"]) $(`show-${name}`).onclick = () => go({ view: place().view === name ? "" : name });
+for (const name of ["failures", "vocabulary"]) $(`show-${name}`).onclick = () => go({ view: place().view === name ? "" : name, term: "" });
 $("show-help").onclick = () => openDialog("help");
 $("show-reviewer").onclick = () => {
   $("reviewer-input").value = reviewer.get();
@@ -446,7 +450,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     if (typing) event.target.blur();
     else if (gallery.chosen.size) gallery.choose([]);
-    else if (place().view || place().words || place().like) go({ view: "", words: "", like: "" });
+    else if (place().view || place().words || place().like) go({ view: "", term: "", words: "", like: "" });
     return;
   }
   // Lists and sliders need the arrows themselves.

@@ -9,8 +9,8 @@ export async function adopted({ id, value }) {
   try {
     await api.addTerm(named(value, language));
   } catch (error) {
-    // Somebody else added it: then it is a tag by now.
-    if (error.code !== "exists") throw error;
+    // Somebody else added it: then it is a tag by now, unless the term is off.
+    if (error.code !== "exists" || (await api.suggestion(id)).kind === "proposal") throw error;
   }
   return api.decide(id, "accept");
 }

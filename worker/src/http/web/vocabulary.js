@@ -12,22 +12,25 @@ const TYPING_MS = 200;
 const FORMATS = [["json", "JSON"], ["csv", "CSV"], ["keywords", "keywords"], ["turtle", "SKOS (Turtle)"], ["rdfxml", "SKOS (RDF/XML)"]];
 
 export class VocabularyView {
-  constructor({ onClose }) {
+  /** `onTerm(id)` hears which term is to be shown, or null. */
+  constructor({ onClose, onTerm }) {
     this.root = $("vocabulary");
+    this.isOpen = false;
     this.changed = false;
     this.importing = new Importing({ onDone: () => this.refresh() });
     this.tree = new Tree($("terms"), {
-      onOpen: (id) => this.open(id),
+      onOpen: onTerm,
       onShown: (found, words) => {
         $("terms-empty").hidden = found > 0;
         $("terms-empty").textContent = words ? "No term begins so." : "There are no terms yet: every word of a network is a tag.";
       },
     });
     this.editor = new TermEditor($("term"), {
-      onOpen: (id) => this.open(id),
-      onClose: () => this.open(null),
+      onOpen: onTerm,
+      onClose: () => onTerm(null),
       onChanged: (id) => this.refresh(id),
     });
+    this.onTerm = onTerm;
     $("vocabulary-close").onclick = onClose;
     $("vocabulary-import").onclick = () => $("import-file").click();
     $("vocabulary-export").append(
@@ -55,8 +58,19 @@ export class VocabularyView {
     return changed;
   }
 
-  async show() {
-    await Promise.all([this.sum(), this.tree.show()]);
+  /** Shows the tree, and one term where `id` names one. */
+  async show(id) {
+    const { isOpen } = this;
+    this.isOpen = true;
+    await Promise.all([isOpen || this.load(), this.editor.id === id || this.open(id)]);
+  }
+
+  hide() {
+    this.isOpen = false;
+  }
+
+  load() {
+    return Promise.all([this.sum(), this.tree.show()]);
   }
 
   async sum() {
@@ -80,10 +94,11 @@ export class VocabularyView {
     await this.editor.open(id);
   }
 
-  /** Shows everything as it is now, and one term of it. */
+  /** Reads everything again, and shows one term of it. */
   async refresh(id = this.editor.id) {
     this.changed = true;
-    await Promise.all([this.show(), this.open(id ?? null)]);
+    await Promise.all([this.load(), this.open(id)]);
+    this.onTerm(this.editor.id);
   }
 
   async add() {
