@@ -67,7 +67,7 @@ async fn files_that_are_none_are_refused() {
         ("format=turtle", "no turtle", 422, "unreadable"),
         ("", "?", 422, "unreadable"),
         ("format=json", "{", 422, "unreadable"),
-        ("format=keywords&replace=true", "", 400, "invalid"),
+        ("format=keywords&replace=true", "", 422, "unreadable"),
         ("format=word", "x", 400, "invalid"),
         ("format=csv&colour=red", "", 400, "invalid"),
         ("format=csv&replace=perhaps", "", 400, "invalid"),

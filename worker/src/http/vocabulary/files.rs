@@ -150,7 +150,8 @@ pub async fn import(
     Body(bytes): Body,
 ) -> Result<Json<Imported>, ApiError> {
     if bytes.is_empty() {
-        return Err(ApiError::Invalid("the body is empty; it has to be the file".to_owned()));
+        let message = "the body is empty; it has to be the file".to_owned();
+        return Err(ApiError::Unprocessable { code: "unreadable", message });
     }
     let known = state.seen(query.revision).await?;
     let seen = known.revision;

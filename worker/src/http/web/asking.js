@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { $, el } from "./dom.js";
 import { openDialog, shown } from "./notices.js";
+import { foundBy } from "./tree.js";
 
 /** Terms that are offered to choose from. */
 const OFFERED = 50;
@@ -52,25 +53,28 @@ export async function chosenTerm({ title, text, button, without }) {
     if (!part || signal.aborted) return;
     found = part.terms.filter(({ id }) => id !== without);
     $("choose-terms").replaceChildren(
-      ...found.map(({ id, name, path }, place) =>
-        el(
+      ...found.map(({ id, name, path, labels }, place) => {
+        const word = words ? foundBy({ name, labels }, words) : null;
+        return el(
           "label",
           { class: "choice" },
           el("input", { type: "radio", name: "term", value: id, checked: words !== "" && place === 0 }),
-          el("span", {}, name, path === name ? null : el("small", {}, path)),
-        ),
-      ),
+          el("span", {}, name, word ? el("i", {}, ` ${word}`) : null, path === name ? null : el("small", {}, path)),
+        );
+      }),
     );
     if (!found.length) $("choose-terms").append(el("p", { class: "note" }, "No term begins so."));
     if (part.next) $("choose-terms").append(el("p", { class: "note" }, "There are more: type more of the word."));
     update();
   };
   $("choose-words").oninput = () => {
+    // What was found for other words is not taken by Enter.
+    found = [];
+    update();
     clearTimeout(pausing);
     pausing = setTimeout(look, TYPING_MS);
   };
   $("choose-form").onchange = update;
-  found = [];
   $("choose-terms").replaceChildren();
   update();
   look();

@@ -6,6 +6,15 @@ import { shown } from "./notices.js";
 
 const PAGE = 200;
 
+const folded = (text) => text.toLowerCase().replace(/[\s_-]+/g, " ").trim();
+
+/** The word by which a term was found, where its name does not say it. */
+export function foundBy({ name, labels }, words) {
+  const asked = folded(words).split(" ");
+  const says = (text) => asked.every((word) => folded(text).split(" ").some((own) => own.startsWith(word)));
+  return says(name) ? null : (labels.find(({ text }) => says(text))?.text ?? null);
+}
+
 export class Tree {
   /** `onOpen(id)` hears which term is chosen, `onShown(count, words)` how many there are on top, or were found. */
   constructor(root, { onOpen, onShown }) {
@@ -53,8 +62,9 @@ export class Tree {
     return part;
   }
 
-  item({ id, name, path, children, enabled, heading }, level) {
+  item({ id, name, path, labels, children, enabled, heading }, level) {
     const above = this.words ? path.slice(0, Math.max(0, path.length - name.length - 3)) : "";
+    const word = this.words ? foundBy({ name, labels }, this.words) : null;
     const off = enabled ? null : el("span", { class: "chip" }, "off");
     const item = el(
       "li",
@@ -63,7 +73,7 @@ export class Tree {
         "div",
         { class: "node", title: path },
         el("span", { class: "twisty", "aria-hidden": "true" }, !this.words && children ? icon("next") : ""),
-        el("span", { class: "name" }, name, above ? el("small", {}, above) : null),
+        el("span", { class: "name" }, name, word ? el("i", {}, ` ${word}`) : null, above ? el("small", {}, above) : null),
         off,
         children ? el("span", { class: "tally", title: count(children, "narrower term", "narrower terms") }, number(children)) : null,
       ),
