@@ -52,6 +52,8 @@ pub struct Config {
     pub decode: Decode,
     /// When tags are suggested.
     pub tags: Tags,
+    /// The archive's own terms.
+    pub vocabulary: VocabularySection,
     /// When objects are suggested.
     pub objects: Objects,
     /// Which faces count.
@@ -142,6 +144,14 @@ pub struct Decode {
     pub max_memory_bytes: u64,
     /// Long side that the analyzers get to see.
     pub working_side: u32,
+}
+
+/// Section `vocabulary`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VocabularySection {
+    /// Whether a new archive begins with docent's own terms.
+    pub starter: bool,
 }
 
 /// Section `tags`; see [`TagRule`].

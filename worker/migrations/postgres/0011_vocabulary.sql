@@ -69,6 +69,8 @@ create table term_match (
     bias     double precision not null,
     least    double precision not null,
     applied  bigint not null,
+    -- Whether it was ever offered for a picture.
+    said     int not null default 0,
     primary key (space, term_id)
 );
 

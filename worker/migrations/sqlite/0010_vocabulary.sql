@@ -70,6 +70,8 @@ create table term_match (
     bias     real not null,
     least    real not null,
     applied  integer not null,
+    -- Whether it was ever offered for a picture.
+    said     integer not null default 0,
     primary key (space, term_id)
 ) without rowid;
 

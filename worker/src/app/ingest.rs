@@ -149,6 +149,7 @@ impl App {
     ) -> anyhow::Result<IngestSummary> {
         let IngestRequest { paths, owner, reread, only, wait } = request;
         let started = Instant::now();
+        self.begin_vocabulary().await?;
         let wanted = self.wanted(only.as_deref())?;
         let stop = shutdown.token().clone();
         progress.to_do.store(self.store.outstanding(&wanted).await?, Relaxed);

@@ -5,6 +5,7 @@ mod ingest;
 pub mod inspect;
 mod pulse;
 mod spaces;
+mod vocabulary;
 pub mod worker;
 
 use std::fs::File;

@@ -57,6 +57,7 @@ pub async fn run(
         () = stop.cancelled() => return Ok(()),
         connected = connecting => connected?,
     };
+    app.begin_vocabulary().await?;
     let wanted = app.wanted(None)?;
     let analyzers = wanted.keys().copied().filter(|&id| id != AnalyzerId::Decode).collect();
     let pipeline = Arc::new(app.pipeline(analyzers).await?);

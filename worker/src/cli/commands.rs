@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::output::Out;
 use super::{
     Outcome, analyze, bench, completions, decide, doctor, failures, history, ingest, jobs, leases, models,
-    retry, search, serve, similar, status, suggestions, vectors, worker,
+    retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
 };
 use crate::config::{Config, Overrides};
 
@@ -84,6 +84,8 @@ pub(super) enum Command {
     Vectors(vectors::VectorsCommand),
     #[command(subcommand)]
     Leases(leases::LeasesCommand),
+    #[command(subcommand)]
+    Vocabulary(vocabulary::VocabularyCommand),
     Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -136,6 +138,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Models(command) => models::run(&config, command, out),
         Command::Vectors(command) => vectors::run(config, command, out).await,
         Command::Leases(command) => leases::run(config, command, out).await,
+        Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
         Command::Bench(args) => bench::run(config, args, out).await,
         Command::Doctor(args) => doctor::run(config, args, out).await,
         Command::Completions(args) => completions::run(&args),

@@ -25,6 +25,7 @@ mod status;
 mod suggestions;
 mod table;
 mod vectors;
+mod vocabulary;
 mod watch;
 mod words;
 mod worker;

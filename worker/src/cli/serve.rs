@@ -55,6 +55,7 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
         Hinted::new(error.to_string(), hint)
     })?;
     let app = App::open(config, Access::Exclusive).await?;
+    app.begin_vocabulary().await?;
     let metrics = Metrics::install(http::LONGEST_REQUEST).context("collect metrics")?;
     metrics.keep();
     telemetry::begin_to_answer();

@@ -130,6 +130,9 @@ struct Encoder {
 /// The longest query, in characters; the text encoder reads the first 64 tokens anyway.
 const MAX_WORDS: usize = 2000;
 
+/// Texts that are read at once.
+const TOGETHER: usize = 32;
+
 impl Search {
     /// A search over `catalog` and `index` with the models of `pack`.
     pub fn new(
@@ -194,7 +197,7 @@ impl Search {
                 SearchError::NoModel(format!("a text encoder for {}", encoder.image.model_ref()))
             })?;
             let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
-            self.load(move || embedding::load_text_entry(&pack, &text, &session)).await
+            self.load(text.max_batch, move || embedding::load_text_entry(&pack, &text, &session)).await
         };
         encoder.words.get_or_try_init(load).await
     }
@@ -203,8 +206,10 @@ impl Search {
     pub async fn vectors_of(&self, words: Vec<String>) -> Result<Vec<Vec<f32>>, SearchError> {
         let reader = self.reader(self.encoder().await?).await?;
         let mut vectors = Vec::with_capacity(words.len());
-        for words in words {
-            vectors.push(reader.run(words.chars().take(MAX_WORDS).collect()).await?);
+        // As many at once as fill the network's batches on every core.
+        for words in words.chunks(TOGETHER) {
+            let read = words.iter().map(|words| reader.run(words.chars().take(MAX_WORDS).collect()));
+            vectors.extend(futures_util::future::try_join_all(read).await?);
         }
         Ok(vectors)
     }
@@ -253,7 +258,7 @@ impl Search {
                 })?;
                 let (pack, session) = (Arc::clone(&self.pack), self.options.session.clone());
                 let load = move || embedding::load_image_entry(&pack, &image, &session);
-                Ok::<_, SearchError>((spec, self.load(load).await?))
+                Ok::<_, SearchError>((spec, self.load(1, load).await?))
             })
             .await?;
         let (spec, limits) = (spec.clone(), self.options.decode.clone());
@@ -274,13 +279,15 @@ impl Search {
 
     async fn load<I: Send + 'static, O: Send + 'static>(
         &self,
+        max_batch: usize,
         load: impl Fn() -> Result<Box<DynNetwork<I, O>>, docent_models::Error> + Send + Sync + 'static,
     ) -> Result<ModelHandle<I, O>, SearchError> {
         let start = Arc::clone(&self.options.start);
         tokio::task::spawn_blocking(move || {
             start()?;
-            // One at a time: queries come one by one.
-            let options = ExecutorOptions { sessions: 1, max_batch: 1, inbox: 64 };
+            // Queries come one by one; the words of a vocabulary come together.
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let options = ExecutorOptions { sessions: cores.min(4), max_batch, inbox: 64 };
             let handle = ModelHandle::spawn("search", options, load)?;
             if let Some(provider) = handle.provider() {
                 telemetry::session(handle.model(), provider);

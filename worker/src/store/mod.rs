@@ -42,7 +42,9 @@ pub use leasing::{LeaseFilter, LeaseRow, Leasing};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
-pub use terms::{Changed, Example, MatchedPortion, StoredHead, StoredRule, TermChange, TermEntry, Terms};
+pub use terms::{
+    Changed, Example, MatchedPortion, Standing, StoredHead, StoredRule, TermChange, TermEntry, Terms,
+};
 pub use texts::{Held, Holding, Part, Texts};
 
 use crate::queue::AnalyzeAsset;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use docent_pipelines::vocabulary::{Language, Term, TermId, Vocabulary};
+use docent_pipelines::vocabulary::{Change, Language, Term, TermId, Vocabulary};
 use docent_pipelines::{AssetId, Suggestion, VectorSpace};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,15 @@ pub enum TermChange {
         /// What stays.
         into: TermId,
     },
+}
+
+impl From<Change> for TermChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Add(term) | Change::Update { after: term, .. } => Self::Put(Box::new(term)),
+            Change::Remove(term) => Self::Remove(term.id),
+        }
+    }
 }
 
 /// What changes did.
@@ -81,6 +90,19 @@ pub struct StoredRule {
     pub least: f64,
     /// The number of the last vector it was applied to. What is written with a rule is 0.
     pub applied: i64,
+}
+
+/// How far the terms of a space are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Terms with a rule.
+    pub terms: u64,
+    /// Those that were not applied to the newest vector.
+    pub behind: u64,
+    /// The number that those furthest behind were applied up to; `None` if none is behind.
+    pub from: Option<i64>,
+    /// The number that the next ones were applied up to.
+    pub until: Option<i64>,
 }
 
 /// What some terms say of some vectors, which follow each other in the ledger.
@@ -164,15 +186,8 @@ pub trait Terms: Send + Sync {
     /// Does a portion of what follows from changes. Answers whether there was anything to do.
     async fn advance_terms(&self) -> Result<bool, StoreError>;
 
-    /// The rules in a space, and how far each was applied.
-    async fn rules(&self, space: &VectorSpace) -> Result<Vec<StoredRule>, StoreError>;
-
-    /// How many rules a space has, how many of them were not applied up to `newest`, and how far the last of these is.
-    async fn rules_behind(
-        &self,
-        space: &VectorSpace,
-        newest: i64,
-    ) -> Result<(u64, u64, Option<i64>), StoreError>;
+    /// The rules in a space, and how far each was applied; only those that were applied up to `at`, if that is given.
+    async fn rules(&self, space: &VectorSpace, at: Option<i64>) -> Result<Vec<StoredRule>, StoreError>;
 
     /// Where the rules of some terms in a space came from, of those that have one.
     async fn rule_sources(
@@ -181,8 +196,14 @@ pub trait Terms: Send + Sync {
         terms: &[TermId],
     ) -> Result<Vec<(TermId, String)>, StoreError>;
 
-    /// The number that the term furthest behind was applied up to; `None` if all were applied up to `newest`.
-    async fn furthest_behind(&self, space: &VectorSpace, newest: i64) -> Result<Option<i64>, StoreError>;
+    /// The prints of the rules in a space.
+    async fn prints(&self, space: &VectorSpace) -> Result<Vec<(TermId, String)>, StoreError>;
+
+    /// How far terms are.
+    async fn standing(&self, space: &VectorSpace, newest: i64) -> Result<Standing, StoreError>;
+
+    /// Vectors of at most `limit` pictures, as if drawn by lot: the ids of assets are hashes of their content.
+    async fn sample(&self, space: &VectorSpace, limit: u32) -> Result<Vec<Vec<f32>>, StoreError>;
 
     /// Enters rules, to be applied from the first vector on, and takes others out.
     async fn set_rules(
@@ -226,6 +247,10 @@ pub trait Terms: Send + Sync {
 
 /// Terms that one statement enters.
 pub(super) const TERMS_AT_ONCE: usize = 2000;
+/// Tasks that one transaction does.
+pub(super) const TASKS_AT_ONCE: u32 = 64;
+/// Words that one task adopts.
+const WORDS_AT_ONCE: usize = 2000;
 /// Suggestions that a portion of a task changes.
 pub(super) const CHANGED_AT_ONCE: i64 = 2000;
 
@@ -256,6 +281,8 @@ pub(super) struct Writes {
     pub rows: Vec<Written>,
     pub tasks: Vec<Task>,
     pub changed: Changed,
+    /// Words that are new, each with its term.
+    adopted: Vec<(String, TermId)>,
 }
 
 /// What `changes` mean for `known`. Terms that are merged or removed and unknown are an error.
@@ -287,6 +314,9 @@ pub(super) fn writes(known: &Vocabulary, changes: &[TermChange]) -> Result<Write
             TermChange::Merge { from, into } => merge(known, &mut now, &mut writes, from, into)?,
         }
     }
+    let after = now.vocabulary(known.revision + 1);
+    let adopted = std::mem::take(&mut writes.adopted);
+    writes.tasks.extend(adopt(&after, adopted));
     if known.is_empty() && writes.changed.added > 0 {
         // What was said before there were terms, and means none of them.
         let first = TermId::derived(&["all terms"]);
@@ -302,6 +332,13 @@ struct Pending<'a> {
 }
 
 impl Pending<'_> {
+    /// The vocabulary with the changes so far.
+    fn vocabulary(&self, revision: i64) -> Vocabulary {
+        let kept = self.known.terms().iter().filter(|term| !self.terms.contains_key(&term.id)).cloned();
+        let terms = kept.chain(self.terms.values().flatten().cloned()).collect();
+        Vocabulary::new(revision, self.known.language.clone(), terms, std::collections::HashMap::new())
+    }
+
     fn get(&self, id: &TermId) -> Option<Term> {
         match self.terms.get(id) {
             Some(term) => term.clone(),
@@ -336,9 +373,7 @@ fn put(known: &Vocabulary, now: &mut Pending<'_>, writes: &mut Writes, term: Ter
         let old = before.as_ref().filter(|before| offered(before));
         let is_new = |word: &&str| old.is_none_or(|old| old.labels.iter().all(|label| label.text != **word));
         let words: Vec<&str> = term.labels.iter().map(|label| label.text.as_str()).filter(is_new).collect();
-        if !words.is_empty() {
-            writes.tasks.push(adopt(&term.id, &tag, &words));
-        }
+        writes.adopted.extend(words.iter().map(|word| ((*word).to_owned(), term.id.clone())));
     }
     writes.rows.push(Written {
         term: term.id.clone(),
@@ -404,13 +439,22 @@ fn rename(from: &TermId, to: &TermId, tag: &str) -> Task {
     Task { action: "rename", term: from.clone(), detail: json!({ "to": to, "tag": tag }) }
 }
 
-fn adopt(term: &TermId, tag: &str, words: &[&str]) -> Task {
-    // Networks write in lower case.
-    let mut all: Vec<String> =
-        words.iter().flat_map(|word| [(*word).to_owned(), word.to_lowercase()]).collect();
-    all.sort();
-    all.dedup();
-    Task { action: "adopt", term: term.clone(), detail: json!({ "tag": tag, "words": all }) }
+/// Words that mean a term of `after` become it, where they were said before.
+fn adopt(after: &Vocabulary, words: Vec<(String, TermId)>) -> Vec<Task> {
+    let mut all: Vec<Value> = Vec::new();
+    for (word, id) in words {
+        // A word of several terms means none of them.
+        let Some(term) = after.meaning(&word).filter(|term| term.id == id) else { continue };
+        let lower = word.to_lowercase();
+        // Networks write in lower case.
+        let spellings = if lower == word { vec![word] } else { vec![word, lower] };
+        let tag = after.tag(term);
+        all.extend(spellings.into_iter().map(|word| json!({ "word": word, "term": id, "tag": tag })));
+    }
+    let first = TermId::derived(&["all terms"]);
+    let task =
+        |words: &[Value]| Task { action: "adopt", term: first.clone(), detail: json!({ "words": words }) };
+    all.chunks(WORDS_AT_ONCE).map(task).collect()
 }
 
 /// The tasks by which all tags take the names of another language.

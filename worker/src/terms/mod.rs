@@ -6,6 +6,7 @@
 
 mod learning;
 mod rules;
+mod trial;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,9 +20,10 @@ use docent_pipelines::{AnalyzerId, AssetId, Confidence, Kind, Suggestion, Vector
 pub use learning::{Lesson, Taught};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+pub use trial::Trial;
 
 use crate::search::{Search, SearchError};
-use crate::store::{MatchedPortion, Store, StoreError, StoredRule};
+use crate::store::{MatchedPortion, Standing, Store, StoreError, StoredRule};
 
 /// Why terms cannot be applied.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +77,9 @@ struct Prepared {
 
 /// Vectors that are compared and recorded together.
 const PORTION: u32 = 2048;
+/// Of few terms, so many: most vectors show none of them.
+const LARGE_PORTION: u32 = 8192;
+const FEW: usize = 16;
 /// Pause between two looks.
 const REST: Duration = Duration::from_secs(2);
 /// Between two looks for decisions to learn from.
@@ -147,8 +152,8 @@ impl TermMatching {
     pub async fn applied(&self) -> Result<Applied, TermsError> {
         let Some(space) = self.space().await? else { return Ok(Applied::default()) };
         let newest = self.store.newest_vector(&space).await?;
-        let (terms, behind, last) = self.store.rules_behind(&space, newest).await?;
-        Ok(Applied { terms, behind, done: last.unwrap_or(newest).unsigned_abs(), of: newest.unsigned_abs() })
+        let Standing { terms, behind, from, .. } = self.store.standing(&space, newest).await?;
+        Ok(Applied { terms, behind, done: from.unwrap_or(newest).unsigned_abs(), of: newest.unsigned_abs() })
     }
 
     /// Where the rules of some terms come from, of those that have one: `prompts`, `head` or `decisions`.
@@ -198,12 +203,11 @@ impl TermMatching {
         if renewed {
             return Ok(Step::Did);
         }
-        // The terms that are furthest behind, and others that are as far.
-        let Some(from) = self.store.furthest_behind(&space, newest).await? else { return Ok(Step::Idle) };
-        let rules = self.store.rules(&space).await?;
-        // Where the next ones wait, they go on together.
-        let until = rules.iter().map(|rule| rule.applied).filter(|&applied| applied > from).min();
-        let group: Vec<StoredRule> = rules.into_iter().filter(|rule| rule.applied == from).collect();
+        // The terms that are furthest behind, and others that are as far. Where the next ones wait, they go on together.
+        let Standing { from: Some(from), until, .. } = self.store.standing(&space, newest).await? else {
+            return Ok(Step::Idle);
+        };
+        let group = self.store.rules(&space, Some(from)).await?;
         self.apply(&known, &space, &group, from, until.unwrap_or(newest).min(newest)).await
     }
 
@@ -216,10 +220,11 @@ impl TermMatching {
         from: i64,
         until: i64,
     ) -> Result<Step, TermsError> {
-        let mut page = self.store.vectors_after(space, from, PORTION).await?;
+        let portion = if group.len() <= FEW { LARGE_PORTION } else { PORTION };
+        let mut page = self.store.vectors_after(space, from, portion).await?;
         page.retain(|(number, _)| *number <= until);
         let to = match page.last() {
-            Some((last, _)) if page.len() == PORTION as usize => *last,
+            Some((last, _)) if page.len() == portion as usize => *last,
             // Numbers up to here are taken, by vectors that were written again since.
             _ => until,
         };

@@ -55,8 +55,7 @@ impl TermMatching {
         let bundled = self.bundled_heads(image, space)?;
         let learned: HashMap<TermId, StoredHead> =
             self.store.heads(space).await?.into_iter().map(|head| (head.term.clone(), head)).collect();
-        let entered: HashMap<TermId, String> =
-            self.store.rules(space).await?.into_iter().map(|rule| (rule.term, rule.print)).collect();
+        let entered: HashMap<TermId, String> = self.store.prints(space).await?.into_iter().collect();
         let (mut ready, mut unread, mut kept) = (Vec::new(), Vec::new(), HashSet::new());
         for term in known.terms().iter().filter(|term| term.enabled && !term.heading) {
             let (print, made) = match ruled(term, &bundled, &learned) {
@@ -125,10 +124,8 @@ impl TermMatching {
 
     /// Pictures of the archive, as if drawn by lot: the ids of assets are hashes of their content.
     pub(super) async fn background(&self, space: &VectorSpace) -> Result<Background, TermsError> {
-        let sample = self.store.assets_beginning("", SAMPLE).await?;
         let (mut values, mut dimensions) = (Vec::new(), 0);
-        for asset in &sample {
-            let Some(vector) = self.store.vector(asset, space).await? else { continue };
+        for vector in self.store.sample(space, SAMPLE).await? {
             if dimensions == 0 || vector.len() == dimensions {
                 dimensions = vector.len();
                 values.extend(vector);

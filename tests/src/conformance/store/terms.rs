@@ -1,8 +1,8 @@
 //! Cases for the vocabulary: changes and their log, what follows from them, and how far terms were applied.
 
 use docent::store::{
-    AssetFilter, Decision, Finished, MatchedPortion, Page, Store, StoreError, StoredHead, StoredRule,
-    SuggestionFilter, SuggestionRow, TermChange,
+    AssetFilter, Decision, Finished, MatchedPortion, Page, Standing, Store, StoreError, StoredHead,
+    StoredRule, SuggestionFilter, SuggestionRow, TermChange,
 };
 use docent_models::ModelRef;
 use docent_pipelines::vocabulary::{Label, Language, Role, Term, TermId};
@@ -249,9 +249,11 @@ pub async fn matches_are_recorded_once(store: &dyn Store) {
     let newest = embed(store, 1, [0.5, 0.25]).await;
     assert!(newest > 0);
     store.set_rules(&space(), &[rule("cat", "a"), rule("dog", "b")], &[]).await.expect("enters");
-    let rules = store.rules(&space()).await.expect("reads");
+    let rules = store.rules(&space(), None).await.expect("reads");
     assert!(rules.contains(&rule("cat", "a")) && rules.len() == 2);
-    assert_eq!(store.furthest_behind(&space(), newest).await.expect("reads"), Some(0));
+    let behind = Standing { terms: 2, behind: 2, from: Some(0), until: None };
+    assert_eq!(store.standing(&space(), newest).await.expect("reads"), behind);
+    assert_eq!(store.sample(&space(), 10).await.expect("reads"), [[0.5, 0.25]]);
     let assets = [content(0).asset_id(), content(1).asset_id()];
     let terms = [(id("cat"), "a".to_owned()), (id("dog"), "b".to_owned())];
     let all = [found(&assets[0], "cat", 0.9), found(&assets[0], "dog", 0.8), found(&assets[1], "dog", 0.6)];
@@ -272,7 +274,8 @@ pub async fn matches_are_recorded_once(store: &dyn Store) {
         (Kind::Tag, "dog", Status::Pending, true),
     ]);
     assert_eq!(said(store).await, expected);
-    assert_eq!(store.furthest_behind(&space(), newest).await.expect("reads"), None);
+    let nothing = Standing { terms: 2, behind: 0, from: None, until: None };
+    assert_eq!(store.standing(&space(), newest).await.expect("reads"), nothing);
     // Not twice, and not with a rule that changed.
     assert!(!store.record_matches(portion(&terms, 0, newest, &all)).await.expect("records"));
     let (changed, other) = ([(id("cat"), "z".to_owned())], rule("cat", "c"));
@@ -299,7 +302,7 @@ pub async fn matches_are_recorded_once(store: &dyn Store) {
         listed(store, filter).await.iter().map(|row| row.status).collect::<Vec<_>>(),
         [Status::Rejected]
     );
-    assert_eq!(store.rules(&space()).await.expect("reads").len(), 1);
+    assert_eq!(store.rules(&space(), None).await.expect("reads").len(), 1);
 }
 
 static VECTORS: std::sync::OnceLock<VectorSpace> = std::sync::OnceLock::new();

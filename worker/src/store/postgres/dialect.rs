@@ -17,10 +17,10 @@ pub(super) type Flag = i32;
 
 /// Whoever records runs, or changes the vocabulary, waits.
 pub(super) const TAKE_VOCABULARY: &str = "select revision from vocabulary for update";
-/// The value of a suggestion as its indexes have it …
-pub(super) const INDEXED_VALUE: &str = "left(value, 128)";
-/// … and how much of it.
-pub(super) const INDEXED_CHARS: usize = 128;
+/// The value of a suggestion `s` as its indexes have it …
+pub(super) const INDEXED_VALUE: &str = "left(s.value, 128)";
+/// … and what it is compared with, the word of a JSON row `w`.
+pub(super) const INDEXED_WORD: &str = "left(w.value ->> 'word', 128)";
 /// The list of implied tags in a JSON row `f`.
 pub(super) const IMPLIES: &str = "nullif(f.value -> 'implies', 'null'::jsonb)";
 

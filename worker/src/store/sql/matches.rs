@@ -44,6 +44,19 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .fetch_one(&mut **tx)
     .await
     .map_err(failed)?;
+    let mut terms: Vec<&str> =
+        portion.found.iter().filter_map(|found| Some(found.term.as_ref()?.as_str())).collect();
+    terms.sort_unstable();
+    terms.dedup();
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update term_match set said = 1 where space = $2 and said = 0 and term_id in (select value from {})",
+        each_text(1)
+    )))
+    .bind(json_array(terms))
+    .bind(portion.space.as_str())
+    .execute(&mut **tx)
+    .await
+    .map_err(failed)?;
     let rows = portion.found.iter().map(|found| {
         json!({
             "id": found.id, "asset": found.asset, "value": text(&found.value), "confidence": found.confidence.value(),
@@ -75,24 +88,6 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .await
     .map(drop)
     .map_err(failed)
-}
-
-/// How many rules there are, how many of them are behind `newest`, and how far the last of these is.
-pub(super) async fn behind(
-    backend: &Backend,
-    space: &VectorSpace,
-    newest: i64,
-) -> Result<(u64, u64, Option<i64>), StoreError> {
-    let (all, behind, last): (i64, i64, Option<i64>) = sqlx::query_as(
-        "select count(*), count(case when applied < $2 then 1 end), min(case when applied < $2 then applied end)
-         from term_match where space = $1",
-    )
-    .bind(space.as_str())
-    .bind(newest)
-    .fetch_one(backend.reader())
-    .await
-    .map_err(fault("read how far terms are"))?;
-    Ok((all.unsigned_abs(), behind.unsigned_abs(), last))
 }
 
 /// Where the rules of some terms came from.

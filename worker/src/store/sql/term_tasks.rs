@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::dialect::{INDEXED_CHARS, INDEXED_VALUE, Tx, each_text};
+use super::dialect::{INDEXED_VALUE, INDEXED_WORD, Tx, each, each_text};
 use super::fault;
 use crate::store::StoreError;
 use crate::store::codec::{json_array, kind_order, text};
@@ -16,11 +16,11 @@ pub(super) async fn act(
     action: &str,
     term: &str,
     detail: &Value,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Portion, StoreError> {
     match action {
         "rename" => rename(tx, term, detail).await,
         "withdraw" => withdraw(tx, term, detail).await,
-        "adopt" => adopt(tx, term, detail).await,
+        "adopt" => adopt(tx, detail).await,
         _ => sort(tx).await,
     }
 }
@@ -36,12 +36,25 @@ async fn portion(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Vec<Stri
         .map_err(fault(ADVANCE))
 }
 
-/// Where a task goes on; `None` if it is done.
-fn rest(mut portion: Vec<String>) -> Option<String> {
-    if (portion.len() as i64) < CHANGED_AT_ONCE { None } else { portion.pop() }
+/// What a portion of a task did.
+pub(super) struct Portion {
+    /// Rows that it looked at or changed.
+    pub rows: u64,
+    /// Where the task goes on; `None` if it is done.
+    pub after: Option<String>,
 }
 
-async fn rename(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
+fn rest(mut portion: Vec<String>) -> Portion {
+    let rows = portion.len() as u64;
+    Portion { rows, after: if (rows as i64) < CHANGED_AT_ONCE { None } else { portion.pop() } }
+}
+
+/// A task whose rows leave the index that it reads.
+fn until_none(rows: u64) -> Portion {
+    Portion { rows, after: (rows > 0).then(String::new) }
+}
+
+async fn rename(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Portion, StoreError> {
     let ids = portion(tx, term, detail).await?;
     let said = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     sqlx::query(sqlx::AssertSqlSafe(format!(
@@ -57,7 +70,7 @@ async fn rename(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<St
     Ok(rest(ids))
 }
 
-async fn withdraw(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
+async fn withdraw(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Portion, StoreError> {
     let ids = portion(tx, term, detail).await?;
     let gone = detail.get("gone").and_then(Value::as_bool).unwrap_or(false);
     // The words of a term that is gone are proposals again, where a network said them.
@@ -89,36 +102,32 @@ async fn withdraw(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<
     Ok(rest(ids))
 }
 
-/// Words that are in no vocabulary become a term. What is changed leaves the index that is read here.
-async fn adopt(tx: &mut Tx<'_>, term: &str, detail: &Value) -> Result<Option<String>, StoreError> {
+/// Words that are in no vocabulary become terms.
+async fn adopt(tx: &mut Tx<'_>, detail: &Value) -> Result<Portion, StoreError> {
     let mut changed = 0;
     for kind in ["tag", "proposal"] {
         changed += sqlx::query(sqlx::AssertSqlSafe(format!(
-            "update suggestion set kind = 'tag', kind_order = 0, term_id = $2, value = $3 where id in (
-                 select id from suggestion where kind = '{kind}' and term_id is null
-                 and status in ('pending', 'accepted', 'rejected') and {} in (select value from {}) and value in (select value from {})
-                 limit $4)",
-            INDEXED_VALUE,
-            each_text(5),
-            each_text(1)
+            "update suggestion set kind = 'tag', kind_order = 0, term_id = n.term, value = n.tag from (
+                 select s.id, w.value ->> 'term' as term, w.value ->> 'tag' as tag
+                 from {} w cross join suggestion s
+                 where s.kind = '{kind}' and s.term_id is null and s.status in ('pending', 'accepted', 'rejected')
+                   and {INDEXED_VALUE} = {INDEXED_WORD} and s.value = w.value ->> 'word'
+                 limit $2) n
+             where suggestion.id = n.id",
+            each(1)
         )))
         .bind(detail.get("words").unwrap_or(&Value::Null).to_string())
-        .bind(term)
-        .bind(text(detail.get("tag").and_then(Value::as_str).unwrap_or_default()))
         .bind(CHANGED_AT_ONCE)
-        .bind(json_array(detail.get("words").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(
-            |word| word.chars().take(INDEXED_CHARS).collect::<String>(),
-        )))
         .execute(&mut **tx)
         .await
         .map_err(fault(ADVANCE))?
         .rows_affected();
     }
-    Ok((changed > 0).then(String::new))
+    Ok(until_none(changed))
 }
 
 /// Tags from before there was a vocabulary that no term adopted become proposals.
-async fn sort(tx: &mut Tx<'_>) -> Result<Option<String>, StoreError> {
+async fn sort(tx: &mut Tx<'_>) -> Result<Portion, StoreError> {
     let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
         "update suggestion set kind = 'proposal', kind_order = {} where id in (
              select id from suggestion where kind = 'tag' and term_id is null and status = 'pending' limit $1)",
@@ -129,5 +138,5 @@ async fn sort(tx: &mut Tx<'_>) -> Result<Option<String>, StoreError> {
     .await
     .map_err(fault(ADVANCE))?
     .rows_affected();
-    Ok((changed > 0).then(String::new))
+    Ok(until_none(changed))
 }

@@ -9,13 +9,13 @@ use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::{Value, json};
 
 use super::dialect::{Backend, Row, Tx, each, lock_assets, the_vocabulary};
-use super::term_tasks::act;
+use super::term_tasks::{Portion, act};
 use super::{fault, get, matches, parsed};
 use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339, vector_bytes, vector_values};
-use crate::store::terms::{TERMS_AT_ONCE, Task, Writes, renames, writes};
+use crate::store::terms::{CHANGED_AT_ONCE, TASKS_AT_ONCE, TERMS_AT_ONCE, Task, Writes, renames, writes};
 use crate::store::{
-    Changed, Example, MatchedPortion, Page, Paged, Reviewer, StoreError, StoredHead, StoredRule, TermChange,
-    TermEntry, Terms,
+    Changed, Example, MatchedPortion, Page, Paged, Reviewer, Standing, StoreError, StoredHead, StoredRule,
+    TermChange, TermEntry, Terms,
 };
 
 const CHANGE: &str = "change the vocabulary";
@@ -50,7 +50,9 @@ impl Terms for Backend {
         if revision != seen {
             return Err(StoreError::Outdated { seen, revision });
         }
-        let Writes { rows, tasks, mut changed } = writes(&known, changes)?;
+        let Writes { mut rows, tasks, mut changed, .. } = writes(&known, changes)?;
+        // An address may go from a term that is taken out to another.
+        rows.sort_by_key(|row| row.state == "present");
         changed.revision = revision;
         if rows.is_empty() {
             return Ok(changed);
@@ -170,41 +172,43 @@ impl Terms for Backend {
         let (mut tx, _) = self.begin_at(ADVANCE).await?;
         // Whoever changes the vocabulary, and whoever else is at a task, waits.
         lock(&mut tx).await?;
-        let Some(row) = sqlx::query("select id, action, term_id, detail from term_task order by id limit 1")
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed)?
-        else {
-            return Ok(false);
-        };
-        let (id, action, term): (i64, String, String) =
-            (get(&row, "id")?, get(&row, "action")?, get(&row, "term_id")?);
-        let detail = json_of(&get::<String>(&row, "detail")?)?;
-        let after = act(&mut tx, &action, &term, &detail).await?;
-        match after {
-            None => sqlx::query("delete from term_task where id = $1").bind(id),
-            Some(after) => {
-                let mut detail = detail;
-                if let Some(detail) = detail.as_object_mut() {
-                    detail.insert("after".to_owned(), Value::from(after));
+        let (mut done, mut changed) = (0, 0);
+        while done < TASKS_AT_ONCE && changed < CHANGED_AT_ONCE as u64 {
+            let next = "select id, action, term_id, detail from term_task order by id limit 1";
+            let Some(row) = sqlx::query(next).fetch_optional(&mut *tx).await.map_err(failed)? else { break };
+            let (id, action, term): (i64, String, String) =
+                (get(&row, "id")?, get(&row, "action")?, get(&row, "term_id")?);
+            let mut detail = json_of(&get::<String>(&row, "detail")?)?;
+            let Portion { rows, after } = act(&mut tx, &action, &term, &detail).await?;
+            (done, changed) = (done + 1, changed + rows);
+            match after {
+                None => sqlx::query("delete from term_task where id = $1").bind(id),
+                Some(after) => {
+                    if let Some(detail) = detail.as_object_mut() {
+                        detail.insert("after".to_owned(), Value::from(after));
+                    }
+                    let keep = sqlx::query("update term_task set detail = $2 where id = $1").bind(id);
+                    keep.bind(detail.to_string())
                 }
-                sqlx::query("update term_task set detail = $2 where id = $1")
-                    .bind(id)
-                    .bind(detail.to_string())
             }
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
         }
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
+        if done == 0 {
+            return Ok(false);
+        }
         tx.commit().await.map_err(failed)?;
         Ok(true)
     }
 
-    async fn rules(&self, space: &VectorSpace) -> Result<Vec<StoredRule>, StoreError> {
+    async fn rules(&self, space: &VectorSpace, at: Option<i64>) -> Result<Vec<StoredRule>, StoreError> {
         let rows = sqlx::query(
-            "select term_id, print, source, weights, bias, least, applied from term_match where space = $1 order by term_id",
+            "select term_id, print, source, weights, bias, least, applied from term_match
+             where space = $1 and applied = coalesce($2, applied) order by term_id",
         )
         .bind(space.as_str())
+        .bind(at)
         .fetch_all(self.reader())
         .await
         .map_err(fault("read the rules of terms"))?;
@@ -222,14 +226,6 @@ impl Terms for Backend {
         rows.iter().map(rule).collect()
     }
 
-    async fn rules_behind(
-        &self,
-        space: &VectorSpace,
-        newest: i64,
-    ) -> Result<(u64, u64, Option<i64>), StoreError> {
-        matches::behind(self, space, newest).await
-    }
-
     async fn rule_sources(
         &self,
         space: &VectorSpace,
@@ -238,13 +234,48 @@ impl Terms for Backend {
         matches::sources(self, space, terms).await
     }
 
-    async fn furthest_behind(&self, space: &VectorSpace, newest: i64) -> Result<Option<i64>, StoreError> {
-        sqlx::query_scalar("select min(applied) from term_match where space = $1 and applied < $2")
+    async fn prints(&self, space: &VectorSpace) -> Result<Vec<(TermId, String)>, StoreError> {
+        let rows = sqlx::query("select term_id, print from term_match where space = $1 order by term_id")
             .bind(space.as_str())
-            .bind(newest)
-            .fetch_one(self.reader())
+            .fetch_all(self.reader())
             .await
-            .map_err(fault("read how far terms are"))
+            .map_err(fault("read the rules of terms"))?;
+        rows.iter().map(|row| Ok((parsed(row, "term_id")?, get(row, "print")?))).collect()
+    }
+
+    async fn standing(&self, space: &VectorSpace, newest: i64) -> Result<Standing, StoreError> {
+        let row = sqlx::query(
+            "select count(*) as terms, count(case when applied < $2 then 1 end) as behind,
+                 min(case when applied < $2 then applied end) as first,
+                 (select min(n.applied) from term_match n where n.space = $1 and n.applied >
+                     (select min(m.applied) from term_match m where m.space = $1)) as next
+             from term_match where space = $1",
+        )
+        .bind(space.as_str())
+        .bind(newest)
+        .fetch_one(self.reader())
+        .await
+        .map_err(fault("read how far terms are"))?;
+        let count = |column| Ok::<_, StoreError>(get::<i64>(&row, column)?.unsigned_abs());
+        Ok(Standing {
+            terms: count("terms")?,
+            behind: count("behind")?,
+            from: get(&row, "first")?,
+            until: get(&row, "next")?,
+        })
+    }
+
+    async fn sample(&self, space: &VectorSpace, limit: u32) -> Result<Vec<Vec<f32>>, StoreError> {
+        let rows = sqlx::query(
+            "select v.data from (select id from asset order by id limit $2) a
+             join vector v on v.asset_id = a.id and v.space = $1",
+        )
+        .bind(space.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault("read vectors"))?;
+        rows.iter().map(|row| vector_values(&get::<Vec<u8>>(row, "data")?)).collect()
     }
 
     async fn set_rules(
@@ -260,8 +291,8 @@ impl Terms for Backend {
         lock(&mut tx).await?;
         for rule in put {
             sqlx::query(
-                "insert into term_match (space, term_id, print, source, weights, bias, least, applied)
-                 values ($1, $2, $3, $4, $5, $6, $7, 0)
+                "insert into term_match (space, term_id, print, source, weights, bias, least, applied, said)
+                 values ($1, $2, $3, $4, $5, $6, $7, 0, coalesce((select max(said) from term_match where term_id = $2), 0))
                  on conflict (space, term_id) do update set print = excluded.print, source = excluded.source,
                      weights = excluded.weights, bias = excluded.bias, least = excluded.least, applied = 0",
             )
@@ -291,25 +322,31 @@ impl Terms for Backend {
         let failed = fault(MATCH);
         let (mut tx, now) = self.begin_at(MATCH).await?;
         let prints = portion.terms.iter().map(|(term, print)| format!("{term} {print}"));
-        let applied = sqlx::query(sqlx::AssertSqlSafe(format!(
+        let said: Vec<super::dialect::Flag> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
             "update term_match set applied = $3 where space = $2 and applied = $4
-             and term_id || ' ' || print in (select value from {})",
+             and term_id || ' ' || print in (select value from {}) returning said",
             super::dialect::each_text(1)
         )))
         .bind(json_array(prints))
         .bind(portion.space.as_str())
         .bind(portion.to)
         .bind(portion.from)
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await
-        .map_err(failed)?
-        .rows_affected();
-        if applied != portion.terms.len() as u64 {
+        .map_err(failed)?;
+        if said.len() != portion.terms.len() {
             return Ok(false);
         }
-        if !portion.assets.is_empty() {
+        // A term that was never offered has nothing to take back.
+        if said.iter().any(|&said| said != 0) && !portion.assets.is_empty() {
             lock_assets(&mut tx, portion.assets).await?;
             matches::withdraw(&mut tx, &portion).await?;
+        }
+        if !portion.found.is_empty() {
+            let mut assets: Vec<AssetId> = portion.found.iter().map(|found| found.asset.clone()).collect();
+            assets.sort();
+            assets.dedup();
+            lock_assets(&mut tx, &assets).await?;
             matches::raise(&mut tx, &portion, now).await?;
         }
         tx.commit().await.map_err(failed)?;

@@ -16,10 +16,10 @@ pub(super) type Flag = i64;
 
 /// Every transaction here has the file to itself.
 pub(super) const TAKE_VOCABULARY: &str = "select revision from vocabulary";
-/// The value of a suggestion as its indexes have it …
-pub(super) const INDEXED_VALUE: &str = "value";
-/// … and how much of it.
-pub(super) const INDEXED_CHARS: usize = usize::MAX;
+/// The value of a suggestion `s` as its indexes have it …
+pub(super) const INDEXED_VALUE: &str = "s.value";
+/// … and what it is compared with, the word of a JSON row `w`.
+pub(super) const INDEXED_WORD: &str = "w.value ->> 'word'";
 /// The list of implied tags in a JSON row `f`.
 pub(super) const IMPLIES: &str = "f.value ->> 'implies'";
 
