@@ -181,6 +181,9 @@ async fn a_renamed_term_renames_its_tags() {
     // Switched off, it says nothing any more.
     browser.press("v").await;
     browser.until("!document.getElementById('vocabulary').hidden").await;
+    tree(&browser, "animal,-hound").await;
+    browser.click(&format!("#terms [data-term=\"{}\"] > .node .name", id("dog"))).await;
+    browser.until("document.querySelector('#term h2')?.textContent === 'hound'").await;
     browser.click("#term-enabled").await;
     browser.until("document.querySelector('#terms .off .chip')?.textContent === 'off'").await;
     settle(&archive).await;
@@ -240,6 +243,7 @@ async fn terms_are_found_moved_merged_and_removed() {
     browser
         .until("document.querySelector('.toast.error')?.textContent.includes('broader than themselves')")
         .await;
+    browser.click(".toast.error [aria-label=Dismiss]").await;
     assert_eq!(
         browser.value("document.getElementById('term-remove').disabled").await,
         json!(true),

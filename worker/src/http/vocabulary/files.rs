@@ -184,7 +184,7 @@ pub async fn import(
     })
     .await??;
     if !query.dry_run && !changes.is_empty() {
-        let changes: Vec<TermChange> = changes.into_iter().map(change).collect();
+        let changes: Vec<TermChange> = changes.into_iter().map(TermChange::from).collect();
         let Changed { revision, added, changed, removed } = state.change_terms(&changes, seen, &by).await?;
         report = Imported { revision, added, changed, removed, ..report };
     }
@@ -204,13 +204,6 @@ fn planned(
     let draft = vocabulary::read(format, bytes).map_err(unreadable)?;
     let changes = vocabulary::plan(known.terms(), &draft, how).map_err(super::change::not_sound)?;
     Ok((changes, draft))
-}
-
-fn change(change: Change) -> TermChange {
-    match change {
-        Change::Add(term) | Change::Update { after: term, .. } => TermChange::Put(Box::new(term)),
-        Change::Remove(term) => TermChange::Remove(term.id),
-    }
 }
 
 fn named(known: &vocabulary::Vocabulary, change: &Change) -> ImportedTerm {
