@@ -61,6 +61,7 @@ conformance!(
     decisions_follow_their_terms,
     matches_are_recorded_once,
     decisions_are_examples,
+    a_term_finds_what_was_accepted_as_it,
     failures_are_listed_and_requeued,
     stale_and_missing_work_is_found,
     vectors_are_kept_with_their_run,

@@ -207,6 +207,8 @@ pub struct Caption {
     pub beam_width: usize,
     /// Least probability.
     pub min_probability: f64,
+    /// Whether captions are offered as alt text, too.
+    pub alt_text: bool,
 }
 
 /// Section `worker`.
@@ -363,7 +365,11 @@ impl Config {
                 always: self.text.always,
                 languages: Languages::of(&self.text.languages),
             },
-            caption: CaptionRule { strategy, min_probability: self.caption.min_probability },
+            caption: CaptionRule {
+                strategy,
+                min_probability: self.caption.min_probability,
+                alt_text: self.caption.alt_text,
+            },
         }
     }
 

@@ -130,7 +130,11 @@ fn load(engine: &str) -> anyhow::Result<Pipeline> {
         emotion: false,
         text: TextRule { engine, always: false, languages: Languages::of(&languages) },
         ocr: OcrOptions { languages, tessdata: None, time: None },
-        caption: CaptionRule { strategy: docent_models::captioning::Strategy::Greedy, min_probability: 0.5 },
+        caption: CaptionRule {
+            strategy: docent_models::captioning::Strategy::Greedy,
+            min_probability: 0.5,
+            alt_text: false,
+        },
     };
     Ok(Pipeline::load(&pack, &[AnalyzerId::Text], &options)?)
 }

@@ -25,7 +25,8 @@ text matches if it contains all words. Words in double quotes must follow each o
 --text also finds parts of longer words. Rejected texts are not found.
 
 The score is the likeness of words and picture, from -1 to 1; 0.2 to 0.5 is a good match. There is always a best match, \
-even for what no picture shows. A hit is marked as weak if its score is no higher than the best one that as many \
+even for what no picture shows. Words that are a term of the vocabulary, in any of its languages, first find the pictures \
+that somebody accepted as that term or as a narrower one. A hit is marked as weak if its score is no higher than the best one that as many \
 unrelated pictures would reach by chance; a sample of 512 pictures shows how such scores are spread. With fewer than 32 \
 pictures no hit is marked. The search by meaning understands the languages of its network (of the bundled one: English), \
 the search in texts understands any.
@@ -69,8 +70,15 @@ pub async fn run(config: Config, args: SearchArgs, out: &mut Out) -> anyhow::Res
         filter: &filter,
     };
     let search = app.search();
-    let found = by_words(&*app.store(), question, |k| search.by_words(&args.words, k, &filter)).await?;
+    let (nearest, passing) = (&search, &filter);
+    let meaning = |words: String, k| async move { nearest.by_words(&words, k, passing).await };
+    let found = by_words(&*app.store(), question, meaning).await?;
     let outcome = show_matches(&found, args.format.format, &*app.store(), out).await?;
+    if let Some(term) = &found.term {
+        let accepted = found.hits.iter().filter(|hit| hit.matched.contains(&By::Term)).count() as u64;
+        let hits = words::count(accepted, "hit was", "hits were");
+        say(format!("'{term}' is a term: {hits} accepted as it or as something narrower, and come first"));
+    }
     let weak = found.hits.iter().filter(|hit| hit.weak).count() as u64;
     if let (true, Some(least)) = (weak > 0, found.weak_from) {
         let languages: Vec<String> = search.languages().await?.iter().map(|tag| language(tag)).collect();
@@ -121,20 +129,25 @@ async fn show_matches(
     }
     let has_weak = found.hits.iter().any(|hit| hit.weak);
     let weak = has_weak.then(|| Column::left("WEAK"));
+    let has_term = found.term.is_some();
+    let by = has_term.then(|| Column::left("BY"));
     let columns = [Column::left("ASSET"), Column::path("FILE"), Column::text("TEXT")];
-    let mut table = Table::new([Column::right("SCORE")].into_iter().chain(weak).chain(columns));
+    let mut table = Table::new([Column::right("SCORE")].into_iter().chain(weak).chain(by).chain(columns));
     for hit in &found.hits {
         match format {
             Format::Json => out.json(hit)?,
             Format::Table => {
                 let score = hit.score.map_or_else(String::new, |score| format!("{score:.3}"));
                 let weak = has_weak.then(|| if hit.weak { "weak".to_owned() } else { String::new() });
+                let by = has_term.then(|| {
+                    if hit.matched.contains(&By::Term) { "accepted" } else { "likeness" }.to_owned()
+                });
                 let cells = [
                     words::short(hit.asset_id.as_str()),
                     display_path(&hit.uri),
                     hit.text.as_ref().map_or_else(String::new, |excerpt| excerpt.text.clone()),
                 ];
-                table.row([score].into_iter().chain(weak).chain(cells));
+                table.row([score].into_iter().chain(weak).chain(by).chain(cells));
             }
         }
     }

@@ -56,6 +56,8 @@ impl Searcher for Search {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SearchedBy {
+    /// Somebody accepted it as the term that was asked for, or as a narrower one.
+    Term,
     /// What it shows.
     Meaning,
     /// The words in it.
@@ -65,6 +67,7 @@ pub enum SearchedBy {
 impl From<By> for SearchedBy {
     fn from(by: By) -> Self {
         match by {
+            By::Term => Self::Term,
             By::Meaning => Self::Meaning,
             By::Text => Self::Text,
         }
@@ -74,6 +77,7 @@ impl From<By> for SearchedBy {
 impl From<SearchedBy> for By {
     fn from(by: SearchedBy) -> Self {
         match by {
+            SearchedBy::Term => Self::Term,
             SearchedBy::Meaning => Self::Meaning,
             SearchedBy::Text => Self::Text,
         }
@@ -123,6 +127,9 @@ pub struct WordHits {
     /// not searched, or too few pictures are there to tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     weak_from: Option<f32>,
+    /// The name of the vocabulary's term that was asked for, if the words are one. Pictures that were accepted as it come first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<String>,
     /// The languages in which the search by meaning understands words, by their BCP 47 tags. Texts are found in any language.
     languages: Vec<String>,
     /// What was searched by. Without a model for meaning, texts alone are.
@@ -268,11 +275,12 @@ pub async fn words(
         k: wanted_hits(query.k)?,
         filter: &filter,
     };
-    let meaning = |k| state.search.by_words(query.q.trim(), k, &filter);
+    let (search, passing) = (&state.search, &filter);
+    let meaning = |words: String, k| async move { search.by_words(words.trim(), k, passing).await };
     let found = match by_words(&*state.store, question, meaning).await {
         // No text has no words.
         Err(SearchError::Unasked(Unasked::Nothing)) => {
-            Matches { hits: Vec::new(), complete: true, weak_from: None, without_meaning: None }
+            Matches { hits: Vec::new(), complete: true, weak_from: None, term: None, without_meaning: None }
         }
         found => found?,
     };
@@ -289,6 +297,7 @@ fn word_hits(found: Matches, by: Option<By>, languages: Vec<String>) -> Json<Wor
         (None, Some(_)) => vec![SearchedBy::Text],
         (None, None) => vec![SearchedBy::Meaning, SearchedBy::Text],
     };
+    let term = found.term;
     let hits = found
         .hits
         .into_iter()
@@ -305,7 +314,7 @@ fn word_hits(found: Matches, by: Option<By>, languages: Vec<String>) -> Json<Wor
             }),
         })
         .collect();
-    Json(WordHits { hits, complete: found.complete, weak_from: found.weak_from, languages, searched })
+    Json(WordHits { hits, complete: found.complete, weak_from: found.weak_from, term, languages, searched })
 }
 
 /// Assets that look like one.

@@ -1,5 +1,6 @@
 //! Cases for the vocabulary: changes and their log, what follows from them, and how far terms were applied.
 
+use docent::search::{By, ByWords, Hit, Hits, by_words};
 use docent::store::{
     AssetFilter, Decision, Finished, MatchedPortion, Page, Standing, Store, StoreError, StoredHead,
     StoredRule, SuggestionFilter, SuggestionRow, TermChange,
@@ -8,7 +9,7 @@ use docent_models::ModelRef;
 use docent_pipelines::vocabulary::{Label, Language, Role, Term, TermId};
 use docent_pipelines::{AnalyzerId, AssetId, Kind, Status, Suggestion, VectorRecord, VectorSpace};
 
-use super::{LONG, analysis, analyze, claim, content, lease, listed, register, run, somebody, wanted};
+use super::{LONG, analysis, analyze, claim, content, file, lease, listed, register, run, somebody, wanted};
 
 fn english() -> Language {
     Language::try_from("en".to_owned()).expect("is a language")
@@ -332,6 +333,46 @@ pub async fn matches_are_recorded_once(store: &dyn Store) {
 }
 
 static VECTORS: std::sync::OnceLock<VectorSpace> = std::sync::OnceLock::new();
+
+/// A term that is typed, in any of its languages, first finds what was accepted as it or as something narrower; what looks like it
+/// is looked for by its English name.
+pub async fn a_term_finds_what_was_accepted_as_it(store: &dyn Store) {
+    register(store, 0..4).await;
+    let animal = term("animal", &[], &[(Role::Preferred, "de", "Tier")]);
+    put(store, vec![animal, term("cat", &["animal"], &[]), term("car", &[], &[])]).await;
+    for (number, word) in [(0, "cat"), (1, "animal"), (2, "cat"), (3, "car")] {
+        analyze(store, number, &[claim(Kind::Tag, word, 0.9, None)]).await;
+    }
+    for number in [0, 1] {
+        let filter =
+            SuggestionFilter { asset: Some(content(number).asset_id()), ..SuggestionFilter::default() };
+        let row = listed(store, filter).await.remove(0);
+        store.decide(&row.id, Decision::Accept, &somebody()).await.expect("decides");
+    }
+    let everything = AssetFilter::default();
+    let question = |words, by| ByWords { words, unfinished: false, by, k: 10, filter: &everything };
+    let asked = std::sync::Mutex::new(Vec::new());
+    let meaning = async |words: String, _: usize| {
+        asked.lock().expect("is free").push(words);
+        let hit =
+            |number: u32| Hit { asset_id: content(number).asset_id(), uri: file(number).uri, score: 0.5 };
+        Ok(Hits::from(vec![hit(3), hit(0)]))
+    };
+    let found = by_words(store, question("TIER", None), meaning).await.expect("searches");
+    assert_eq!(found.term.as_deref(), Some("animal"));
+    let told: Vec<(AssetId, Vec<By>)> =
+        found.hits.into_iter().map(|hit| (hit.asset_id, hit.matched)).collect();
+    let id = |number: u32| content(number).asset_id();
+    let mut first = told[..2].to_vec();
+    first.sort_by_key(|(asset, _)| *asset != id(0));
+    assert_eq!(first, [(id(0), vec![By::Term, By::Meaning]), (id(1), vec![By::Term])]);
+    assert_eq!(told[2..], [(id(3), vec![By::Meaning])]);
+    let found = by_words(store, question("cat", Some(By::Term)), meaning).await.expect("searches");
+    assert_eq!(found.hits.into_iter().map(|hit| hit.asset_id).collect::<Vec<_>>(), [id(0)]);
+    let found = by_words(store, question("a cat that sits", None), meaning).await.expect("searches");
+    assert_eq!(found.term, None);
+    assert_eq!(*asked.lock().expect("is free"), ["animal", "a cat that sits"]);
+}
 
 /// Decided pictures are examples with their vectors, and heads are kept with their figures.
 pub async fn decisions_are_examples(store: &dyn Store) {

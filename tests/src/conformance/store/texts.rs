@@ -51,7 +51,7 @@ async fn typed(store: &dyn Store, words: &str, unfinished: bool) -> Vec<u32> {
     found.hits.iter().map(|hit| number(&hit.asset_id)).collect()
 }
 
-async fn nobody(_: usize) -> Result<Hits, SearchError> {
+async fn nobody(_: String, _: usize) -> Result<Hits, SearchError> {
     panic!("meaning was not asked for")
 }
 
@@ -246,7 +246,7 @@ pub async fn meaning_and_texts_are_joined(store: &dyn Store) {
         found.hits.iter().find(|hit| number(&hit.asset_id) == wanted).expect("is found").clone()
     };
 
-    let found = by_words(store, question(10, &any), |_| nearest(&[0, 2, 4])).await.expect("searches");
+    let found = by_words(store, question(10, &any), |_, _| nearest(&[0, 2, 4])).await.expect("searches");
     // Texts: 3 and 1 (the newer of equals), then 4, then 2, which is long.
     let by_text = typed(store, "harbor", false).await;
     assert_eq!(by_text, [3, 1, 4, 2]);
@@ -261,30 +261,30 @@ pub async fn meaning_and_texts_are_joined(store: &dyn Store) {
         ("a harbor at night, far away from here", vec![(2, 8)])
     );
     assert!(found.complete && found.without_meaning.is_none());
-    let best = by_words(store, question(2, &any), |_| nearest(&[0, 2, 4])).await.expect("searches");
+    let best = by_words(store, question(2, &any), |_, _| nearest(&[0, 2, 4])).await.expect("searches");
     assert_eq!(numbers(&best), [2, 4]);
 
     // A piece of a word is no reason to show a picture among those that show something.
     let piece = ByWords { words: "arbo", ..question(10, &any) };
-    let found = by_words(store, piece, |_| nearest(&[0])).await.expect("searches");
+    let found = by_words(store, piece, |_, _| nearest(&[0])).await.expect("searches");
     assert_eq!(numbers(&found), [0]);
     assert_eq!(typed(store, "arbo", false).await.len(), 4);
 
     let place = PlaceFilter { uri_prefix: Some(file(1).uri), owner: None };
     let filter = AssetFilter { place, ..AssetFilter::default() };
-    let found = by_words(store, question(10, &filter), |_| nearest(&[])).await.expect("searches");
+    let found = by_words(store, question(10, &filter), |_, _| nearest(&[])).await.expect("searches");
     assert_eq!(numbers(&found), [1]);
     let rejected = AssetFilter { status: Some(Status::Rejected), ..AssetFilter::default() };
-    let found = by_words(store, question(10, &rejected), |_| nearest(&[])).await.expect("searches");
+    let found = by_words(store, question(10, &rejected), |_, _| nearest(&[])).await.expect("searches");
     assert_eq!(numbers(&found), [0; 0]);
 
     store.note_places(&[file(3).uri, file(4).uri], &[]).await.expect("notes");
     assert_eq!(typed(store, "harbor", false).await, [1, 2, 3, 4], "what is gone comes last");
-    let found = by_words(store, question(10, &any), |_| nearest(&[0, 2, 4])).await.expect("searches");
+    let found = by_words(store, question(10, &any), |_, _| nearest(&[0, 2, 4])).await.expect("searches");
     assert_eq!(numbers(&found), [2, 1, 0, 4, 3]);
 
     // Without a model texts are searched, and it is said.
-    let missing = async |_| Err(SearchError::NoModel("no encoder".to_owned()));
+    let missing = async |_, _| Err(SearchError::NoModel("no encoder".to_owned()));
     let found = by_words(store, question(10, &any), missing).await.expect("searches");
     assert_eq!((numbers(&found), found.without_meaning.as_deref()), (vec![1, 2, 3, 4], Some("no encoder")));
     let meaning = ByWords { by: Some(By::Meaning), ..question(10, &any) };
@@ -292,7 +292,7 @@ pub async fn meaning_and_texts_are_joined(store: &dyn Store) {
     // What no text can be searched for has a meaning, and is an error where texts alone are asked for.
     for words in ["***", &"word ".repeat(40)] {
         let strange = ByWords { words, ..question(10, &any) };
-        let found = by_words(store, strange, |_| nearest(&[0])).await.expect("searches");
+        let found = by_words(store, strange, |_, _| nearest(&[0])).await.expect("searches");
         assert_eq!(numbers(&found), [0]);
         let strange = ByWords { by: Some(By::Text), ..strange };
         assert!(matches!(by_words(store, strange, nobody).await, Err(SearchError::Unasked(_))));
