@@ -2,6 +2,7 @@
 
 mod archive;
 mod http_jobs;
+mod http_vocabulary;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -103,7 +104,7 @@ async fn every_documented_route_is_served() {
             routes += 1;
         }
     }
-    assert_eq!(routes, 28);
+    assert_eq!(routes, 38);
 }
 
 #[tokio::test]

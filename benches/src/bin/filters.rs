@@ -192,6 +192,9 @@ fn questions() -> Vec<Question> {
     for filter in suggestions {
         all.push(get(&format!("suggestions?{filter}")));
     }
+    for question in ["", "/terms?parent=top&limit=200", "/terms?q=th", "/log"] {
+        all.push(get(&format!("vocabulary{question}")));
+    }
     all.push(get("suggestions?status=pending&limit=1000"));
     all.push(get("suggestions?min_confidence=0.97&limit=1000"));
     for filter in suggestions {
@@ -205,6 +208,7 @@ fn questions() -> Vec<Question> {
         "kind=face",
         "kind=emotion",
         "status=pending",
+        "status=pending&no_proposals=true",
         "status=superseded",
         "min_confidence=0.5",
         "min_confidence=0.97",

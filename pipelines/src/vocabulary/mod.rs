@@ -22,6 +22,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tidy;
 
 pub use draft::{Carries, Draft, DraftTerm, Noted};
 pub use error::VocabularyError;

@@ -110,6 +110,11 @@ pub struct Made {
     pub said: Vec<Said>,
 }
 
+/// A small picture that is made up.
+pub fn made(name: &str, said: Vec<Said>) -> Made {
+    Made { name: name.to_owned(), size: (120, 80), modified_ns: 0, said }
+}
+
 /// A tag, and what it implies.
 pub fn tag(value: &str, confidence: f64, implies: &[&str]) -> Said {
     let implies = implies.iter().map(|tag| (*tag).to_owned()).collect();
@@ -269,6 +274,7 @@ impl Archive {
             store: Arc::clone(&self.store) as _,
             search: Arc::new(ByName(Arc::clone(&self.store))),
             source: Arc::new(FileSource { max_bytes: 10_000_000, ..FileSource::default() }),
+            terms: None,
         }
     }
 

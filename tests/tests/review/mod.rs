@@ -3,11 +3,12 @@
 mod decisions;
 mod lists;
 mod many;
+mod vocabulary;
 mod zoom;
 
 use serde_json::json;
 
-use super::archive::{Archive, Made, Said};
+use super::archive::{Archive, made};
 use super::browser::Browser;
 
 /// What is shown, once it is there: the picture, and the suggestion that is selected.
@@ -16,10 +17,6 @@ const SHOWN: &str = "[document.getElementById('asset-name').textContent, \
 
 /// Nothing is on its way.
 const IDLE: &str = "!document.querySelector('[aria-busy]')";
-
-fn made(name: &str, said: Vec<Said>) -> Made {
-    Made { name: name.to_owned(), size: (120, 80), modified_ns: 0, said }
-}
 
 /// The start of the page.
 async fn begin(archive: &Archive) -> Browser {

@@ -99,3 +99,14 @@ create index suggestion_decided on suggestion (term_id, status, asset_id)
 -- Words that are in no vocabulary: as tags from before there was one, and as proposals.
 create index suggestion_loose on suggestion (status, value, id) where kind = 'tag' and term_id is null;
 create index suggestion_proposal on suggestion (status, value, id) where kind = 'proposal' and term_id is null;
+
+-- Words become terms, and terms words: what is kept of kinds has to follow.
+drop trigger tally_suggestion_changed;
+create trigger tally_suggestion_changed after update of status, kind on suggestion
+    when new.status <> old.status or new.kind <> old.kind
+begin
+    update tally set n = n - 1 where what = 'suggestion' and a = old.status and b = old.kind and c = '';
+    insert into tally (what, a, b, n) select 'suggestion', new.status, new.kind, 0
+        where not exists (select 1 from tally where what = 'suggestion' and a = new.status and b = new.kind and c = '');
+    update tally set n = n + 1 where what = 'suggestion' and a = new.status and b = new.kind and c = '';
+end;

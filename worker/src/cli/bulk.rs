@@ -64,6 +64,7 @@ pub(super) async fn decide(
     let filter = SuggestionFilter {
         status: None,
         kind: args.kind,
+        no_proposals: true,
         asset,
         min_confidence: args.min_confidence,
         value: args.value,

@@ -59,8 +59,13 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
     let metrics = Metrics::install(http::LONGEST_REQUEST).context("collect metrics")?;
     metrics.keep();
     telemetry::begin_to_answer();
-    let ports =
-        Ports { store: app.store(), search: Arc::new(app.search()), source: Arc::clone(app.source()) };
+    let terms = Arc::new(app.terms());
+    let ports = Ports {
+        store: app.store(),
+        search: Arc::new(app.search()),
+        source: Arc::clone(app.source()),
+        terms: Some(Arc::clone(&terms)),
+    };
     let options = Options {
         token,
         hosts: app.config().http.allowed_hosts.clone(),
@@ -100,7 +105,6 @@ pub async fn run(config: Config, _args: ServeArgs, out: &mut Out) -> anyhow::Res
             }
         }
     };
-    let terms = app.terms();
     let (served, (), (), ()) =
         tokio::join!(serving, jobs::run(&*store, &stopped), terms.run(&stopped), probing);
     served.context("serve the review page")?;

@@ -33,7 +33,7 @@ pub struct Asset {
     uris: Vec<String>,
     /// Everybody whose it is at one of them.
     owners: Vec<String>,
-    /// Pending suggestions.
+    /// Pending suggestions, without proposals.
     pending: u64,
     /// Accepted tags.
     accepted_tags: Vec<String>,
@@ -59,6 +59,9 @@ pub struct ListAssets {
     /// With a suggestion of this kind. What is asked by kind, status and confidence must be true of one suggestion,
     /// which is pending or accepted where no status is asked for.
     kind: Option<wire::Kind>,
+    /// Whether proposals do not count where no kind is asked for.
+    #[serde(default)]
+    no_proposals: bool,
     /// With a suggestion in this status.
     status: Option<wire::Status>,
     /// With a suggestion of at least this confidence.
@@ -153,6 +156,7 @@ pub async fn list(
     let filter = AssetFilter {
         tag: query.tag,
         kind: query.kind.map(Into::into),
+        no_proposals: query.no_proposals,
         place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
@@ -201,5 +205,5 @@ pub async fn suggestions(
     state.store.asset(&id).await?;
     let filter = SuggestionFilter { asset: Some(id), ..SuggestionFilter::default() };
     let listed = state.store.suggestions(&filter, &wire::page(part.limit, part.after)?).await?;
-    Ok(Json(listed.into()))
+    Ok(Json(SuggestionPage::with_paths(listed, &*state.store.vocabulary().await?)))
 }

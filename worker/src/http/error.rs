@@ -37,6 +37,9 @@ pub enum ApiError {
     /// What was to be changed is not as it was seen.
     #[error("{0}")]
     Outdated(String),
+    /// What was to be made is there already.
+    #[error("{0}")]
+    Exists(String),
     /// The token is missing or wrong.
     #[error("a token is needed: send `Authorization: Bearer …`, or sign in on the page")]
     Unauthorized,
@@ -99,6 +102,7 @@ impl ApiError {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
             Self::Outdated(_) => (StatusCode::CONFLICT, "outdated"),
+            Self::Exists(_) => (StatusCode::CONFLICT, "exists"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

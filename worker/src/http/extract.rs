@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -24,6 +25,8 @@ pub struct Query<T>(pub T);
 pub struct Path<T>(pub T);
 /// The body.
 pub struct Json<T>(pub T);
+/// The body as it is.
+pub struct Body(pub Bytes);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = ApiError;
@@ -57,6 +60,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 _ => ApiError::Invalid(refusal.body_text()),
             },
         )
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|refusal| match refusal.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge,
+            _ => ApiError::Invalid(refusal.body_text()),
+        })
     }
 }
 

@@ -41,7 +41,7 @@ pub struct AcceptAll {
     /// Only from this confidence on, 0 to 1.
     #[schema(minimum = 0, maximum = 1)]
     min_confidence: f64,
-    /// Only this kind.
+    /// Only this kind; every kind but proposals where not given.
     kind: Option<wire::Kind>,
     /// Only this asset.
     asset: Option<String>,
@@ -83,6 +83,7 @@ impl AcceptAll {
         Ok(SuggestionFilter {
             status: None,
             kind: self.kind.map(Into::into),
+            no_proposals: true,
             asset,
             assets,
             suggestions,

@@ -22,6 +22,7 @@ mod searches;
 mod session;
 mod status;
 mod suggestions;
+mod vocabulary;
 mod wire;
 
 use std::sync::Arc;
@@ -43,8 +44,9 @@ use crate::assets::AssetSource;
 use crate::health::{self, Health, HealthReport};
 use crate::store::{Store, Wanted};
 use crate::telemetry::Metrics;
+use crate::terms::TermMatching;
 
-/// The largest request body: the API takes ids, filters and thresholds only.
+/// The largest request body: but for vocabulary files and large terms the API takes ids, filters and thresholds.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long open requests may take to finish once the server is asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -58,6 +60,8 @@ pub struct Ports {
     pub search: Arc<dyn Searcher>,
     /// Where pictures come from.
     pub source: Arc<dyn AssetSource>,
+    /// What applies the vocabulary, where this process does.
+    pub terms: Option<Arc<TermMatching>>,
 }
 
 /// How the API behaves.
@@ -90,6 +94,8 @@ pub struct AppState {
     wanted: Arc<Wanted>,
     metrics: Option<Metrics>,
     health: Arc<Health>,
+    terms: Option<Arc<TermMatching>>,
+    indexed: Arc<vocabulary::Indexed>,
 }
 
 impl AppState {
@@ -113,6 +119,8 @@ impl AppState {
             wanted: Arc::new(options.wanted),
             metrics: options.metrics,
             health,
+            terms: ports.terms,
+            indexed: Arc::default(),
         }
     }
 
@@ -149,6 +157,20 @@ pub fn router(state: AppState) -> Router {
         .route("/jobs/{id}", get(jobs::one))
         .route("/jobs/{id}/revert", post(jobs::revert))
         .route("/search", get(searches::words))
+        .route("/vocabulary", get(vocabulary::summary))
+        .route("/vocabulary/terms", get(vocabulary::list).post(vocabulary::change::add))
+        .route(
+            "/vocabulary/terms/{id}",
+            get(vocabulary::one).put(vocabulary::change::put).delete(vocabulary::change::remove),
+        )
+        .route("/vocabulary/terms/{id}/merge", post(vocabulary::change::merge))
+        .route("/vocabulary/log", get(vocabulary::log))
+        .route(
+            "/vocabulary/import",
+            post(vocabulary::files::import)
+                .layer(DefaultBodyLimit::max(docent_pipelines::vocabulary::MAX_BYTES)),
+        )
+        .route("/vocabulary/export", get(vocabulary::files::export))
         .route("/status", get(status::counts))
         .route("/failures", get(status::failures))
         .route("/session", post(session::open).delete(session::close))

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::{ArrayItems, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::extract::{CLIENT_HEADER, REVIEWER_HEADER};
-use super::{assets, jobs, pictures, searches, session, status, suggestions, wire};
+use super::{assets, jobs, pictures, searches, session, status, suggestions, vocabulary, wire};
 
 /// Every documented route.
 #[derive(OpenApi)]
@@ -43,6 +44,16 @@ use super::{assets, jobs, pictures, searches, session, status, suggestions, wire
         jobs::one,
         jobs::revert,
         searches::words,
+        vocabulary::summary,
+        vocabulary::list,
+        vocabulary::change::add,
+        vocabulary::one,
+        vocabulary::change::put,
+        vocabulary::change::remove,
+        vocabulary::change::merge,
+        vocabulary::log,
+        vocabulary::files::import,
+        vocabulary::files::export,
         status::counts,
         status::failures,
         session::open,
@@ -87,8 +98,10 @@ impl Modify for Shared {
             let RefOr::T(Schema::Object(body)) = schema else { continue };
             for (property, schema) in &mut body.properties {
                 if let RefOr::T(Schema::Array(array)) = schema
-                    && name == "AcceptAll"
-                    && matches!(property.as_str(), "assets" | "suggestions")
+                    && matches!(
+                        (name.as_str(), property.as_str()),
+                        ("AcceptAll", "assets" | "suggestions") | ("TermBody", "parents")
+                    )
                     && let ArrayItems::RefOrSchema(items) = &mut array.items
                     && let RefOr::T(Schema::Object(item)) = &mut **items
                 {
@@ -106,8 +119,8 @@ impl Modify for Shared {
 
 /// The operations of a path, and whether they change something.
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
-    let PathItem { get, post, delete, .. } = item;
-    [(false, get), (true, post), (true, delete)]
+    let PathItem { get, post, put, delete, .. } = item;
+    [(false, get), (true, post), (true, put), (true, delete)]
         .into_iter()
         .filter_map(|(changes, operation)| Some((changes, operation.as_mut()?)))
 }
@@ -117,11 +130,13 @@ fn restrict(path: &str, name: &str, object: &mut Object) {
     let pattern = match name {
         "path" => wire::PATH_PATTERN,
         "owner" => wire::OWNER_PATTERN,
-        "asset" => wire::ID_PATTERN,
+        "asset" | "term" => wire::ID_PATTERN,
+        "parent" => wire::PARENT_PATTERN,
         "after" => match path {
             "/api/v1/assets" => wire::ASSETS_CURSOR,
             "/api/v1/failures" => wire::FAILURES_CURSOR,
-            "/api/v1/jobs" => wire::JOBS_CURSOR,
+            "/api/v1/jobs" | "/api/v1/vocabulary/log" => wire::JOBS_CURSOR,
+            "/api/v1/vocabulary/terms" => wire::TERMS_CURSOR,
             _ => wire::SUGGESTIONS_CURSOR,
         },
         "id" if path == "/api/v1/suggestions/{id}" || path.ends_with("/reviews") => wire::PREFIX_PATTERN,
@@ -141,7 +156,8 @@ fn headers(operation: &mut Operation) {
         RefOr::T(header.required(required).description(Some(description)).schema(Some(schema)).build())
     };
     let parameters = operation.parameters.get_or_insert_default();
-    if operation.request_body.is_none() {
+    let is_json = |body: &RefOr<RequestBody>| matches!(body, RefOr::T(body) if body.content.contains_key("application/json"));
+    if !operation.request_body.as_ref().is_some_and(is_json) {
         parameters.push(header(
             CLIENT_HEADER,
             Required::True,

@@ -14,21 +14,29 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// Name, media type, content.
-const FILES: [(&str, &str, &str); 15] = [
+const FILES: [(&str, &str, &str); 23] = [
     ("style.css", STYLE, include_str!("web/style.css")),
+    ("vocabulary.css", STYLE, include_str!("web/vocabulary.css")),
     ("icon.svg", ICON, include_str!("web/icon.svg")),
     ("address.js", SCRIPT, include_str!("web/address.js")),
     ("api.js", SCRIPT, include_str!("web/api.js")),
     ("app.js", SCRIPT, include_str!("web/app.js")),
+    ("asking.js", SCRIPT, include_str!("web/asking.js")),
     ("bulk.js", SCRIPT, include_str!("web/bulk.js")),
     ("dom.js", SCRIPT, include_str!("web/dom.js")),
     ("failures.js", SCRIPT, include_str!("web/failures.js")),
     ("gallery.js", SCRIPT, include_str!("web/gallery.js")),
+    ("importing.js", SCRIPT, include_str!("web/importing.js")),
+    ("login.js", SCRIPT, include_str!("web/login.js")),
     ("notices.js", SCRIPT, include_str!("web/notices.js")),
     ("panel.js", SCRIPT, include_str!("web/panel.js")),
+    ("proposals.js", SCRIPT, include_str!("web/proposals.js")),
     ("rows.js", SCRIPT, include_str!("web/rows.js")),
     ("stage.js", SCRIPT, include_str!("web/stage.js")),
+    ("term.js", SCRIPT, include_str!("web/term.js")),
+    ("tree.js", SCRIPT, include_str!("web/tree.js")),
     ("undo.js", SCRIPT, include_str!("web/undo.js")),
+    ("vocabulary.js", SCRIPT, include_str!("web/vocabulary.js")),
     ("zoom.js", SCRIPT, include_str!("web/zoom.js")),
 ];
 

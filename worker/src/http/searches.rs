@@ -178,6 +178,9 @@ pub struct ByQuery {
     tag: Option<String>,
     /// Only assets with a suggestion of this kind; kind, status and confidence as in the listing of assets.
     kind: Option<wire::Kind>,
+    /// Whether proposals do not count where no kind is asked for.
+    #[serde(default)]
+    no_proposals: bool,
     /// Only assets with a suggestion in this status.
     status: Option<wire::Status>,
     /// Only assets with a suggestion of at least this confidence.
@@ -204,6 +207,9 @@ pub struct ByAsset {
     tag: Option<String>,
     /// Only assets with a suggestion of this kind; kind, status and confidence as in the listing of assets.
     kind: Option<wire::Kind>,
+    /// Whether proposals do not count where no kind is asked for.
+    #[serde(default)]
+    no_proposals: bool,
     /// Only assets with a suggestion in this status.
     status: Option<wire::Status>,
     /// Only assets with a suggestion of at least this confidence.
@@ -255,6 +261,7 @@ pub async fn words(
     let filter = AssetFilter {
         tag: query.tag,
         kind: query.kind.map(Into::into),
+        no_proposals: query.no_proposals,
         place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,
@@ -329,6 +336,7 @@ pub async fn similar(
     let filter = AssetFilter {
         tag: query.tag,
         kind: query.kind.map(Into::into),
+        no_proposals: query.no_proposals,
         place: wire::place(query.path, query.owner)?,
         status: query.status.map(Into::into),
         min_confidence: query.min_confidence.map(wire::confidence).transpose()?,

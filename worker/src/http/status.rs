@@ -26,6 +26,8 @@ pub struct StatusReport {
     analyzers: BTreeMap<String, AnalyzerWork>,
     /// Suggestions by status.
     suggestions: BTreeMap<String, u64>,
+    /// Pending suggestions that are proposals.
+    proposals: u64,
     /// Vectors by space.
     vectors: BTreeMap<String, u64>,
 }
@@ -94,6 +96,7 @@ impl From<Counts> for StatusReport {
             paths: counts.paths,
             analyzers: counts.analyzers.into_iter().map(|(id, work)| (id.to_string(), work.into())).collect(),
             suggestions: counts.suggestions,
+            proposals: counts.proposals,
             vectors: counts.vectors,
         }
     }

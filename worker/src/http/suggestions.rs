@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use docent_pipelines::vocabulary::Vocabulary;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,6 +31,12 @@ pub struct Suggestion {
     /// Broader tags that a tag implies, nearest first: they are accepted with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     implies: Vec<String>,
+    /// The id of the vocabulary's term that it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<String>,
+    /// The names from a top term down to it; only where an asset's suggestions are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term_path: Option<String>,
     /// Where it stands.
     status: wire::Status,
     /// `id@version` of the model that says so.
@@ -150,11 +157,26 @@ impl From<SuggestionRow> for Suggestion {
             confidence: row.confidence,
             region: row.region.map(Into::into),
             implies: row.implies,
+            term: row.term.map(Into::into),
+            term_path: None,
             status: row.status.into(),
             model: row.model.into(),
             analyzer: row.analyzer.to_string(),
             created_at: row.created_at,
         }
+    }
+}
+
+impl SuggestionPage {
+    /// With the paths of its terms.
+    pub fn with_paths(listed: Paged<SuggestionRow>, known: &Vocabulary) -> Self {
+        let path = |row: &SuggestionRow| Some(known.path(known.term(row.term.as_ref()?)?));
+        let paths: Vec<Option<String>> = listed.rows.iter().map(path).collect();
+        let mut page = Self::from(listed);
+        for (suggestion, path) in page.suggestions.iter_mut().zip(paths) {
+            suggestion.term_path = path;
+        }
+        page
     }
 }
 

@@ -40,6 +40,11 @@ pub const FAILURES_CURSOR: &str = r#"^\["-?[0-9]{1,18}","[0-9a-f]{32}","[a-z]{1,
 /// Where a page of jobs ended.
 pub const JOBS_CURSOR: &str = r"^[0-9]{1,18}$";
 
+/// Where a page of terms ended.
+pub const TERMS_CURSOR: &str = r"^[0-9]{1,9}$";
+/// A term, or what stands for no term.
+pub const PARENT_PATTERN: &str = r"^(top|[0-9a-f]{32})$";
+
 /// What a suggestion is about.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -30,6 +30,9 @@ pub struct SuggestionFilter {
     /// Only this kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
+    /// No proposals, unless they are the kind that is asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_proposals: bool,
     /// Only this asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<AssetId>,
@@ -70,6 +73,8 @@ pub struct AssetFilter {
     /// With a suggestion of this kind. What is asked by kind, status and confidence must be true of one suggestion,
     /// which is pending or accepted where no status is asked for.
     pub kind: Option<Kind>,
+    /// Proposals do not count, unless they are the kind that is asked for.
+    pub no_proposals: bool,
     /// With such a place.
     pub place: PlaceFilter,
     /// With a suggestion in this status.

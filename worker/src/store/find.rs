@@ -55,6 +55,8 @@ pub(super) struct Said {
     /// One of these.
     pub statuses: Vec<Status>,
     pub kind: Option<Kind>,
+    /// Whether proposals do not count where no kind is asked for.
+    pub no_proposals: bool,
     pub least: Option<f64>,
     pub value: Option<String>,
     /// By no later run.
@@ -124,13 +126,31 @@ pub(super) struct Heap {
 impl Said {
     /// Whether any suggestion is.
     fn is_anything(&self) -> bool {
-        let Self { statuses, kind, least, value, newest_run, ids } = self;
+        let Self { statuses, kind, no_proposals, least, value, newest_run, ids } = self;
         statuses.len() == Status::ALL.len()
             && kind.is_none()
+            && !no_proposals
             && least.is_none()
             && value.is_none()
             && newest_run.is_none()
             && ids.is_empty()
+    }
+
+    /// All kinds that count.
+    pub fn kinds(&self) -> Vec<Kind> {
+        match self.kind {
+            Some(kind) => vec![kind],
+            None => Kind::ALL.into_iter().filter(|kind| !self.leaves_out(*kind)).collect(),
+        }
+    }
+
+    /// The kind that does not count, where no kind is asked for.
+    pub fn left_out(&self) -> Option<Kind> {
+        Some(Kind::Proposal).filter(|kind| self.leaves_out(*kind))
+    }
+
+    fn leaves_out(&self, kind: Kind) -> bool {
+        self.no_proposals && self.kind.is_none() && kind == Kind::Proposal
     }
 
     /// Whether status, kind and confidence are all that is asked.
@@ -148,6 +168,7 @@ impl Asked {
             said.push(Said {
                 statuses: filter.status.map_or_else(living, |status| vec![status]),
                 kind: filter.kind,
+                no_proposals: filter.no_proposals,
                 least: filter.min_confidence,
                 value: None,
                 newest_run: None,
@@ -158,6 +179,7 @@ impl Asked {
             said.push(Said {
                 statuses: living(),
                 kind: Some(Kind::Tag),
+                no_proposals: false,
                 least: None,
                 value: Some(tag.clone()),
                 newest_run: None,
@@ -172,6 +194,7 @@ impl Asked {
         let said = Said {
             statuses: filter.status.map_or_else(|| Status::ALL.to_vec(), |status| vec![status]),
             kind: filter.kind,
+            no_proposals: filter.no_proposals,
             least: filter.min_confidence,
             value: filter.value.clone(),
             newest_run,
@@ -381,8 +404,9 @@ pub(super) async fn count(archive: &mut impl Archive, asked: &Asked) -> Result<C
         return Ok(Counted { count: size.min(COUNTED), more: size > COUNTED });
     }
     // An index has a value's suggestions and their status, too.
-    if let [Said { statuses, kind: None, least: None, value: Some(value), newest_run: None, ids }] =
+    if let [said @ Said { statuses, kind: None, least: None, value: Some(value), newest_run: None, ids, .. }] =
         asked.said.as_slice()
+        && said.left_out().is_none()
         && ids.is_empty()
         && asked.is_anywhere()
     {

@@ -361,6 +361,8 @@ pub struct Counts {
     pub analyzers: BTreeMap<AnalyzerId, WorkCounts>,
     /// Suggestions by status.
     pub suggestions: BTreeMap<String, u64>,
+    /// Pending suggestions that are proposals.
+    pub proposals: u64,
     /// Vectors by space.
     pub vectors: BTreeMap<String, u64>,
 }

@@ -1,5 +1,7 @@
 //! Counts that are kept, as people see them.
 
+use docent_pipelines::{Kind, Status};
+
 use super::codec::analyzer;
 use super::{Counts, StoreError, Wanted, WorkCounts};
 
@@ -9,12 +11,17 @@ pub(super) type Kept = (String, String, String, String, i64);
 /// All counts, with a row for each wanted analyzer.
 pub(super) fn counts(kept: Vec<Kept>, wanted: &Wanted) -> Result<Counts, StoreError> {
     let mut counts = Counts::default();
-    for (what, a, _, _, n) in &kept {
+    for (what, a, b, _, n) in &kept {
         let n = n.unsigned_abs();
         match what.as_str() {
             "asset" => counts.assets = n,
             "path" => counts.paths = n,
-            "suggestion" => *counts.suggestions.entry(a.clone()).or_default() += n,
+            "suggestion" => {
+                *counts.suggestions.entry(a.clone()).or_default() += n;
+                if a == Status::Pending.as_str() && b == Kind::Proposal.as_str() {
+                    counts.proposals += n;
+                }
+            }
             "vector" => *counts.vectors.entry(a.clone()).or_default() += n,
             _ => {}
         }

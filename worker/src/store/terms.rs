@@ -189,6 +189,13 @@ pub trait Terms: Send + Sync {
     /// The rules in a space, and how far each was applied; only those that were applied up to `at`, if that is given.
     async fn rules(&self, space: &VectorSpace, at: Option<i64>) -> Result<Vec<StoredRule>, StoreError>;
 
+    /// Where the rules of some terms in a space came from, of those that have one.
+    async fn rule_sources(
+        &self,
+        space: &VectorSpace,
+        terms: &[TermId],
+    ) -> Result<Vec<(TermId, String)>, StoreError>;
+
     /// The prints of the rules in a space.
     async fn prints(&self, space: &VectorSpace) -> Result<Vec<(TermId, String)>, StoreError>;
 

@@ -8,6 +8,7 @@ mod learning;
 mod rules;
 mod trial;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +154,12 @@ impl TermMatching {
         let newest = self.store.newest_vector(&space).await?;
         let Standing { terms, behind, from, .. } = self.store.standing(&space, newest).await?;
         Ok(Applied { terms, behind, done: from.unwrap_or(newest).unsigned_abs(), of: newest.unsigned_abs() })
+    }
+
+    /// Where the rules of some terms come from, of those that have one: `prompts`, `head` or `decisions`.
+    pub async fn sources(&self, terms: &[TermId]) -> Result<HashMap<TermId, String>, TermsError> {
+        let Some(space) = self.space().await? else { return Ok(HashMap::new()) };
+        Ok(self.store.rule_sources(&space, terms).await?.into_iter().collect())
     }
 
     /// The searched space, if there are networks for one.

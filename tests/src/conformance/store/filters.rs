@@ -167,8 +167,14 @@ pub async fn every_filter_passes_what_it_says(store: &dyn Store) {
                         };
                         let expected: Vec<&AssetId> = order.iter().copied().filter(passes).collect();
                         let place = place.clone();
-                        let filter =
-                            AssetFilter { tag, kind, status, min_confidence, place, viewable: false };
+                        let filter = AssetFilter {
+                            tag,
+                            kind,
+                            status,
+                            min_confidence,
+                            place,
+                            ..AssetFilter::default()
+                        };
                         let rows = all(3, async |page| store.list_assets(&filter, page).await).await;
                         assert_eq!(
                             rows.iter().map(|row| &row.asset_id).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use docent_models::ModelRef;
 use docent_pipelines::vocabulary::{Label, Language, Role, Term, TermId};
 use docent_pipelines::{AnalyzerId, AssetId, Kind, Status, Suggestion, VectorRecord, VectorSpace};
 
-use super::{LONG, analysis, analyze, claim, content, file, lease, listed, register, run, somebody};
+use super::{LONG, analysis, analyze, claim, content, file, lease, listed, register, run, somebody, wanted};
 
 fn english() -> Language {
     Language::try_from("en".to_owned()).expect("is a language")
@@ -112,6 +112,31 @@ pub async fn runs_speak_the_vocabulary(store: &dyn Store) {
         (Kind::Proposal, "lynx", Status::Pending, false),
     ]);
     assert_eq!(said(store).await, both);
+    // What is counted follows, and proposals can be left out.
+    for (kind, no_proposals, expected) in [
+        (Some(Kind::Proposal), false, 2),
+        (Some(Kind::Tag), false, 2),
+        (None, true, 2),
+        (Some(Kind::Proposal), true, 2),
+    ] {
+        let filter = SuggestionFilter { kind, no_proposals, ..SuggestionFilter::default() };
+        let counted = store.count_suggestions(&filter).await.expect("counts").count;
+        assert_eq!((counted, listed(store, filter).await.len()), (expected, 2), "{kind:?} {no_proposals}");
+    }
+    assert_eq!(store.counts(&wanted()).await.expect("counts").proposals, 2);
+    analyze(store, 2, &words[1..]).await;
+    for (kind, no_proposals, expected) in [(None, false, 3), (None, true, 2), (Some(Kind::Proposal), true, 3)]
+    {
+        let status = Some(Status::Pending);
+        let filter = AssetFilter { status, kind, no_proposals, ..AssetFilter::default() };
+        let page = Page { limit: 10, after: None };
+        let mut pending: Vec<u64> = Vec::new();
+        for row in store.list_assets(&filter, &page).await.expect("lists").rows {
+            pending.push(row.pending);
+        }
+        assert_eq!(pending.len(), expected, "{kind:?} {no_proposals}");
+        assert_eq!(pending.iter().sum::<u64>(), 2, "proposals are nothing that is to be reviewed");
+    }
     // A new term adopts proposals, also decided ones.
     let proposals =
         listed(store, SuggestionFilter { kind: Some(Kind::Proposal), ..SuggestionFilter::default() }).await;
@@ -122,6 +147,7 @@ pub async fn runs_speak_the_vocabulary(store: &dyn Store) {
         (Kind::Tag, "cat", Status::Pending, true),
         (Kind::Tag, "cat", Status::Pending, true),
         (Kind::Tag, "wild cat", Status::Accepted, true),
+        (Kind::Tag, "wild cat", Status::Pending, true),
         (Kind::Tag, "wild cat", Status::Pending, true),
     ]);
     assert_eq!(said(store).await, adopted);

@@ -13,18 +13,19 @@ export function place() {
     asset: of("asset", /^[0-9a-f]{32}$/),
     like: of("like", /^[0-9a-f]{32}$/),
     words: params.get("q") ?? "",
-    kind: of("kind", /^(tag|caption|object|face|emotion|text)$/),
+    kind: of("kind", /^(tag|proposal|caption|object|face|emotion|text)$/),
     status: of("status", /^(pending|accepted|rejected|superseded)$/),
     min: Number(of("min", /^(0|1|0?\.\d+)$/) || 0),
     order: of("order", /^(place|date)$/),
-    view: of("view", /^failures$/),
+    view: of("view", /^(failures|vocabulary)$/),
+    term: of("term", /^[0-9a-f]{32}$/),
   };
 }
 
 export const isStart = () => location.hash.length < 2;
 
 /** Where one starts: at what is to be reviewed, in the order that was chosen last. */
-export const START = { asset: "", like: "", words: "", kind: "", status: "pending", min: 0, view: "" };
+export const START = { asset: "", like: "", words: "", kind: "", status: "pending", min: 0, view: "", term: "" };
 export const rememberedOrder = () => localStorage.getItem(ORDER_KEY) ?? "";
 
 export function rememberOrder(order) {

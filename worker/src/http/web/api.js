@@ -32,13 +32,14 @@ function address(path, query) {
   return url;
 }
 
-async function call(method, path, { query, body, signal } = {}) {
+async function call(method, path, { query, body, file, signal } = {}) {
   const headers = { "X-Docent-Client": "web" };
   if (reviewer.get()) headers["X-Docent-Reviewer"] = asBytes(reviewer.get());
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (file) headers["Content-Type"] = "application/octet-stream";
   let response;
   try {
-    response = await fetch(address(path, query), { method, headers, signal, body: body && JSON.stringify(body) });
+    response = await fetch(address(path, query), { method, headers, signal, body: file ?? (body && JSON.stringify(body)) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiFailure(0, "unreachable", "docent does not answer. Is it still running?");
@@ -68,6 +69,16 @@ export const api = {
   lastStep: () => get("reviews/last"),
   job: (id) => get(`jobs/${id}`),
   revertJob: (id) => call("POST", `jobs/${id}/revert`),
+  vocabulary: () => get("vocabulary"),
+  terms: (query, signal) => get("vocabulary/terms", query, signal),
+  term: (id) => get(`vocabulary/terms/${id}`),
+  termLog: (query) => get("vocabulary/log", query),
+  addTerm: (body) => call("POST", "vocabulary/terms", { body }),
+  putTerm: (id, body) => call("PUT", `vocabulary/terms/${id}`, { body }),
+  mergeTerm: (id, body) => call("POST", `vocabulary/terms/${id}/merge`, { body }),
+  removeTerm: (id, revision) => call("DELETE", `vocabulary/terms/${id}`, { query: { revision } }),
+  importTerms: (file, query) => call("POST", "vocabulary/import", { query, file }),
+  exportUrl: (format) => address("vocabulary/export", { format }).href,
   signIn: (token) => call("POST", "session", { body: { token } }),
 
   /** Everything said about an asset. */

@@ -1,16 +1,18 @@
 // Ties the parts together: what the address says is shown, and what is decided leads on.
 
 import { isStart, place, rememberedOrder, rememberOrder, START, write } from "./address.js";
-import { api, reviewer, signIn } from "./api.js";
+import { api, reviewer } from "./api.js";
 import { Bulk } from "./bulk.js";
 import { $, count, el, nameOf, number, percent } from "./dom.js";
 import { Failures } from "./failures.js";
 import { Gallery } from "./gallery.js";
+import { askForToken } from "./login.js";
 import { announce, dialogOpen, openDialog, shown, toast } from "./notices.js";
 import { Panel } from "./panel.js";
-import { passes, tally } from "./rows.js";
+import { isAsked, passes, tally } from "./rows.js";
 import { Stage } from "./stage.js";
 import { Undo } from "./undo.js";
+import { VocabularyView } from "./vocabulary.js";
 
 const COUNTS_EVERY_MS = 15000;
 /** Counting a large ledger takes a while: the page lets it rest this many times as long. */
@@ -23,11 +25,19 @@ const wide = matchMedia("(min-width: 901px)");
 
 const gallery = new Gallery({ onOpen: (asset) => go({ asset }), onChosen: showChosen });
 const failures = new Failures({ onClose: () => go({ view: "" }) });
+const vocabulary = new VocabularyView({
+  onClose: () => go({ view: "", term: "" }),
+  onTerm: (term) => go({ term: term ?? "" }),
+});
 const stage = new Stage({ onPick: (id) => panel.select(id), onHover: (id) => panel.hover(id) });
 const panel = new Panel({
   onChanged: changed,
   onView: () => stage.draw(panel.visible(), panel.chosen(), panel.hovered),
   onFinished: () => onward(),
+  onAdopted: () => {
+    forgetOthers();
+    refreshCounts();
+  },
 });
 const undo = new Undo({ panel, follow: (job) => bulk.follow(job), onUndone: undone });
 const bulk = new Bulk({
@@ -76,10 +86,15 @@ async function apply({ linked = false } = {}) {
   if (begins) write({ ...START, order: rememberedOrder() }, true);
   typing &&= place().words !== "";
   const at = { ...place(), typing };
+  // What is said has other names by now.
+  if (at.view !== "vocabulary" && vocabulary.wasChanged()) return reload();
   document.body.dataset.view = at.view || (at.asset ? "asset" : "gallery");
-  $("failures").hidden = at.view !== "failures";
-  $("show-failures").setAttribute("aria-pressed", String(at.view === "failures"));
-  if (at.view === "failures") failures.show();
+  for (const [name, view] of [["failures", failures], ["vocabulary", vocabulary]]) {
+    $(name).hidden = at.view !== name;
+    $(`show-${name}`).setAttribute("aria-pressed", String(at.view === name));
+    if (at.view === name) view.show(at.term || null);
+    else view.hide?.();
+  }
   showFilters(at);
   panel.setFilter({ kind: at.kind, status: at.status, min: at.min });
   const source = JSON.stringify([at.words, at.like, at.kind, at.status, at.min, at.order, typing]);
@@ -108,7 +123,7 @@ async function admit({ asset, words, like }) {
   if (!picture) return;
   const filtered = panel.filter.kind || panel.filter.status || panel.filter.min > 0;
   const { suggestions } = picture;
-  if (!filtered || suggestions.some((suggestion) => passes(suggestion, panel.filter))) gallery.admit(picture.asset);
+  if (!filtered || suggestions.some((row) => passes(row, panel.filter) && isAsked(row, panel.filter))) gallery.admit(picture.asset);
 }
 
 function showFilters({ kind, status, min, order, words, like }) {
@@ -121,6 +136,7 @@ function showFilters({ kind, status, min, order, words, like }) {
   showMinimum(min);
   // Only what waits can be decided.
   for (const id of ["accept-all", "reject-all"]) $(id).disabled = status !== "" && status !== "pending";
+  if (kind === "proposal") $("accept-all").disabled = true;
   if (document.activeElement !== $("words")) $("words").value = words;
   $("source").hidden = !words && !like;
   if (words) $("source-text").textContent = typing ? `Pictures that say “${words}”` : `Pictures that fit “${words}”`;
@@ -197,6 +213,11 @@ async function load(id, signal) {
 function keep(id, picture) {
   pictures.set(id, picture);
   for (const old of pictures.keys()) if (pictures.size > KEPT && old !== shownAsset) pictures.delete(old);
+}
+
+/** Forgets what other pictures say: it may have other names by now. */
+function forgetOthers() {
+  for (const id of pictures.keys()) if (id !== shownAsset) pictures.delete(id);
 }
 
 async function openAsset(id) {
@@ -300,7 +321,7 @@ function showCounts() {
   const working = Math.max(0, ...Object.values(counts.analyzers).map(({ pending }) => pending));
   const parts = [
     ["pictures", counts.assets - (counts.analyzers.decode?.failed ?? 0)],
-    ["to review", counts.suggestions.pending ?? 0],
+    ["to review", Math.max(0, (counts.suggestions.pending ?? 0) - counts.proposals)],
     ["accepted", counts.suggestions.accepted ?? 0],
     ["rejected", counts.suggestions.rejected ?? 0],
     ...(working ? [["to analyze", working]] : []),
@@ -373,7 +394,7 @@ $("previous").onclick = () => stepPicture(-1);
 $("next").onclick = () => stepPicture(1);
 $("back").onclick = () => go({ asset: "" });
 $("undo").onclick = () => undo.run();
-$("show-failures").onclick = () => go({ view: place().view ? "" : "failures" });
+for (const name of ["failures", "vocabulary"]) $(`show-${name}`).onclick = () => go({ view: place().view === name ? "" : name, term: "" });
 $("show-help").onclick = () => openDialog("help");
 $("show-reviewer").onclick = () => {
   $("reviewer-input").value = reviewer.get();
@@ -393,30 +414,6 @@ function similar() {
   if (shownAsset) return go({ like: shownAsset, words: "", view: "" });
   return undefined;
 }
-
-// --- signing in
-
-signIn.needed = () => {
-  if ($("login").open) return;
-  $("login-error").hidden = true;
-  openDialog("login");
-  $("login-token").focus();
-};
-$("login").addEventListener("cancel", (event) => event.preventDefault());
-$("login-form").onsubmit = async (event) => {
-  event.preventDefault();
-  try {
-    await api.signIn($("login-token").value);
-  } catch (error) {
-    $("login-error").textContent = error.status === 401 ? "That is not the token." : error.message;
-    $("login-error").hidden = false;
-    $("login-token").select();
-    return;
-  }
-  $("login-token").value = "";
-  $("login").close();
-  start();
-};
 
 // --- the keyboard
 
@@ -440,7 +437,8 @@ const KEYS = {
   "=": () => stage.zoom.in(),
   "-": () => stage.zoom.out(),
   0: () => stage.zoom.fit(),
-  "/": () => $("words").select(),
+  v: () => go({ view: "vocabulary" }),
+  "/": () => $(place().view === "vocabulary" ? "term-words" : "words").select(),
   "?": () => openDialog("help"),
 };
 /** With Shift. */
@@ -452,7 +450,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     if (typing) event.target.blur();
     else if (gallery.chosen.size) gallery.choose([]);
-    else if (place().view || place().words || place().like) go({ view: "", words: "", like: "" });
+    else if (place().view || place().words || place().like) go({ view: "", term: "", words: "", like: "" });
     return;
   }
   // Lists and sliders need the arrows themselves.
@@ -474,6 +472,8 @@ document.querySelector(".brand").addEventListener("click", (event) => {
   event.preventDefault();
   go({ ...START, order: rememberedOrder() });
 });
+
+askForToken(() => start());
 
 async function start() {
   shownSource = null;

@@ -45,6 +45,7 @@ export class Bulk {
 
   async ask(action) {
     const { filter } = this.scopes();
+    if (action === "accept" && filter.kind === "proposal") return toast("Proposed terms are added one by one.", "info");
     const words = WORDS[action];
     const what = filter.kind ? KIND_NAMES[filter.kind][1].toLowerCase() : "all suggestions";
     const sure = filter.min > 0 ? ` with a confidence of at least ${percent(filter.min)}` : "";

@@ -56,10 +56,11 @@ export function nameOf(uri) {
   return path.slice(path.lastIndexOf("/") + 1) || path;
 }
 
-export const KINDS = ["caption", "tag", "object", "face", "emotion", "text"];
+export const KINDS = ["caption", "tag", "proposal", "object", "face", "emotion", "text"];
 export const KIND_NAMES = {
   caption: ["Caption", "Captions"],
   tag: ["Tag", "Tags"],
+  proposal: ["Proposed term", "Proposed terms"],
   object: ["Object", "Objects"],
   face: ["Face", "Faces"],
   emotion: ["Emotion", "Emotions"],

@@ -103,7 +103,7 @@ export class Gallery {
     const { signal } = this.abort;
     const { words, like, kind, status, order, typing } = this.source;
     // Pictures without a file, or that cannot be decoded, are listed with the failures.
-    const filter = { kind, status, min_confidence: this.source.min || null, viewable: true };
+    const filter = { kind, status, min_confidence: this.source.min || null, viewable: true, no_proposals: true };
     const before = this.rows.length;
     let part;
     if (words) {

@@ -3,23 +3,29 @@
 import { api } from "./api.js";
 import { $, el, icon, KIND_NAMES, KINDS, percent } from "./dom.js";
 import { announce, toast } from "./notices.js";
-import { passes, rowsOf, tally } from "./rows.js";
+import { adopted } from "./proposals.js";
+import { isAsked, passes, rowsOf, tally } from "./rows.js";
 
 const DONE = { accept: "accepted", reject: "rejected", undo: "pending" };
 const STATUS_NAMES = { pending: "to review", accepted: "accepted", rejected: "rejected", superseded: "superseded" };
 /** How far a job is is asked so often. */
 const JOB_EVERY_MS = 200;
+/** So many proposed terms are shown without being asked for. */
+const FEW = 5;
 
 export class Panel {
   /**
    * `onChanged(picture, before, after)` hears of every decision with the numbers of suggestions by status, `onView()` of every
-   * change of selection or rows, `onFinished()` when nothing of the picture waits any more.
+   * change of selection or rows, `onFinished()` when nothing of the picture waits any more, `onAdopted()` of a new term.
    */
-  constructor({ onChanged, onView, onFinished }) {
+  constructor({ onChanged, onView, onFinished, onAdopted }) {
     this.root = $("panel");
     this.onChanged = onChanged;
     this.onView = onView;
     this.onFinished = onFinished;
+    this.onAdopted = onAdopted;
+    /** Whether proposed terms are shown; null where their number decides. */
+    this.unfolded = null;
     this.filter = { kind: "", status: "", min: 0 };
     this.last = Promise.resolve();
     this.forget();
@@ -74,13 +80,14 @@ export class Panel {
   waiting(suggestions) {
     const { status, ...filter } = this.filter;
     if (status && status !== "pending") return 0;
-    return suggestions.filter((row) => passes(row, { ...filter, status: "pending" })).length;
+    return suggestions.filter((row) => passes(row, { ...filter, status: "pending" }) && isAsked(row, filter)).length;
   }
 
   /** Where to begin: the first that waits. */
   first() {
     const rows = this.rows();
-    return (rows.find(({ status }) => status === "pending") ?? rows[0])?.members[0].id ?? null;
+    const asked = rows.filter((row) => isAsked(row, this.filter));
+    return (asked.find(({ status }) => status === "pending") ?? asked[0] ?? this.reachable(rows)[0])?.members[0].id ?? null;
   }
 
   isExpanded(row) {
@@ -89,10 +96,20 @@ export class Panel {
 
   /** What one can go to with the keyboard: rows, and the members of those that are expanded. */
   stops() {
-    return this.rows().flatMap((row) => [
+    return this.reachable(this.rows()).flatMap((row) => [
       { row, members: row.members, alone: false },
       ...(this.isExpanded(row) ? row.members.map((member) => ({ row, members: [member], alone: true })) : []),
     ]);
+  }
+
+  /** Rows without those of a group that is folded. */
+  reachable(rows) {
+    return this.showsProposals(rows) ? rows : rows.filter(({ kind }) => kind !== "proposal");
+  }
+
+  showsProposals(rows) {
+    if (this.filter.kind === "proposal") return true;
+    return this.unfolded ?? rows.filter(({ kind }) => kind === "proposal").length <= FEW;
   }
 
   current() {
@@ -155,6 +172,13 @@ export class Panel {
   }
 
   onClick(event) {
+    if (event.target.closest("#fold-proposals")) {
+      this.unfolded = !this.showsProposals(this.rows());
+      if (!this.current()) this.selectRow(this.first());
+      this.render();
+      document.getElementById("fold-proposals")?.focus();
+      return;
+    }
     const node = event.target.closest(".row");
     if (!node) return;
     this.alone = node.classList.contains("member");
@@ -178,8 +202,10 @@ export class Panel {
     const from = this.stops().findIndex((other) => this.isAt(other));
     const changed = action === "accept" && members.length === row.members.length ? [...members, ...row.covers] : members;
     for (const suggestion of changed) this.shownAs(suggestion, DONE[action]);
-    this.enqueue(() => this.send(action, picture, members, changed));
+    const adopts = action === "accept" && row.kind === "proposal";
+    this.enqueue(() => (adopts ? this.adopt(picture, members) : this.send(action, picture, members, changed)));
     if (action === "undo") this.render();
+    else if (!isAsked(row, this.filter)) this.advanceAside(from);
     else return this.advance(from);
     return undefined;
   }
@@ -196,7 +222,7 @@ export class Panel {
   /** To the next that waits, after the place it had or before it; to another picture if there is none. */
   advance(from) {
     const stops = this.stops();
-    const waits = ({ row, alone }) => row.status === "pending" && (alone || !this.isExpanded(row));
+    const waits = ({ row, alone }) => row.status === "pending" && isAsked(row, this.filter) && (alone || !this.isExpanded(row));
     const next = stops.slice(from).find(waits) ?? stops.find(waits);
     if (next) {
       this.alone = next.alone;
@@ -206,6 +232,28 @@ export class Panel {
     }
     this.render();
     return this.onFinished();
+  }
+
+  /** To the next proposed term, or else to what is asked about. */
+  advanceAside(from) {
+    const next = this.stops().slice(from).find(({ row }) => row.kind === "proposal" && row.status === "pending");
+    this.selectRow(next?.members[0].id ?? this.first());
+    this.render();
+  }
+
+  /** Makes a term of a proposed word, which then is a tag of the picture. */
+  async adopt(picture, members) {
+    try {
+      for (const member of members) Object.assign(member, await adopted(member));
+      announce(`${members[0].value}: in the vocabulary, and accepted`);
+      this.onAdopted();
+      await this.refresh(picture, members);
+    } catch (error) {
+      for (const suggestion of members) suggestion.status = suggestion.before ?? suggestion.status;
+      if (error.code === "conflict") await this.conflict(picture, members[0], members);
+      else this.settle(picture, members);
+      if (error.code !== "conflict") throw error;
+    }
   }
 
   /** Shows a suggestion as it will be once the server agrees. */
@@ -261,7 +309,9 @@ export class Panel {
   async refresh(picture, changed) {
     const fresh = new Map((await api.suggestions(picture.asset.asset_id)).map((suggestion) => [suggestion.id, suggestion]));
     for (const suggestion of picture.suggestions) {
-      const { status } = fresh.get(suggestion.id) ?? suggestion;
+      const { status, ...said } = fresh.get(suggestion.id) ?? suggestion;
+      // What it says may have another name by now.
+      Object.assign(suggestion, said);
       if (suggestion.before && !changed.includes(suggestion)) suggestion.before = status;
       else suggestion.status = status;
     }
@@ -283,11 +333,14 @@ export class Panel {
     this.root.replaceChildren(
       ...groups.map(([kind, rows]) => {
         const members = rows.reduce((sum, row) => sum + row.members.length, 0);
+        const name = [KIND_NAMES[kind][members === 1 ? 0 : 1], el("span", { class: "tally" }, String(members))];
+        const folds = kind === "proposal" && this.filter.kind !== "proposal";
+        const isOpen = !folds || this.showsProposals(rows);
         return el(
           "section",
           { class: `group ${kind}` },
-          el("h2", {}, KIND_NAMES[kind][members === 1 ? 0 : 1], el("span", { class: "tally" }, String(members))),
-          el("ul", {}, ...rows.flatMap((row) => this.nodes(row))),
+          el("h2", {}, ...(folds ? [el("button", { type: "button", id: "fold-proposals", ariaExpanded: String(isOpen) }, icon("next"), ...name)] : name)),
+          isOpen ? el("ul", {}, ...rows.flatMap((row) => this.nodes(row))) : null,
         );
       }),
     );
@@ -311,8 +364,8 @@ export class Panel {
 
   /** A row, or one member of it. */
   node(row, members, { alone = false, isOpen = false }) {
-    const { value, status, covers } = row;
-    const [{ id, confidence, model }] = members;
+    const { kind, value, status, covers } = row;
+    const [{ id, confidence, model, term_path: path }] = members;
     const many = members.length > 1;
     const selected = this.isAt({ members, alone });
     const bar = el("span", { class: "bar" }, el("i"));
@@ -335,9 +388,9 @@ export class Panel {
     const sure = many && percent(least) !== percent(confidence) ? `${percent(least).replace(" %", "")}–${percent(confidence)}` : percent(confidence);
     const item = el(
       "li",
-      { class: `row ${status}${alone ? " member" : ""}${selected ? " selected" : ""}`, tabIndex: selected ? 0 : -1, data: { id } },
-      el("span", { class: "head" }, el("span", { class: "value" }, value), times),
-      el("span", { class: "actions" }, ...buttons(status, value)),
+      { class: `row ${kind} ${status}${alone ? " member" : ""}${selected ? " selected" : ""}`, tabIndex: selected ? 0 : -1, data: { id } },
+      el("span", { class: "head" }, el("span", { class: "value", title: path }, value), times),
+      el("span", { class: "actions" }, ...buttons(kind, status, value)),
       el("span", { class: "facts" }, bar, el("b", {}, sure), el("span", { class: "model", title: model }, model)),
       !alone && covers.length ? el("span", { class: "covers", title: "Accepted with it" }, `and ${names(covers)}`) : null,
     );
@@ -349,10 +402,12 @@ export class Panel {
 
 const names = (suggestions) => [...new Set(suggestions.map(({ value }) => value))].join(", ");
 
-function buttons(status, value) {
-  const button = (action, name, symbol) =>
-    el("button", { type: "button", class: action, title: name, ariaLabel: `${name}: ${value}`, data: { action } }, icon(symbol));
-  if (status === "pending") return [button("accept", "Accept (a)", "check"), button("reject", "Reject (r)", "cross")];
+function buttons(kind, status, value) {
+  const button = (action, name, ...inside) =>
+    el("button", { type: "button", class: action, title: name, ariaLabel: `${name}: ${value}`, data: { action } }, ...inside);
+  const reject = () => button("reject", "Reject (r)", icon("cross"));
+  if (status === "pending" && kind === "proposal") return [button("accept", "Add to vocabulary (a)", "Add to vocabulary"), reject()];
+  if (status === "pending") return [button("accept", "Accept (a)", icon("check")), reject()];
   const chip = el("span", { class: "chip" }, STATUS_NAMES[status]);
   return status === "superseded" ? [chip] : [chip, button("undo", "Undo", "undo")];
 }

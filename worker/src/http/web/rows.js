@@ -6,6 +6,9 @@ import { KINDS } from "./dom.js";
 export const passes = (row, { kind, status, min }) =>
   (!kind || row.kind === kind) && (status ? row.status === status : row.status !== "superseded") && row.confidence >= min;
 
+/** Whether a suggestion is asked about: proposed terms are looked at, but asked about only where the filter names them. */
+export const isAsked = (row, { kind }) => row.kind !== "proposal" || kind === "proposal";
+
 /**
  * The rows for `suggestions`, in the order they are shown. A row has a `kind`, a `value`, a `status`, its `members`, surest
  * first, and the pending tags it `covers`: they are accepted with it, and asked once it is rejected.
@@ -37,6 +40,9 @@ export function rowsOf(suggestions) {
 /** How many suggestions have which status, as the server last said. */
 export function tally(suggestions) {
   const counts = { pending: 0, accepted: 0, rejected: 0, superseded: 0 };
-  for (const { before, status } of suggestions) counts[before ?? status] += 1;
+  for (const { kind, before, status } of suggestions) {
+    // Proposed terms are nothing that is to be reviewed.
+    if (kind !== "proposal" || (before ?? status) !== "pending") counts[before ?? status] += 1;
+  }
   return counts;
 }

@@ -22,7 +22,8 @@ const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.
     array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by gone_at is not null, uri) as uris,
     not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
     array(select distinct owner from asset_path p where p.asset_id = a.id and owner is not null order by owner) as owners,
-    (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
+    (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending'
+         and s.kind <> 'proposal') as pending,
     array(select distinct value from suggestion s where s.asset_id = a.id and s.status = 'accepted'
           and s.kind = 'tag' order by value) as accepted_tags
     from asset a where true";

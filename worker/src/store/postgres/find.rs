@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use docent_pipelines::{Kind, Status};
+use docent_pipelines::Status;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{Postgres, QueryBuilder, Transaction};
 
@@ -276,10 +276,9 @@ fn names(statuses: &[Status]) -> Vec<&'static str> {
 
 /// Adds status, kind and confidence of `said` on `suggestion s`, as the index has them: all statuses and kinds are named.
 fn is_sure(query: &mut QueryBuilder<Postgres>, said: &Said) {
-    let kinds = said.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
     query.push(" and s.status = any(").push_bind(names(&said.statuses));
     query.push(") and s.kind_order = any(");
-    query.push_bind(kinds.into_iter().map(kind_order).collect::<Vec<i64>>()).push(")");
+    query.push_bind(said.kinds().into_iter().map(kind_order).collect::<Vec<i64>>()).push(")");
     if let Some(least) = said.least {
         query.push(" and s.confidence >= ").push_bind(least);
     }
@@ -298,6 +297,9 @@ pub(super) fn says(query: &mut QueryBuilder<Postgres>, said: &Said) {
     }
     if let Some(kind) = said.kind {
         query.push(" and s.kind_order = ").push_bind(kind_order(kind));
+    }
+    if let Some(kind) = said.left_out() {
+        query.push(" and s.kind_order <> ").push_bind(kind_order(kind));
     }
     if let Some(least) = said.least {
         query.push(" and s.confidence >= ").push_bind(least);

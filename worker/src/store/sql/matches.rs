@@ -1,9 +1,11 @@
 //! What terms say of a portion of vectors. Both ledgers compile this file.
 
+use docent_pipelines::VectorSpace;
+use docent_pipelines::vocabulary::TermId;
 use serde_json::{Value, json};
 
-use super::dialect::{IMPLIES, Tx, each, each_text, models};
-use super::fault;
+use super::dialect::{Backend, IMPLIES, Tx, each, each_text, models};
+use super::{fault, get, parsed};
 use crate::store::codec::{json_array, text};
 use crate::store::{MatchedPortion, StoreError};
 
@@ -86,4 +88,22 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .await
     .map(drop)
     .map_err(failed)
+}
+
+/// Where the rules of some terms came from.
+pub(super) async fn sources(
+    backend: &Backend,
+    space: &VectorSpace,
+    terms: &[TermId],
+) -> Result<Vec<(TermId, String)>, StoreError> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select term_id, source from term_match where space = $1 and term_id in (select value from {})",
+        each_text(2)
+    )))
+    .bind(space.as_str())
+    .bind(json_array(terms))
+    .fetch_all(backend.reader())
+    .await
+    .map_err(fault("read the rules of terms"))?;
+    rows.iter().map(|row| Ok((parsed(row, "term_id")?, get(row, "source")?))).collect()
 }

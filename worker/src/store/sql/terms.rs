@@ -226,6 +226,14 @@ impl Terms for Backend {
         rows.iter().map(rule).collect()
     }
 
+    async fn rule_sources(
+        &self,
+        space: &VectorSpace,
+        terms: &[TermId],
+    ) -> Result<Vec<(TermId, String)>, StoreError> {
+        matches::sources(self, space, terms).await
+    }
+
     async fn prints(&self, space: &VectorSpace) -> Result<Vec<(TermId, String)>, StoreError> {
         let rows = sqlx::query("select term_id, print from term_match where space = $1 order by term_id")
             .bind(space.as_str())

@@ -22,7 +22,8 @@ const ASSET: &str =
     not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
     (select json_group_array(owner) from (select distinct owner from asset_path p where p.asset_id = a.id
          and owner is not null order by owner)) as owners,
-    (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending') as pending,
+    (select count(*) from suggestion s where s.asset_id = a.id and s.status = 'pending'
+         and s.kind <> 'proposal') as pending,
     (select json_group_array(value) from (select distinct value from suggestion s where s.asset_id = a.id
          and s.status = 'accepted' and s.kind = 'tag' order by value)) as accepted_tags
     from asset a where true";

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use docent_pipelines::{Kind, Status};
+use docent_pipelines::Status;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{QueryBuilder, Sqlite};
 
@@ -250,7 +250,7 @@ fn is_sure(query: &mut QueryBuilder<Sqlite>, said: &Said) {
     one_of(query, &said.statuses);
     query.push(" and s.kind_order in (");
     let mut kinds = query.separated(", ");
-    for kind in said.kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]) {
+    for kind in said.kinds() {
         kinds.push_bind(kind_order(kind));
     }
     query.push(")");
@@ -266,6 +266,9 @@ pub(super) fn says(query: &mut QueryBuilder<Sqlite>, said: &Said) {
     }
     if let Some(kind) = said.kind {
         query.push(" and s.kind_order = ").push_bind(kind_order(kind));
+    }
+    if let Some(kind) = said.left_out() {
+        query.push(" and s.kind_order <> ").push_bind(kind_order(kind));
     }
     if let Some(least) = said.least {
         query.push(" and s.confidence >= ").push_bind(least);
