@@ -96,7 +96,9 @@ async fn main() -> anyhow::Result<()> {
     let dimensions = pictures.first().map_or(0, |picture| picture.vector.len());
     let sample = pictures.iter().take(2048).flat_map(|picture| picture.vector.iter().copied()).collect();
     let background = Background::new(dimensions, sample);
-    println!("| term | shown, of held out | words: precision, recall | decided | learned: precision, recall | used |");
+    println!(
+        "| term | shown, of held out | words: precision, recall | decided | learned: precision, recall | used |"
+    );
     println!("|---|---|---|---|---|---|");
     for (place, (name, _)) in terms.iter().enumerate() {
         let term = Term::named(TermId::derived(&[name]), Language::default(), name);
@@ -113,7 +115,9 @@ async fn main() -> anyhow::Result<()> {
         for decided in [20, 100] {
             let (mut sum, mut used, mut draws) = (Measured::default(), 0, 0);
             for seed in 0..DRAWS {
-                let Some((learned, better)) = lesson(&pictures, place, decided, &words, seed) else { continue };
+                let Some((learned, better)) = lesson(&pictures, place, decided, &words, seed) else {
+                    continue;
+                };
                 let after = measure(if better { &learned } else { &words }, &held);
                 sum.right += after.right;
                 sum.wrong += after.wrong;
