@@ -24,7 +24,7 @@ const KILLS: usize = 20;
 fn size() -> (usize, usize) {
     let number =
         |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    (number("DOCENT_TERMS_PICTURES", 6000), number("DOCENT_TERMS", 40))
+    (number("DOCENT_TERMS_PICTURES", 5000), number("DOCENT_TERMS", 40))
 }
 
 fn term(number: usize, threshold: f64) -> Term {
@@ -89,7 +89,7 @@ async fn fill(file: &Path, pictures: usize, terms: usize) {
             .collect();
         store.record(&finished).await.expect("records");
     }
-    put(&store, (0..terms).map(|number| term(number, 0.13))).await;
+    put(&store, (0..terms).map(|number| term(number, 0.05))).await;
     store.close().await;
 }
 
@@ -122,37 +122,43 @@ async fn twenty_kills_of_applying_terms_change_nothing() {
     let [calm_file, rough_file] = [&calm, &rough].map(|docent| docent.data().join("ledger.sqlite"));
     fill(&calm_file, pictures, terms).await;
     std::fs::create_dir_all(rough.data()).expect("is made");
-    std::fs::copy(&calm_file, &rough_file).expect("is copied");
+    let fresh = calm.folder().join("fresh.sqlite");
+    std::fs::copy(&calm_file, &fresh).expect("is copied");
     let apply = ["vocabulary", "apply"];
     let usual = tokio::task::block_in_place(|| calm.run(apply).expect(0)).elapsed;
     let expected = rows(&calm_file).await;
-    assert!(expected.0.len() > pictures / 4, "only {} are said", expected.0.len());
+    assert!(expected.0.len() > pictures / 20, "only {} are said", expected.0.len());
     let newest = expected.1.iter().map(|rule| rule.1).max();
     assert!(expected.1.len() == terms && expected.1.iter().all(|rule| Some(rule.1) == newest));
 
     let mut random = Random::new(SEED);
     let (mut met, mut amid) = (0, 0);
-    for _ in 0..KILLS * 4 {
-        if met == KILLS {
-            break;
+    while met < KILLS {
+        // From the beginning, killed a few times, and then left to its end.
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{end}", rough_file.display()));
         }
-        // Most of a run is left to do when it is killed early, so that twenty find something to disturb.
-        let moment = usual.mul_f64(0.15 + 0.35 * random.share());
-        let killed = tokio::task::block_in_place(|| {
-            let mut run = rough.start(apply);
-            run.watch(moment, |_| false);
-            run.kill()
-        });
-        met += usize::from(killed.code.is_none());
-        let (said, _) = rows(&rough_file).await;
-        amid += usize::from(!said.is_empty() && said.len() < expected.0.len());
+        std::fs::copy(&fresh, &rough_file).expect("is copied");
+        for _ in 0..4 {
+            let moment = usual.mul_f64(0.2 + 0.7 * random.share());
+            let killed = tokio::task::block_in_place(|| {
+                let mut run = rough.start(apply);
+                run.watch(moment, |_| false);
+                run.kill()
+            });
+            met += usize::from(killed.code.is_none());
+            let said = rows(&rough_file).await.0.len();
+            amid += usize::from(0 < said && said < expected.0.len());
+        }
+        tokio::task::block_in_place(|| rough.run(apply).expect(0));
+        let told = rows(&rough_file).await;
+        assert_eq!(told.1, expected.1);
+        assert!(told.0 == expected.0, "{} rows, not {}", told.0.len(), expected.0.len());
+        // After so many tries the program is faster than it was at first.
+        assert!(met > 0, "no kill met it alive");
     }
-    assert!(amid >= 3, "only {amid} kills met it amid its work");
     eprintln!("{met} kills met it alive, {amid} found it amid its work; undisturbed it takes {usual:?}");
-    tokio::task::block_in_place(|| rough.run(apply).expect(0));
-    let told = rows(&rough_file).await;
-    assert_eq!(told.1, expected.1);
-    assert!(told.0 == expected.0, "{} rows, not {}", told.0.len(), expected.0.len());
+    assert!(amid >= 3, "only {amid} kills met it amid its work");
 }
 
 /// A changed term touches its own suggestions, and no other row.
@@ -178,7 +184,7 @@ async fn a_changed_term_touches_only_what_depends_on_it() {
     };
     let (before, runs) = stamps().await;
     let store = SqliteStore::open(&file).await.expect("opens");
-    put(&store, std::iter::once(term(3, 0.3))).await;
+    put(&store, std::iter::once(term(3, 0.2))).await;
     store.close().await;
     tokio::task::block_in_place(|| docent.run(apply).expect(0));
     let (after, more_runs) = stamps().await;

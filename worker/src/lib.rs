@@ -1,5 +1,7 @@
 //! docent: AI-assisted ingestion for digital asset archives. All input and output lives in this crate.
 
+#![allow(clippy::duplicate_mod, reason = "both ledgers compile store/sql, each with its dialect")]
+
 pub mod analyze;
 pub mod app;
 pub mod assets;

@@ -77,7 +77,12 @@ pub async fn run(config: Config, args: SearchArgs, out: &mut Out) -> anyhow::Res
     if let Some(term) = &found.term {
         let accepted = found.hits.iter().filter(|hit| hit.matched.contains(&By::Term)).count() as u64;
         let hits = words::count(accepted, "hit was", "hits were");
-        say(format!("'{term}' is a term: {hits} accepted as it or as something narrower, and come first"));
+        say(match accepted {
+            0 => format!("'{term}' is a term; nothing was accepted as it yet"),
+            _ => {
+                format!("'{term}' is a term: {hits} accepted as it or as something narrower, and come first")
+            }
+        });
     }
     let weak = found.hits.iter().filter(|hit| hit.weak).count() as u64;
     if let (true, Some(least)) = (weak > 0, found.weak_from) {

@@ -21,7 +21,7 @@ const HELP: &str = "\
 Examples:
   docent vocabulary list wedding                 look for a term
   docent vocabulary import thesaurus.ttl         SKOS, keyword list, CSV or JSON
-  docent vocabulary add \"harbor festival\" --below event
+  docent vocabulary add \"harbor festival\" --below festival
   docent vocabulary test \"harbor festival\"       what it would be offered for
   docent vocabulary export keywords.txt          for Lightroom or Photo Mechanic
 

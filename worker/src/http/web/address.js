@@ -13,7 +13,7 @@ export function place() {
     asset: of("asset", /^[0-9a-f]{32}$/),
     like: of("like", /^[0-9a-f]{32}$/),
     words: params.get("q") ?? "",
-    kind: of("kind", /^(tag|proposal|caption|object|face|emotion|text)$/),
+    kind: of("kind", /^(tag|proposal|caption|alt_text|object|face|emotion|text)$/),
     status: of("status", /^(pending|accepted|rejected|superseded)$/),
     min: Number(of("min", /^(0|1|0?\.\d+)$/) || 0),
     order: of("order", /^(place|date)$/),

@@ -56,9 +56,10 @@ export function nameOf(uri) {
   return path.slice(path.lastIndexOf("/") + 1) || path;
 }
 
-export const KINDS = ["caption", "tag", "proposal", "object", "face", "emotion", "text"];
+export const KINDS = ["caption", "alt_text", "tag", "proposal", "object", "face", "emotion", "text"];
 export const KIND_NAMES = {
   caption: ["Caption", "Captions"],
+  alt_text: ["Alt text", "Alt texts"],
   tag: ["Tag", "Tags"],
   proposal: ["Proposed term", "Proposed terms"],
   object: ["Object", "Objects"],

@@ -44,7 +44,6 @@ pub(super) fn models(models: Value) -> String {
 }
 
 /// Nobody else writes.
-#[expect(clippy::unused_async, reason = "the other dialect asks its server")]
 pub(super) async fn lock_assets(_: &mut Tx<'_>, _: &[AssetId]) -> Result<(), StoreError> {
     Ok(())
 }

@@ -57,6 +57,9 @@ pub struct SqliteStore {
 
 /// A writer waits this long for another process's transaction.
 const BUSY: Duration = Duration::from_secs(20);
+/// Pages that the writer keeps, in KiB as SQLite writes them: the upper levels of all indexes of a large archive. Ids are hashes,
+/// so every row lands somewhere else.
+const WRITER_CACHE: &str = "-65536";
 /// Readers beside the writer.
 const READERS: u32 = 4;
 
@@ -78,7 +81,7 @@ impl SqliteStore {
         let write = SqlitePoolOptions::new()
             .max_connections(1)
             .test_before_acquire(false)
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
             .await
             .map_err(&opening)?;
         migrate(&write).await?;
