@@ -117,7 +117,6 @@ async fn proposed_terms_are_apart_and_become_tags() {
     counted(&browser, "to review", 0).await;
 
     browser.choose("filter-status", "").await;
-    browser.click("[title$=\"few.png\"]").await;
     browser.until("document.getElementById('asset-name').textContent === 'few.png'").await;
     browser.until(&format!("{ROWS} === 'tag/dog/accepted'")).await;
     browser.click("#fold-proposals").await;

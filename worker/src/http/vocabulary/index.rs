@@ -9,45 +9,51 @@ use docent_pipelines::vocabulary::{Role, Term, TermId, Vocabulary, folded};
 pub struct Index {
     /// The vocabulary.
     pub known: Arc<Vocabulary>,
-    /// Places of terms, by their names.
-    order: Vec<u32>,
-    /// Where each term is in that order.
+    /// All terms, by their names.
+    entries: Vec<Entry>,
+    /// Where each term is there.
     ranks: HashMap<TermId, u32>,
     /// Folded words and the ranks of the terms that have them, in order.
     words: Vec<(Box<str>, u32)>,
 }
 
+/// A term, with its words as they are compared.
+struct Entry {
+    place: u32,
+    name: Box<str>,
+    labels: Vec<(Role, Box<str>)>,
+}
+
 impl Index {
     /// Takes a moment with many terms.
     pub fn new(known: Arc<Vocabulary>) -> Self {
-        let mut order: Vec<u32> = (0..known.terms().len() as u32).collect();
-        order.sort_by_cached_key(|&place| {
-            let term = known.terms().get(place as usize);
-            term.map(|term| (folded(known.tag(term)), term.id.clone()))
-        });
-        let mut ranks = HashMap::with_capacity(order.len());
-        let mut words = Vec::new();
-        for (rank, place) in order.iter().enumerate() {
-            let Some(term) = known.terms().get(*place as usize) else { continue };
-            let rank = rank as u32;
-            ranks.insert(term.id.clone(), rank);
-            for label in &term.labels {
-                words.extend(folded(&label.text).split(' ').map(|word| (Box::from(word), rank)));
-            }
+        let entry = |(place, term): (usize, &Term)| Entry {
+            place: place as u32,
+            name: folded(known.tag(term)).into(),
+            labels: term.labels.iter().map(|label| (label.role, folded(&label.text).into())).collect(),
+        };
+        let mut entries: Vec<Entry> = known.terms().iter().enumerate().map(entry).collect();
+        let id = |entry: &Entry| known.terms().get(entry.place as usize).map(|term| &term.id);
+        entries.sort_unstable_by(|a, b| (&a.name, id(a)).cmp(&(&b.name, id(b))));
+        let ranks = entries.iter().zip(0..).filter_map(|(entry, rank)| Some((id(entry)?.clone(), rank)));
+        let ranks = ranks.collect();
+        let mut words: Vec<(Box<str>, u32)> = Vec::new();
+        for (entry, rank) in entries.iter().zip(0..) {
+            let own = entry.labels.iter().flat_map(|(_, label)| label.split(' '));
+            words.extend(own.map(|word| (Box::from(word), rank)));
         }
         words.sort_unstable();
         words.dedup();
-        Self { known, order, ranks, words }
+        Self { known, entries, ranks, words }
     }
 
-    fn at(&self, rank: u32) -> Option<&Term> {
-        let place = *self.order.get(rank as usize)?;
-        self.known.terms().get(place as usize)
+    fn term(&self, entry: &Entry) -> Option<&Term> {
+        self.known.terms().get(entry.place as usize)
     }
 
     /// All terms by their names.
     pub fn all(&self) -> Vec<&Term> {
-        (0..self.order.len() as u32).filter_map(|rank| self.at(rank)).collect()
+        self.entries.iter().filter_map(|entry| self.term(entry)).collect()
     }
 
     /// The terms that have nothing above them.
@@ -67,45 +73,51 @@ impl Index {
     /// The terms of which each word asked for begins a word. Those called so come first, then those whose names begin so.
     pub fn with_words(&self, asked: &str) -> Vec<&Term> {
         let asked = folded(asked);
-        let mut words: Vec<&str> = asked.split(' ').filter(|word| !word.is_empty()).collect();
-        // The longest word has the fewest terms, mostly.
-        words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-        let Some((first, others)) = words.split_first() else { return Vec::new() };
-        let begin = self.words.partition_point(|(word, _)| **word < **first);
-        let found = self.words.iter().skip(begin).take_while(|(word, _)| word.starts_with(first));
-        let mut ranks: Vec<u32> = found.map(|(_, rank)| *rank).collect();
+        let words: Vec<&str> = asked.split(' ').filter(|word| !word.is_empty()).collect();
+        // The word that begins the fewest others decides what is looked at.
+        let Some(found) = words.iter().map(|word| self.beginning(word)).min_by_key(|found| found.len())
+        else {
+            return Vec::new();
+        };
+        let mut ranks: Vec<u32> = found.iter().map(|(_, rank)| *rank).collect();
         ranks.sort_unstable();
         ranks.dedup();
-        let mut found: Vec<(u8, u32, &Term)> = ranks
+        let mut found: Vec<(u8, &Entry)> = ranks
             .into_iter()
-            .filter_map(|rank| Some((rank, self.at(rank)?)))
-            .filter(|(_, term)| others.iter().all(|asked| has_word(term, asked)))
-            .map(|(rank, term)| (self.nearness(term, &asked), rank, term))
+            .filter_map(|rank| self.entries.get(rank as usize))
+            .filter(|entry| words.iter().all(|word| entry.has(word)))
+            .map(|entry| (entry.nearness(&asked), entry))
             .collect();
-        found.sort_unstable_by_key(|(nearness, rank, _)| (*nearness, *rank));
-        found.into_iter().map(|(_, _, term)| term).collect()
+        // Those that fit as well stay in the order of their names.
+        found.sort_by_key(|(nearness, _)| *nearness);
+        found.into_iter().filter_map(|(_, entry)| self.term(entry)).collect()
     }
 
-    /// How well a term fits: the best first.
-    fn nearness(&self, term: &Term, asked: &str) -> u8 {
-        let name = folded(self.known.tag(term));
-        let called = |label: &docent_pipelines::vocabulary::Label| {
-            label.role != Role::Hidden && folded(&label.text) == asked
-        };
-        if name == asked {
+    /// The words that begin so.
+    fn beginning(&self, so: &str) -> &[(Box<str>, u32)] {
+        let begin = self.words.partition_point(|(word, _)| **word < *so);
+        let end = self.words.partition_point(|(word, _)| **word < *so || word.starts_with(so));
+        self.words.get(begin..end).unwrap_or_default()
+    }
+}
+
+impl Entry {
+    fn has(&self, asked: &str) -> bool {
+        self.labels.iter().any(|(_, label)| label.split(' ').any(|word| word.starts_with(asked)))
+    }
+
+    /// How well it fits: the best first.
+    fn nearness(&self, asked: &str) -> u8 {
+        if *self.name == *asked {
             0
-        } else if term.labels.iter().any(called) {
+        } else if self.labels.iter().any(|(role, label)| *role != Role::Hidden && **label == *asked) {
             1
-        } else if name.starts_with(asked) {
+        } else if self.name.starts_with(asked) {
             2
         } else {
             3
         }
     }
-}
-
-fn has_word(term: &Term, asked: &str) -> bool {
-    term.labels.iter().any(|label| folded(&label.text).split(' ').any(|word| word.starts_with(asked)))
 }
 
 #[cfg(test)]

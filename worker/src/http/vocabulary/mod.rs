@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::extract::State;
-use docent_pipelines::vocabulary::{Term, TermId};
+use docent_pipelines::vocabulary::{Term, TermId, folded};
 pub use index::Index;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -145,9 +145,11 @@ impl AppState {
 
     /// One term with what is around it.
     async fn term_detail(&self, id: &TermId) -> Result<TermDetail, ApiError> {
-        let index = self.index().await?;
-        let term = index.known.term(id).ok_or_else(|| missing(id))?;
-        let mut detail = TermDetail::of(&index.known, term, &index.below(&term.id));
+        let known = self.store.vocabulary().await?;
+        let term = known.term(id).ok_or_else(|| missing(id))?;
+        let mut below: Vec<&Term> = known.children(&term.id).collect();
+        below.sort_by_cached_key(|term| (folded(known.tag(term)), term.id.clone()));
+        let mut detail = TermDetail::of(&known, term, &below);
         if let Some(terms) = &self.terms {
             detail.source = terms.sources(std::slice::from_ref(&term.id)).await?.remove(&term.id);
         }

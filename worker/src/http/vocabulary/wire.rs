@@ -181,7 +181,7 @@ pub struct LogEntry {
     at: String,
     /// The person.
     reviewer: String,
-    /// `cli`, `web` or `api`.
+    /// `cli`, `web`, `api`, or `starter` for what an archive begins with.
     client: String,
     /// `add`, `change`, `merge` or `remove`.
     action: String,
