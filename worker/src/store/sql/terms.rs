@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::dialect::{Backend, Row, Tx, each, lock_assets, the_vocabulary};
 use super::term_tasks::{Portion, act};
-use super::{fault, get, matches, parsed};
+use super::{fault, get, lessons, matches, parsed};
 use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339, vector_bytes, vector_values};
 use crate::store::terms::{CHANGED_AT_ONCE, TASKS_AT_ONCE, TERMS_AT_ONCE, Task, Writes, renames, writes};
 use crate::store::{
@@ -363,19 +363,7 @@ impl Terms for Backend {
     }
 
     async fn decided_terms(&self) -> Result<Vec<(TermId, u64, u64)>, StoreError> {
-        let rows = sqlx::query(
-            "select term_id, sum(case when status = 'accepted' then 1 else 0 end) as accepted, count(*) as decided
-             from suggestion where term_id is not null and status in ('accepted', 'rejected')
-             group by term_id order by term_id",
-        )
-        .fetch_all(self.reader())
-        .await
-        .map_err(fault("count decisions"))?;
-        let counts = |row: &Row| {
-            let (accepted, decided): (i64, i64) = (get(row, "accepted")?, get(row, "decided")?);
-            Ok((parsed(row, "term_id")?, accepted.unsigned_abs(), (decided - accepted).unsigned_abs()))
-        };
-        rows.iter().map(counts).collect()
+        lessons::decided(self).await
     }
 
     async fn examples(
@@ -384,48 +372,11 @@ impl Terms for Backend {
         space: &VectorSpace,
         limit: u32,
     ) -> Result<Vec<Example>, StoreError> {
-        let mut examples = Vec::new();
-        for status in ["accepted", "rejected"] {
-            let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-                "select v.data from (
-                     select distinct asset_id from suggestion where term_id = $1 and status = '{status}'
-                     order by asset_id limit $3) s
-                 join vector v on v.asset_id = s.asset_id and v.space = $2",
-            )))
-            .bind(term.as_str())
-            .bind(space.as_str())
-            .bind(i64::from(limit))
-            .fetch_all(self.reader())
-            .await
-            .map_err(fault("read decided pictures"))?;
-            for row in &rows {
-                let vector = vector_values(&get::<Vec<u8>>(row, "data")?)?;
-                examples.push(Example { shows: status == "accepted", vector });
-            }
-        }
-        Ok(examples)
+        lessons::examples(self, term, space, limit).await
     }
 
     async fn heads(&self, space: &VectorSpace) -> Result<Vec<StoredHead>, StoreError> {
-        let rows = sqlx::query(
-            "select term_id, version, used, figures, weights, bias, least from term_head where space = $1 order by term_id",
-        )
-        .bind(space.as_str())
-        .fetch_all(self.reader())
-        .await
-        .map_err(fault("read heads"))?;
-        let head = |row: &Row| {
-            Ok(StoredHead {
-                term: parsed(row, "term_id")?,
-                version: get(row, "version")?,
-                used: get::<super::dialect::Flag>(row, "used")? != 0,
-                figures: get(row, "figures")?,
-                weights: vector_values(&get::<Vec<u8>>(row, "weights")?)?,
-                bias: get(row, "bias")?,
-                least: get(row, "least")?,
-            })
-        };
-        rows.iter().map(head).collect()
+        lessons::heads(self, space).await
     }
 
     async fn head_count(&self, space: &VectorSpace) -> Result<i64, StoreError> {
@@ -439,43 +390,11 @@ impl Terms for Backend {
     }
 
     async fn keep_head(&self, space: &VectorSpace, head: &StoredHead) -> Result<(), StoreError> {
-        const OPERATION: &str = "keep a head";
-        let (mut tx, now) = self.begin_at(OPERATION).await?;
-        sqlx::query(
-            "insert into term_head (space, term_id, version, used, figures, weights, bias, least, at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             on conflict (space, term_id) do update set version = excluded.version, used = excluded.used,
-                 figures = excluded.figures, weights = excluded.weights, bias = excluded.bias, least = excluded.least,
-                 at = excluded.at",
-        )
-        .bind(space.as_str())
-        .bind(head.term.as_str())
-        .bind(head.version)
-        .bind(super::dialect::Flag::from(head.used))
-        .bind(&head.figures)
-        .bind(vector_bytes(&head.weights))
-        .bind(head.bias)
-        .bind(head.least)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
-        .map_err(fault(OPERATION))?;
-        tx.commit().await.map_err(fault(OPERATION))
+        lessons::keep(self, space, head).await
     }
 
     async fn accepted_as(&self, terms: &[TermId], limit: u32) -> Result<Vec<AssetId>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select asset_id, max(asset_at) as newest from suggestion
-             where term_id in (select value from {}) and status = 'accepted'
-             group by asset_id order by newest desc, asset_id limit $2",
-            super::dialect::each_text(1)
-        )))
-        .bind(json_array(terms))
-        .bind(i64::from(limit))
-        .fetch_all(self.reader())
-        .await
-        .map_err(fault("list what was accepted"))?;
-        rows.iter().map(|row| parsed(row, "asset_id")).collect()
+        lessons::accepted_as(self, terms, limit).await
     }
 }
 

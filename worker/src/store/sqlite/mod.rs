@@ -11,6 +11,8 @@ mod jobs;
 mod leases;
 mod leasing;
 mod ledger;
+#[path = "../sql/lessons.rs"]
+mod lessons;
 mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
