@@ -202,7 +202,7 @@ fn what_only_left_out_is_missing_until_it_is_wanted() {
     let status = docent.status();
     assert_eq!(number(&status, &["analyzers", "tags", "done"]), 4);
     assert_eq!(number(&status, &["analyzers", "objects", "missing"]), 4);
-    assert!(docent.suggestions().iter().all(|row| row["kind"] == "tag"));
+    assert!(docent.suggestions().iter().all(|row| row["analyzer"] == "tags"));
     let tags = by_id(docent.suggestions());
 
     let summary = docent.ingest(&pictures);
