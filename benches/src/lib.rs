@@ -1,8 +1,12 @@
 //! Measurements. Each is a program of its own under `src/bin`; what they need in common is here.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use async_trait::async_trait;
+use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::image::{DecodeLimits, Image};
+use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 
 /// The files in `folder`, by name.
 pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -35,4 +39,40 @@ pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);
     values.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// An index that holds nothing: what is measured asks the ledger alone.
+pub struct NoIndex;
+
+#[async_trait]
+impl VectorIndex for NoIndex {
+    async fn upsert(&self, _: &[VectorRecord]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        _: &VectorSpace,
+        _: &[f32],
+        _: usize,
+        _: Option<&HashSet<AssetId>>,
+    ) -> Result<Vec<Neighbor>, IndexError> {
+        Ok(Vec::new())
+    }
+
+    async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
+        Ok(0)
+    }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
 }

@@ -14,55 +14,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use async_trait::async_trait;
 use docent::search::{Search, SearchOptions};
 use docent::store::{Catalog, SqliteStore};
-use docent::vectors::{IndexError, Neighbor, VectorIndex};
+use docent_benches::NoIndex;
 use docent_models::session::{SessionOptions, init_runtime};
 use docent_models::{Pack, Task};
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::terms::{Background, Measured, Rule, ensemble, learn, measure, prompts, zero_shot};
 use docent_pipelines::vocabulary::{Language, Term, TermId};
-use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{AssetId, VectorSpace};
 
 /// How often examples are drawn.
 const DRAWS: u64 = 5;
-
-/// No index is asked.
-struct Nothing;
-
-#[async_trait]
-impl VectorIndex for Nothing {
-    async fn upsert(&self, _: &[VectorRecord]) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn search(
-        &self,
-        _: &VectorSpace,
-        _: &[f32],
-        _: usize,
-        _: Option<&std::collections::HashSet<AssetId>>,
-    ) -> Result<Vec<Neighbor>, IndexError> {
-        Ok(Vec::new())
-    }
-
-    async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
-        Ok(0)
-    }
-
-    async fn ping(&self) -> Result<(), IndexError> {
-        Ok(())
-    }
-}
 
 struct Shown {
     term: Option<usize>,
@@ -86,13 +49,13 @@ async fn main() -> anyhow::Result<()> {
     let store = Arc::new(SqliteStore::open(&Path::new(&folder).join("ledger.sqlite")).await?);
     let pack = Arc::new(Pack::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"))?);
     let space = VectorSpace::picture(&pack.model(Task::ImageEmbedding)?.model_ref());
-    let pictures = read(&*store, &space, &terms, &learned_from, &held_out).await?;
+    let pictures = read(&store, &space, &terms, &learned_from, &held_out).await?;
     let options = SearchOptions {
         start: Arc::new(|| init_runtime(None).map(drop)),
         session: SessionOptions::default(),
         decode: DecodeLimits::default(),
     };
-    let search = Search::new(Arc::clone(&store) as Arc<dyn Catalog>, Arc::new(Nothing), pack, options);
+    let search = Search::new(Arc::clone(&store) as Arc<dyn Catalog>, Arc::new(NoIndex), pack, options);
     let dimensions = pictures.first().map_or(0, |picture| picture.vector.len());
     let sample = pictures.iter().take(2048).flat_map(|picture| picture.vector.iter().copied()).collect();
     let background = Background::new(dimensions, sample);

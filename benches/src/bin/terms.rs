@@ -9,13 +9,11 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a measurement prints what it measured")]
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use async_trait::async_trait;
 use docent::queue::Lane;
 use docent::search::{Search, SearchOptions};
 use docent::store::{
@@ -23,7 +21,7 @@ use docent::store::{
     Run, SqliteStore, Store, TermChange, Wanted,
 };
 use docent::terms::TermMatching;
-use docent::vectors::{IndexError, Neighbor, VectorIndex};
+use docent_benches::NoIndex;
 use docent_models::session::{SessionOptions, init_runtime};
 use docent_models::{Pack, Task};
 use docent_pipelines::asset::ContentHash;
@@ -90,44 +88,8 @@ fn matching(store: &Arc<dyn Store>, pack: &Arc<Pack>) -> TermMatching {
         decode: DecodeLimits::default(),
     };
     let catalog = Arc::clone(store) as Arc<dyn Catalog>;
-    let search = Search::new(catalog, Arc::new(Nothing), Arc::clone(pack), options);
+    let search = Search::new(catalog, Arc::new(NoIndex), Arc::clone(pack), options);
     TermMatching::new(Arc::clone(store), search, Arc::clone(pack), "bench".to_owned())
-}
-
-/// Terms are told from the ledger's vectors; no index is asked.
-struct Nothing;
-
-#[async_trait]
-impl VectorIndex for Nothing {
-    async fn upsert(&self, _: &[VectorRecord]) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn search(
-        &self,
-        _: &VectorSpace,
-        _: &[f32],
-        _: usize,
-        _: Option<&HashSet<AssetId>>,
-    ) -> Result<Vec<Neighbor>, IndexError> {
-        Ok(Vec::new())
-    }
-
-    async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
-        Ok(())
-    }
-
-    async fn count(&self, _: &VectorSpace) -> Result<u64, IndexError> {
-        Ok(0)
-    }
-
-    async fn ping(&self) -> Result<(), IndexError> {
-        Ok(())
-    }
 }
 
 /// Pairs of words that mean something, so that scores are those of real terms.
