@@ -27,7 +27,7 @@ use docent_models::{Pack, Task};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::vocabulary::{Language, Term, TermId};
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{Analysis, AnalyzerId, VectorRecord, VectorSpace};
 use tokio_util::sync::CancellationToken;
 
 /// Assets that are recorded by one transaction.
