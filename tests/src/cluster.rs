@@ -107,6 +107,14 @@ impl Cluster {
     pub fn until_nothing_is_left(&self) {
         let left = "select count(*) from asset where pending is not null or lease_until is not null";
         self.until::<i64>(left, |left| *left == 0);
+        // What the vocabulary says follows a moment later.
+        let behind = "select case
+                 when not exists (select 1 from term where state = 'present')
+                     or not exists (select 1 from vector where space like 'picture/%') then 0
+                 when not exists (select 1 from term_match) then 1
+                 else (select count(*) from term_match m where applied <
+                     (select coalesce(max(sequence), 0) from vector v where v.space = m.space)) end";
+        self.until::<i64>(behind, |behind| *behind == 0);
         let deadline = Instant::now() + PATIENCE;
         while self.waiting()[..2] != [0, 0] {
             assert!(Instant::now() < deadline, "messages are left: {:?}", self.waiting());
