@@ -1,11 +1,13 @@
 //! A vocabulary as a file says it, before anything is compared with what the archive has.
 
+use std::collections::HashSet;
+
 use super::error::shown;
 use super::limits::{
     MAX_LABELS, MAX_NOTATION_CHARS, MAX_NOTE_CHARS, MAX_NOTES, MAX_PARENTS, MAX_PROMPT_CHARS, MAX_PROMPTS,
     MAX_TERMS, MAX_URI_CHARS,
 };
-use super::{Label, Language, Note, Role, TermId, VocabularyError};
+use super::{Label, Language, Note, Role, Term, TermId, VocabularyError};
 
 /// How many remarks a draft keeps.
 const MAX_NOTED: usize = 100;
@@ -27,6 +29,9 @@ pub struct Draft {
     pub noted_more: u64,
     /// What the file could have said. A replacement leaves alone what it could not.
     pub carries: Carries,
+    /// Whether the file may be a part of something larger, as extracts of public thesauri are: it names broader terms by their
+    /// addresses and does not contain all of them.
+    pub extract: bool,
 }
 
 /// Something that was left out or tolerated while a file was read. A person is told.
@@ -140,6 +145,38 @@ impl Draft {
             self.noted.push(Noted { line, text: text.into() });
         } else {
             self.noted_more += 1;
+        }
+    }
+
+    /// Leaves out what an extract calls broader and neither it nor the vocabulary has, and remarks on it. Any other file has to
+    /// name what there is.
+    pub fn leave_out_unknown(&mut self, existing: &[Term]) {
+        if !self.extract {
+            return;
+        }
+        let keys = |term: &DraftTerm| {
+            [Some(term.key.clone()), term.uri.clone(), term.id.as_ref().map(TermId::to_string)]
+        };
+        let mut known: HashSet<String> = self.terms.iter().flat_map(keys).flatten().collect();
+        known
+            .extend(existing.iter().flat_map(|term| [Some(term.id.to_string()), term.uri.clone()]).flatten());
+        let mut remarks = Vec::new();
+        for term in &mut self.terms {
+            let (kept, unknown) =
+                std::mem::take(&mut term.parents).into_iter().partition(|key| known.contains(key));
+            term.parents = kept;
+            let unknown: Vec<String> = unknown;
+            remarks.extend(unknown.first().map(|first| {
+                let text = format!(
+                    "what is broader than the term '{}' is neither in the file nor in the vocabulary, and was left out: '{}'",
+                    shown(term.name()),
+                    shown(first)
+                );
+                (term.line, text)
+            }));
+        }
+        for (line, text) in remarks {
+            self.note(line, text);
         }
     }
 

@@ -20,6 +20,17 @@ pub struct Vocabulary {
     narrower: HashMap<TermId, Vec<usize>>,
 }
 
+/// How a term stands.
+#[derive(Debug, Clone)]
+pub enum TermState {
+    /// It is in the vocabulary, as it is here.
+    Present(Box<Term>),
+    /// It was taken out.
+    Removed,
+    /// It was merged into another.
+    Merged(TermId),
+}
+
 /// What a folded label means.
 #[derive(Debug, Clone, Copy)]
 struct Meaning {
@@ -55,6 +66,25 @@ impl Vocabulary {
             }
         }
         Self { revision, language, terms, places, merged, labels, narrower }
+    }
+
+    /// This vocabulary at a later revision, where these terms are new or stand otherwise.
+    pub fn later(&self, revision: i64, language: Language, changes: Vec<(TermId, TermState)>) -> Self {
+        let touched: HashSet<&TermId> = changes.iter().map(|(id, _)| id).collect();
+        let mut merged = self.merged.clone();
+        merged.retain(|id, _| !touched.contains(id));
+        let mut terms: Vec<Term> =
+            self.terms.iter().filter(|term| !touched.contains(&term.id)).cloned().collect();
+        drop(touched);
+        for (id, change) in changes {
+            match change {
+                TermState::Present(term) => terms.push(*term),
+                TermState::Removed => {}
+                TermState::Merged(into) => drop(merged.insert(id, into)),
+            }
+        }
+        terms.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Self::new(revision, language, terms, merged)
     }
 
     /// All terms.
@@ -284,6 +314,31 @@ mod tests {
         let cat = vocabulary.term(&id("kitty")).expect("is there");
         assert_eq!(vocabulary.tag(cat), "cat");
         assert!(vocabulary.term(&id("nothing")).is_none());
+    }
+
+    #[test]
+    fn a_later_revision_is_as_if_read_whole() {
+        let mut renamed = term("seat", &[], &[]);
+        renamed.labels.truncate(1);
+        let changes = vec![
+            (id("seat"), TermState::Present(Box::new(renamed.clone()))),
+            (id("lynx"), TermState::Present(Box::new(term("lynx", &["cat"], &[])))),
+            (id("court"), TermState::Removed),
+            (id("off"), TermState::Merged(id("bank"))),
+            // What was merged once can come back.
+            (id("kitty"), TermState::Present(Box::new(term("kitty", &[], &[])))),
+        ];
+        let later = vocabulary().later(7, Language::default(), changes);
+        assert_eq!(later.revision, 7);
+        assert_eq!(later.terms().len(), 7);
+        assert!(later.terms().windows(2).all(|pair| pair[0].id < pair[1].id));
+        assert_eq!(later.term(&id("off")).map(|term| &term.id), Some(&id("bank")));
+        assert_eq!(later.term(&id("kitty")).map(|term| &term.id), Some(&id("kitty")));
+        assert!(later.term(&id("court")).is_none());
+        // "bench" meant two terms; neither has it now.
+        assert!(later.meaning("bench").is_none());
+        let cat = later.term(&id("cat")).expect("is there");
+        assert_eq!(later.narrower(cat).len(), 2);
     }
 
     #[test]

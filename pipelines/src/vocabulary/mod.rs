@@ -28,7 +28,7 @@ pub use draft::{Carries, Draft, DraftTerm, Noted};
 pub use error::VocabularyError;
 pub use format::{Format, read, write};
 pub use import::{Change, How, check_terms, plan};
-pub use known::{Vocabulary, folded};
+pub use known::{TermState, Vocabulary, folded};
 pub use limits::{
     MAX_BYTES, MAX_DEPTH, MAX_LABELS, MAX_NOTATION_CHARS, MAX_NOTE_CHARS, MAX_NOTES, MAX_PARENTS,
     MAX_PROMPT_CHARS, MAX_PROMPTS, MAX_TERMS, MAX_URI_CHARS,

@@ -23,7 +23,8 @@ create table term (
 );
 -- An address may be longer than an index takes.
 create unique index term_uri on term (md5(uri)) where state = 'present' and uri is not null;
-create index term_state on term (state, id);
+-- What changed since a revision.
+create index term_revision on term (revision);
 
 create table term_log (
     id       bigint generated always as identity primary key,

@@ -22,7 +22,8 @@ create table term (
     revision    integer not null
 ) without rowid;
 create unique index term_uri on term (uri) where state = 'present';
-create index term_state on term (state, id);
+-- What changed since a revision.
+create index term_revision on term (revision);
 
 create table term_log (
     id       integer primary key autoincrement,

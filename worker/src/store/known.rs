@@ -15,6 +15,12 @@ impl Known {
         known.as_ref().filter(|known| known.revision == revision).cloned()
     }
 
+    /// The vocabulary as it was read last, if it was read before this revision.
+    pub fn before(&self, revision: i64) -> Option<Arc<Vocabulary>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|known| known.revision < revision).cloned()
+    }
+
     /// Keeps the newest.
     pub fn keep(&self, read: &Arc<Vocabulary>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -138,6 +138,35 @@ fn what_a_foreign_thesaurus_states_counts_and_the_rest_stays() {
 }
 
 #[test]
+fn an_extract_of_a_thesaurus_may_leave_out_what_is_broader() {
+    let head = "@prefix s: <http://www.w3.org/2004/02/skos/core#> .\n@prefix : <http://x.example/> .\n";
+    let text = format!(
+        "{head}:dog s:prefLabel \"dog\" ; s:broader :pet , :animal .\n:cat s:prefLabel \"cat\" ; s:broader :dog .\n"
+    );
+    let mut draft = read(Format::Turtle, text.as_bytes()).expect("a draft");
+    assert!(plan(&[], &draft, How::Merge).is_err(), "nobody left anything out");
+    // What the vocabulary has stays broader.
+    let animal = made("term,uri\nanimal,http://x.example/animal\n");
+    draft.leave_out_unknown(&animal);
+    let remarks: Vec<(u64, &str)> =
+        draft.noted.iter().map(|noted| (noted.line, noted.text.as_str())).collect();
+    let remark = "what is broader than the term 'dog' is neither in the file nor in the vocabulary, and was left out: \
+                  'http://x.example/pet'";
+    assert_eq!(remarks, [(3, remark)]);
+    let changes = plan(&animal, &draft, How::Merge).expect("a plan");
+    let parents = |change: &Change| match change {
+        Change::Add(term) => term.parents.clone(),
+        _ => panic!("only new ones"),
+    };
+    assert_eq!(parents(&changes[0]), [animal[0].id.clone()]);
+    assert_eq!(parents(&changes[1]).len(), 1);
+    // A table that a person wrote is not one: a name that is nowhere is a mistake.
+    let mut table = csv("term,parent\ndog,animl\n");
+    table.leave_out_unknown(&[]);
+    assert!(plan(&[], &table, How::Merge).is_err());
+}
+
+#[test]
 fn a_merge_takes_nothing_away() {
     let terms = made("term,label@de,alt,parent\nanimal,,,\ndog,Hund,hound,animal\n");
     let draft = csv("term,label@de,alt,parent\npet,,,\nanimal,,,\ndog,Haushund,canine,animal|pet\n");

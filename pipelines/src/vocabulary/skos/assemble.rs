@@ -73,6 +73,7 @@ impl Gathered {
     pub(super) fn finish(mut self) -> Result<Draft, VocabularyError> {
         self.note_others();
         self.draft.carries = Carries::ALL;
+        self.draft.extract = !self.own;
         if !self.own {
             self.draft.carries =
                 Carries { prompts: false, threshold: false, enabled: false, heading: false, ..Carries::ALL };

@@ -19,7 +19,7 @@ const TURTLE: &[(&str, &str)] = &[
         "line 4: terms are broader than themselves: 'a' below 'b' below 'a'",
     ),
     (
-        ":a s:prefLabel \"a\" ; s:broader :gone .",
+        ":a s:prefLabel \"a\" ; d:enabled true ; s:broader :gone .",
         "line 4: what is broader than the term 'a' is neither in the file nor in the vocabulary",
     ),
     (":a s:prefLabel \"a\"\n:b s:prefLabel \"b\" .", "line 5: "),

@@ -29,7 +29,9 @@ pub(super) async fn import(app: &App, args: ImportArgs) -> anyhow::Result<Outcom
         Some(format) => format,
         None => Format::guess(&name, &bytes).map_err(wrong).with_context(reading)?,
     };
-    let draft = read(format, &bytes).map_err(wrong).with_context(reading)?;
+    let mut draft = read(format, &bytes).map_err(wrong).with_context(reading)?;
+    let known = app.store().vocabulary().await?;
+    draft.leave_out_unknown(known.terms());
     for Noted { line, text } in draft.noted.iter().take(REMARKS) {
         let place = if *line > 0 { format!("line {line}: ") } else { String::new() };
         say(printable(&format!("{place}{text}")));
@@ -38,7 +40,6 @@ pub(super) async fn import(app: &App, args: ImportArgs) -> anyhow::Result<Outcom
     if unsaid > 0 {
         say(format!("and {}", words::count(unsaid, "remark more", "remarks more")));
     }
-    let known = app.store().vocabulary().await?;
     let how = if args.replace { How::Replace } else { How::Merge };
     let changes = plan(known.terms(), &draft, how).map_err(wrong).with_context(reading)?;
     let named = |kind: &str, of: fn(&Change) -> Option<String>| {

@@ -201,7 +201,8 @@ fn planned(
         Some(format) => format.into(),
         None => vocabulary::Format::guess("", bytes).map_err(unreadable)?,
     };
-    let draft = vocabulary::read(format, bytes).map_err(unreadable)?;
+    let mut draft = vocabulary::read(format, bytes).map_err(unreadable)?;
+    draft.leave_out_unknown(known.terms());
     let changes = vocabulary::plan(known.terms(), &draft, how).map_err(super::change::not_sound)?;
     Ok((changes, draft))
 }

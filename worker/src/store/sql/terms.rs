@@ -1,10 +1,9 @@
 //! The vocabulary's tables. Both ledgers compile this file: their SQL differs only in what `super::dialect` names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use docent_pipelines::vocabulary::{Language, Term, TermId, Vocabulary};
+use docent_pipelines::vocabulary::{Language, Term, TermId, TermState, Vocabulary};
 use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::{Value, json};
 
@@ -406,21 +405,27 @@ pub(super) async fn vocabulary_in(store: &Backend, tx: &mut Tx<'_>) -> Result<Ar
     if let Some(known) = store.known.at(revision) {
         return Ok(known);
     }
-    let rows =
-        sqlx::query("select id, state, data, merged_into from term where state <> 'removed' order by id")
-            .fetch_all(&mut **tx)
-            .await
-            .map_err(failed)?;
-    let (mut terms, mut merged) = (Vec::new(), HashMap::new());
-    for row in &rows {
-        if get::<String>(row, "state")? == "present" {
-            terms.push(term_of(&get::<String>(row, "data")?)?);
-        } else if let Some(into) = get::<Option<String>>(row, "merged_into")? {
-            merged.insert(parsed(row, "id")?, TermId::try_from(into).map_err(corrupt("merged_into"))?);
-        }
-    }
+    // What was read before is kept, and only what changed since is read.
+    let before = store.known.before(revision).unwrap_or_default();
+    let rows = sqlx::query("select id, state, data, merged_into from term where revision > $1 order by id")
+        .bind(before.revision)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(failed)?;
+    let changes = rows.iter().map(|row| {
+        let change = match get::<String>(row, "state")?.as_str() {
+            "present" => TermState::Present(Box::new(term_of(&get::<String>(row, "data")?)?)),
+            "merged" => {
+                let into: String = get(row, "merged_into")?;
+                TermState::Merged(TermId::try_from(into).map_err(corrupt("merged_into"))?)
+            }
+            _ => TermState::Removed,
+        };
+        Ok((parsed(row, "id")?, change))
+    });
+    let changes = changes.collect::<Result<_, StoreError>>()?;
     let language = Language::try_from(language).map_err(corrupt("language"))?;
-    let known = Arc::new(Vocabulary::new(revision, language, terms, merged));
+    let known = Arc::new(before.later(revision, language, changes));
     store.known.keep(&known);
     Ok(known)
 }
