@@ -60,6 +60,7 @@ conformance!(
     runs_speak_the_vocabulary,
     decisions_follow_their_terms,
     matches_are_recorded_once,
+    the_vocabulary_gives_way_to_networks,
     decisions_are_examples,
     a_term_finds_what_was_accepted_as_it,
     failures_are_listed_and_requeued,

@@ -153,23 +153,25 @@ impl Vocabulary {
         found
     }
 
-    /// What a network says, in the archive's own words. A tag becomes the term that it means; a tag that means none becomes a
-    /// proposal. A term that is off, and a heading, say nothing. Without a vocabulary everything stays as it is.
+    /// What networks say, in the archive's own words. A tag becomes the term that it means; a tag that means none becomes a
+    /// proposal. A thing in the picture that means a term is also a tag, unless a classifier says it. A term that is off, and a
+    /// heading, say nothing. Without a vocabulary everything stays as it is.
     pub fn translate(&self, suggestions: Vec<Suggestion>) -> Vec<Suggestion> {
         if self.is_empty() {
             return suggestions;
         }
+        let things: Vec<Suggestion> = suggestions.iter().filter_map(|said| self.tag_of_thing(said)).collect();
         let translate = |suggestion: Suggestion| match suggestion.kind {
             Kind::Tag if suggestion.term.is_none() => self.translated(suggestion),
             _ => Some(suggestion),
         };
         let mut said: Vec<Suggestion> = Vec::new();
         let mut places: HashMap<SuggestionId, usize> = HashMap::new();
-        for suggestion in suggestions.into_iter().filter_map(translate) {
+        for suggestion in suggestions.into_iter().filter_map(translate).chain(things) {
             // Several words may mean one term: the surest counts.
             match places.get(&suggestion.id).and_then(|&place| said.get_mut(place)) {
                 Some(known) if suggestion.term.is_some() => {
-                    if suggestion.confidence > known.confidence {
+                    if suggestion.confidence > known.confidence && suggestion.analyzer == known.analyzer {
                         *known = suggestion;
                     }
                 }
@@ -182,32 +184,43 @@ impl Vocabulary {
         said
     }
 
-    fn translated(&self, said: Suggestion) -> Option<Suggestion> {
-        let implied = said.implies.iter().filter_map(|word| self.meaning(word));
-        let implied: Vec<&Term> = implied.filter(|term| term.enabled && !term.heading).collect();
-        let claim = |kind, value: &str, implies: Vec<String>| Claim {
-            kind,
-            value: value.to_owned(),
-            confidence: said.confidence,
-            region: said.region,
-            implies,
-        };
-        let Some(term) = self.meaning(&said.value) else {
-            let implies = implied.iter().map(|term| self.tag(term).to_owned()).collect();
-            let claim = claim(Kind::Proposal, &said.value, implies);
-            return Some(Suggestion::new(said.asset, said.analyzer, claim, said.model));
-        };
+    /// The tag for a thing that a detector found.
+    fn tag_of_thing(&self, thing: &Suggestion) -> Option<Suggestion> {
+        let term = self.meaning(&thing.value).filter(|_| thing.kind == Kind::Object)?;
+        self.tag_by(term, thing)
+    }
+
+    /// What `said` says as the tag of a term; `None` if the term is not offered.
+    fn tag_by(&self, term: &Term, said: &Suggestion) -> Option<Suggestion> {
         if !term.enabled || term.heading {
             return None;
         }
-        let mut suggestion = Suggestion::new(
-            said.asset.clone(),
-            said.analyzer,
-            claim(Kind::Tag, self.tag(term), self.implied(term)),
-            said.model.clone(),
-        );
-        suggestion.term = Some(term.id.clone());
-        Some(suggestion)
+        let claim = Claim {
+            kind: Kind::Tag,
+            value: self.tag(term).to_owned(),
+            confidence: said.confidence,
+            region: None,
+            implies: self.implied(term),
+        };
+        let mut tag = Suggestion::new(said.asset.clone(), said.analyzer, claim, said.model.clone());
+        tag.term = Some(term.id.clone());
+        Some(tag)
+    }
+
+    fn translated(&self, said: Suggestion) -> Option<Suggestion> {
+        if let Some(term) = self.meaning(&said.value) {
+            return self.tag_by(term, &said);
+        }
+        let implied = said.implies.iter().filter_map(|word| self.meaning(word));
+        let implied = implied.filter(|term| term.enabled && !term.heading);
+        let claim = Claim {
+            kind: Kind::Proposal,
+            implies: implied.map(|term| self.tag(term).to_owned()).collect(),
+            value: said.value,
+            confidence: said.confidence,
+            region: said.region,
+        };
+        Some(Suggestion::new(said.asset, said.analyzer, claim, said.model))
     }
 
     /// The tags that a term implies: those of its broader terms that are on.
@@ -234,7 +247,7 @@ mod tests {
     use super::*;
     use crate::AnalyzerId;
     use crate::asset::ContentHash;
-    use crate::suggestion::Confidence;
+    use crate::suggestion::{Confidence, Region};
     use crate::vocabulary::Label;
 
     fn id(name: &str) -> TermId {
@@ -300,6 +313,37 @@ mod tests {
         // What is off, and what only groups, is not said at all.
         assert_eq!(heard("switched off", &[]), None);
         assert_eq!(heard("things", &[]), None);
+    }
+
+    #[test]
+    fn a_thing_that_means_a_term_is_a_tag_too() {
+        let thing = |value: &str, confidence: f64, left: f64| {
+            let claim = Claim {
+                kind: Kind::Object,
+                value: value.to_owned(),
+                confidence: Confidence::new(confidence),
+                region: Region::from_corners(left, 0.0, left + 0.1, 0.5),
+                implies: Vec::new(),
+            };
+            let asset = ContentHash::of(b"a").asset_id();
+            Suggestion::new(asset, AnalyzerId::Objects, claim, ModelRef::new("detector", "1"))
+        };
+        let heard = vocabulary().translate(vec![
+            said("tabby", &[]),
+            thing("cat", 0.95, 0.1),
+            thing("bank", 0.6, 0.2),
+            thing("bank", 0.7, 0.4),
+            thing("off", 0.9, 0.5),
+            thing("kite", 0.9, 0.6),
+        ]);
+        let tags: Vec<(&str, AnalyzerId, f64, bool)> = heard
+            .iter()
+            .filter(|heard| heard.kind == Kind::Tag)
+            .map(|tag| (tag.value.as_str(), tag.analyzer, tag.confidence.value(), tag.region.is_none()))
+            .collect();
+        // What a classifier says stays its own. Of two banks the surer one counts.
+        assert_eq!(tags, [("cat", AnalyzerId::Tags, 0.9, true), ("bank", AnalyzerId::Objects, 0.7, true)]);
+        assert_eq!(heard.iter().filter(|heard| heard.kind == Kind::Object).count(), 5, "things stay things");
     }
 
     #[test]

@@ -332,6 +332,46 @@ pub async fn matches_are_recorded_once(store: &dyn Store) {
     assert_eq!(store.rules(&space(), None).await.expect("reads").len(), 1);
 }
 
+/// A tag of the vocabulary gives way to the same tag from a network, whether a classifier says it or a detector finds the thing.
+pub async fn the_vocabulary_gives_way_to_networks(store: &dyn Store) {
+    register(store, 0..2).await;
+    put(store, vec![term("cat", &[], &[]), term("dog", &[], &[])]).await;
+    let assets = [content(0).asset_id(), content(1).asset_id()];
+    embed(store, 0, [0.5, 0.25]).await;
+    let newest = embed(store, 1, [0.5, 0.25]).await;
+    store.set_rules(&space(), &[rule("cat", "a"), rule("dog", "b")], &[]).await.expect("enters");
+    let terms = [(id("cat"), "a".to_owned()), (id("dog"), "b".to_owned())];
+    let all = [found(&assets[0], "cat", 0.9), found(&assets[0], "dog", 0.8), found(&assets[1], "dog", 0.6)];
+    let portion = MatchedPortion {
+        space: &space(),
+        terms: &terms,
+        from: 0,
+        to: newest,
+        assets: &assets,
+        found: &all,
+        owner: "me",
+    };
+    assert!(store.record_matches(portion).await.expect("records"));
+    let region = docent_pipelines::Region::from_corners(0.1, 0.1, 0.5, 0.5);
+    let again = [claim(Kind::Tag, "cat", 0.7, None), claim(Kind::Object, "dog", 0.7, region)];
+    let (analysis, outcomes) = analysis(&assets[0], &again);
+    store.record(&[Finished { run: run(&assets[0]), analysis, outcomes }]).await.expect("records");
+    let pending = SuggestionFilter { status: Some(Status::Pending), ..SuggestionFilter::default() };
+    let mut told: Vec<(bool, String, AnalyzerId)> = listed(store, pending)
+        .await
+        .into_iter()
+        .filter(|row| row.kind == Kind::Tag)
+        .map(|row| (row.asset == assets[0], row.value, row.analyzer))
+        .collect();
+    told.sort_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
+    let expected = [
+        (true, "cat", AnalyzerId::Tags),
+        (true, "dog", AnalyzerId::Objects),
+        (false, "dog", AnalyzerId::Terms),
+    ];
+    assert_eq!(told, expected.map(|(first, value, analyzer)| (first, value.to_owned(), analyzer)));
+}
+
 static VECTORS: std::sync::OnceLock<VectorSpace> = std::sync::OnceLock::new();
 
 /// A term that is typed, in any of its languages, first finds what was accepted as it or as something narrower; what looks like it

@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
 use super::due::due_columns;
+use super::matches::give_way;
 use super::outbox::tell_failures;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
@@ -254,6 +255,7 @@ async fn suggest(
     .await
     .map_err(failed)?;
     let suggestions: Vec<&Suggestion> = raised.iter().map(|r| r.1).collect();
+    give_way(tx, &suggestions).await?;
     keep_texts(tx, texts(&suggestions)).await.map_err(failed)?;
     let (of, by): (Vec<&str>, Vec<&str>) = runs
         .iter()

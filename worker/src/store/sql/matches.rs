@@ -1,12 +1,13 @@
 //! What terms say of a portion of vectors. Both ledgers compile this file.
 
-use docent_pipelines::VectorSpace;
 use docent_pipelines::vocabulary::TermId;
+use docent_pipelines::{Kind, Suggestion, VectorSpace};
 use serde_json::{Value, json};
 
 use super::dialect::{Backend, IMPLIES, Tx, each, each_text, models};
 use super::{fault, get, parsed};
 use crate::store::codec::{json_array, text};
+use crate::store::recording::pair;
 use crate::store::{MatchedPortion, StoreError};
 
 const MATCH: &str = "record matches";
@@ -88,6 +89,30 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .await
     .map(drop)
     .map_err(failed)
+}
+
+/// A tag that a network says itself is not said by the vocabulary, too.
+pub(super) async fn give_way(tx: &mut Tx<'_>, raised: &[&Suggestion]) -> Result<(), StoreError> {
+    let tags: Vec<&&Suggestion> =
+        raised.iter().filter(|said| said.kind == Kind::Tag && said.term.is_some()).collect();
+    if tags.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "update suggestion set status = 'superseded'
+         where asset_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
+           and asset_id || ' ' || term_id in (select value from {})",
+        each_text(1),
+        each_text(2)
+    )))
+    .bind(json_array(tags.iter().map(|tag| &tag.asset)))
+    .bind(json_array(
+        tags.iter().filter_map(|tag| Some(pair(tag.asset.as_str(), tag.term.as_ref()?.as_str()))),
+    ))
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(fault("record runs"))
 }
 
 /// Where the rules of some terms came from.

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use super::due::due_columns;
+use super::matches::give_way;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
 use super::{SqliteStore, fault, get, now, region};
@@ -202,6 +203,7 @@ async fn suggest(
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
+    give_way(tx, &raised).await?;
     keep_texts(tx, texts(&raised)).await.map_err(failed)?;
     let completed = runs.iter().flat_map(|Finished { run, analysis, .. }| {
         analysis.completed.keys().map(|analyzer| pair(run.asset.as_str(), analyzer.as_str()))
