@@ -70,3 +70,33 @@ impl VectorRecord {
         Self { id, asset, space, region, values }
     }
 }
+
+/// The product of two vectors; what one has more than the other is left out. For unit vectors it is their cosine, -1..=1.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    // Sixteen sums side by side, which the compiler turns into vector instructions.
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_product_is_the_product() {
+        for length in [0, 1, 15, 16, 17, 384] {
+            let a: Vec<f32> = (0..length).map(|i| (i as f32 * 0.37).sin()).collect();
+            let b: Vec<f32> = (0..length).map(|i| (i as f32 * 0.11).cos()).collect();
+            let plain: f32 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
+            assert!((dot(&a, &b) - plain).abs() < 1e-4);
+        }
+    }
+}

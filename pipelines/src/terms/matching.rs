@@ -1,6 +1,7 @@
 //! Many rules against many vectors.
 
-use super::{Rule, dot, logistic, logit};
+use super::{Rule, logistic};
+use crate::vector::dot;
 
 /// Rules of one space, laid out for many vectors.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct Offer {
 
 /// Rules that are compared with a vector before the next vector comes: as many as stay in a core's cache.
 const AT_ONCE: usize = 64;
+/// Products of a rule and a vector that take some ten milliseconds: less is not worth a thread.
+const WORTH_A_THREAD: usize = 200_000;
 
 impl Matcher {
     /// A matcher for vectors of so many values. `None` if a rule has another number of weights.
@@ -35,17 +38,38 @@ impl Matcher {
                 return None;
             }
             weights.extend_from_slice(&rule.weights);
-            limits.push((rule.bias, (logit(rule.least) - rule.bias) as f32));
+            limits.push((rule.bias, rule.least_product()));
         }
         Some(Self { dimensions, weights, limits })
     }
 
-    /// What is offered for each of `vectors`, which follow each other in one slice, by the vectors' order.
+    /// What is offered for each of `vectors`, which follow each other in one slice, by the vectors' order. Much work is shared by
+    /// all cores.
     pub fn offers(&self, vectors: &[f32]) -> Vec<Offer> {
-        let mut offers = Vec::new();
         if self.dimensions == 0 {
-            return offers;
+            return Vec::new();
         }
+        let count = vectors.len() / self.dimensions;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = cores.min(count.saturating_mul(self.limits.len()) / WORTH_A_THREAD).max(1);
+        let each = count.div_ceil(threads).max(1);
+        let mut parts = vectors.chunks(each * self.dimensions).enumerate();
+        let Some((_, first)) = parts.next() else { return Vec::new() };
+        std::thread::scope(|scope| {
+            let rest: Vec<_> =
+                parts.map(|(part, vectors)| scope.spawn(move || self.part(part * each, vectors))).collect();
+            let mut offers = self.part(0, first);
+            for part in rest {
+                // A thread that panicked takes the panic along.
+                offers.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            offers
+        })
+    }
+
+    /// The same for some of them, of which the first has the place `first`.
+    fn part(&self, first: usize, vectors: &[f32]) -> Vec<Offer> {
+        let mut offers = Vec::new();
         let blocks = self.weights.chunks(AT_ONCE * self.dimensions).zip(self.limits.chunks(AT_ONCE));
         for (block, (weights, limits)) in blocks.enumerate() {
             for (place, vector) in vectors.chunks_exact(self.dimensions).enumerate() {
@@ -54,7 +78,11 @@ impl Matcher {
                     let value = dot(weights, vector);
                     if value >= least {
                         let probability = logistic(f64::from(value) + bias);
-                        offers.push(Offer { vector: place, rule: block * AT_ONCE + row, probability });
+                        offers.push(Offer {
+                            vector: first + place,
+                            rule: block * AT_ONCE + row,
+                            probability,
+                        });
                     }
                 }
             }
@@ -76,7 +104,8 @@ mod tests {
         let rules: Vec<Rule> = (0..150)
             .map(|n| Rule { weights: values(dimensions), bias: -1.0, least: 0.3 + f64::from(n) / 400.0 })
             .collect();
-        let vectors = values(dimensions * 40);
+        // So many that all cores share the work.
+        let vectors = values(dimensions * (8 * WORTH_A_THREAD / 150 + 1));
         let matcher = Matcher::new(dimensions, &rules).expect("fits");
         let offers = matcher.offers(&vectors);
         let mut expected = Vec::new();

@@ -13,6 +13,8 @@ pub use learn::{FOLDS, LEAST_EXAMPLES, Learned, Measured, learn, measure};
 pub use matching::{Matcher, Offer};
 pub use zero_shot::{Background, PROMPTS, SURPRISE, calibrated, ensemble, prompts, zero_shot};
 
+use crate::vector::dot;
+
 /// How a term is told from a vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -27,7 +29,17 @@ pub struct Rule {
 impl Rule {
     /// The probability of the term for one vector, 0..=1.
     pub fn probability(&self, vector: &[f32]) -> f64 {
-        logistic(f64::from(dot(&self.weights, vector)) + self.bias)
+        self.probability_at(dot(&self.weights, vector))
+    }
+
+    /// The probability of the term for a vector with this `weights · vector`.
+    pub fn probability_at(&self, product: f32) -> f64 {
+        logistic(f64::from(product) + self.bias)
+    }
+
+    /// The least `weights · vector` that is offered.
+    pub fn least_product(&self) -> f32 {
+        (logit(self.least) - self.bias) as f32
     }
 }
 
@@ -40,18 +52,4 @@ pub fn logistic(x: f64) -> f64 {
 pub fn logit(p: f64) -> f64 {
     let p = p.clamp(1e-6, 1.0 - 1e-6);
     (p / (1.0 - p)).ln()
-}
-
-/// The product of two vectors; what one has more than the other is left out.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    // Sixteen sums at once, so that the compiler uses the widest registers there are.
-    let mut sums = [0.0f32; 16];
-    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
-        }
-    }
-    sums.iter().sum::<f32>() + rest
 }

@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 
 use crate::store::{AssetFilter, Catalog, StoreError, Wanted};
 use crate::telemetry;
-use crate::vectors::{IndexError, VectorIndex};
+use crate::vectors::{IndexError, Neighbor, VectorIndex};
 
 /// One asset that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -223,6 +223,20 @@ impl Search {
     /// The languages that words are understood in, by their BCP 47 tags, as the manifest says; none where it does not.
     pub async fn languages(&self) -> Result<Vec<String>, SearchError> {
         Ok(self.encoder().await?.text.as_ref().map_or_else(Vec::new, |text| text.languages.clone()))
+    }
+
+    /// The `k` records of the searched space with the largest products with `weights`, and these products; `None` if the index does
+    /// not answer that exactly.
+    pub(crate) async fn by_weights(
+        &self,
+        weights: &[f32],
+        k: usize,
+    ) -> Result<Option<Vec<Neighbor>>, SearchError> {
+        if !self.index.is_exact() {
+            return Ok(None);
+        }
+        let space = &self.encoder().await?.space;
+        Ok(Some(self.index.search(space, weights, k, None).await?))
     }
 
     /// The `k` assets most like `asset`, which is itself left out.

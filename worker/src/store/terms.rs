@@ -116,8 +116,8 @@ pub struct MatchedPortion<'a> {
     pub from: i64,
     /// … and now are up to here.
     pub to: i64,
-    /// The assets of the vectors.
-    pub assets: &'a [AssetId],
+    /// The assets of the vectors; `None` for all that the space has.
+    pub assets: Option<&'a [AssetId]>,
     /// What is offered.
     pub found: &'a [Suggestion],
     /// The process.
@@ -217,6 +217,9 @@ pub trait Terms: Send + Sync {
     /// another analyzer says as well is not raised. Answers whether it was recorded: not if another process was faster, or
     /// if a rule changed.
     async fn record_matches(&self, portion: MatchedPortion<'_>) -> Result<bool, StoreError>;
+
+    /// How many suggestions of these terms' rules are pending, at most `most`.
+    async fn pending_matches(&self, terms: &[TermId], most: u32) -> Result<u64, StoreError>;
 
     /// The number of the newest vector of a space, 0 if there is none.
     async fn newest_vector(&self, space: &VectorSpace) -> Result<i64, StoreError>;

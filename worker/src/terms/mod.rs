@@ -4,6 +4,7 @@
 //! vector behind all numbers, a changed term is a number that goes back to 0. So there is one way for both, it goes on where a
 //! process died, and several processes can share it.
 
+mod apply;
 mod learning;
 mod rules;
 mod trial;
@@ -12,18 +13,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use docent_models::{ModelRef, Pack};
-use docent_pipelines::suggestion::Claim;
-use docent_pipelines::terms::{Heads, HeadsError, Matcher, Rule};
+use docent_models::Pack;
+use docent_pipelines::VectorSpace;
+use docent_pipelines::terms::{Heads, HeadsError};
 use docent_pipelines::vocabulary::{TermId, Vocabulary};
-use docent_pipelines::{AnalyzerId, AssetId, Confidence, Kind, Suggestion, VectorSpace};
 pub use learning::{Lesson, Taught};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 pub use trial::Trial;
 
 use crate::search::{Search, SearchError};
-use crate::store::{MatchedPortion, Standing, Store, StoreError, StoredRule};
+use crate::store::{Standing, Store, StoreError};
 
 /// Why terms cannot be applied.
 #[derive(Debug, thiserror::Error)]
@@ -75,11 +75,6 @@ struct Prepared {
     renewed: bool,
 }
 
-/// Vectors that are compared and recorded together.
-const PORTION: u32 = 2048;
-/// Of few terms, so many: most vectors show none of them.
-const LARGE_PORTION: u32 = 8192;
-const FEW: usize = 16;
 /// Pause between two looks.
 const REST: Duration = Duration::from_secs(2);
 /// Between two looks for decisions to learn from.
@@ -211,70 +206,6 @@ impl TermMatching {
         self.apply(&known, &space, &group, from, until.unwrap_or(newest).min(newest)).await
     }
 
-    /// Applies a group of terms to the next vectors, up to `until` at most.
-    async fn apply(
-        &self,
-        known: &Vocabulary,
-        space: &VectorSpace,
-        group: &[StoredRule],
-        from: i64,
-        until: i64,
-    ) -> Result<Step, TermsError> {
-        let portion = if group.len() <= FEW { LARGE_PORTION } else { PORTION };
-        let mut page = self.store.vectors_after(space, from, portion).await?;
-        page.retain(|(number, _)| *number <= until);
-        let to = match page.last() {
-            Some((last, _)) if page.len() == portion as usize => *last,
-            // Numbers up to here are taken, by vectors that were written again since.
-            _ => until,
-        };
-        let dimensions = group.first().map_or(0, |rule| rule.weights.len());
-        let mut vectors = Vec::with_capacity(page.len() * dimensions);
-        let mut assets: Vec<AssetId> = Vec::with_capacity(page.len());
-        for (_, record) in page.into_iter().filter(|(_, record)| record.values.len() == dimensions) {
-            vectors.extend_from_slice(&record.values);
-            assets.push(record.asset);
-        }
-        let rules: Vec<Rule> = group
-            .iter()
-            .map(|rule| Rule { weights: rule.weights.clone(), bias: rule.bias, least: rule.least })
-            .collect();
-        let Some(matcher) = Matcher::new(dimensions, &rules) else {
-            // A space has one number of values; a rule with another is made again.
-            self.see(None);
-            return Ok(Step::Did);
-        };
-        let offers = tokio::task::spawn_blocking(move || matcher.offers(&vectors))
-            .await
-            .map_err(|error| TermsError::Heads(error.to_string()))?;
-        let said: Vec<Option<Said>> = group.iter().map(|rule| Said::of(known, rule, space)).collect();
-        let found: Vec<Suggestion> = offers
-            .into_iter()
-            .filter_map(|offer| {
-                let said = said.get(offer.rule)?.as_ref()?;
-                Some(said.about(assets.get(offer.vector)?.clone(), offer.probability))
-            })
-            .collect();
-        let terms: Vec<(TermId, String)> =
-            group.iter().map(|rule| (rule.term.clone(), rule.print.clone())).collect();
-        let portion = MatchedPortion {
-            space,
-            terms: &terms,
-            from,
-            to,
-            assets: &assets,
-            found: &found,
-            owner: &self.owner,
-        };
-        if self.store.record_matches(portion).await? {
-            metrics::counter!("docent_terms_matched_total").increment(found.len() as u64);
-        } else {
-            // Another process was faster, or somebody changed a term.
-            self.see(None);
-        }
-        Ok(Step::Did)
-    }
-
     fn has_seen(&self, seen: &rules::Seen) -> bool {
         self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() == Some(seen)
     }
@@ -295,42 +226,5 @@ impl TermMatching {
         let text =
             self.pack.read_text(image, "heads").map_err(|error| TermsError::Heads(error.to_string()))?;
         Ok(Heads::parse(&text, space.as_str())?)
-    }
-}
-
-/// What a term says wherever it is found.
-struct Said {
-    tag: String,
-    implies: Vec<String>,
-    term: TermId,
-    model: ModelRef,
-}
-
-impl Said {
-    /// `None` for a term that is off meanwhile: what follows from that is a task of its own.
-    fn of(known: &Vocabulary, rule: &StoredRule, space: &VectorSpace) -> Option<Self> {
-        let term =
-            known.term(&rule.term).filter(|term| term.id == rule.term && term.enabled && !term.heading)?;
-        let space = space.as_str().trim_start_matches("picture/");
-        let (model, version) = space.split_once('@').unwrap_or((space, "1"));
-        Some(Self {
-            tag: known.tag(term).to_owned(),
-            implies: known.implied(term),
-            term: term.id.clone(),
-            model: ModelRef::new(format!("{model}+{}", rule.source), version),
-        })
-    }
-
-    fn about(&self, asset: AssetId, probability: f64) -> Suggestion {
-        let claim = Claim {
-            kind: Kind::Tag,
-            value: self.tag.clone(),
-            confidence: Confidence::new(probability),
-            region: None,
-            implies: self.implies.clone(),
-        };
-        let mut suggestion = Suggestion::new(asset, AnalyzerId::Terms, claim, self.model.clone());
-        suggestion.term = Some(self.term.clone());
-        suggestion
     }
 }

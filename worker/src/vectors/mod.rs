@@ -109,4 +109,9 @@ pub trait VectorIndex: Send + Sync {
     async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError>;
     /// Whether the index can be reached now and lets this process in, as cheaply as that can be known.
     async fn ping(&self) -> Result<(), IndexError>;
+    /// Whether a search without a filter misses nothing, and scores are those of [`docent_pipelines::vector::dot`] with the
+    /// ledger's vectors, whatever the length of the query.
+    fn is_exact(&self) -> bool {
+        false
+    }
 }

@@ -289,7 +289,7 @@ pub async fn matches_are_recorded_once(store: &dyn Store) {
         terms,
         from,
         to,
-        assets: &assets,
+        assets: Some(&assets),
         found,
         owner: "me",
     };
@@ -347,7 +347,7 @@ pub async fn the_vocabulary_gives_way_to_networks(store: &dyn Store) {
         terms: &terms,
         from: 0,
         to: newest,
-        assets: &assets,
+        assets: Some(&assets),
         found: &all,
         owner: "me",
     };
@@ -361,7 +361,7 @@ pub async fn the_vocabulary_gives_way_to_networks(store: &dyn Store) {
         .await
         .into_iter()
         .filter(|row| row.kind == Kind::Tag)
-        .map(|row| (row.asset == assets[0], row.value, row.analyzer))
+        .map(|row| (row.asset_id == assets[0], row.value, row.analyzer))
         .collect();
     told.sort_by(|a, b| a.1.cmp(&b.1).then(b.0.cmp(&a.0)));
     let expected = [
@@ -431,7 +431,7 @@ pub async fn decisions_are_examples(store: &dyn Store) {
         terms: &terms,
         from: 0,
         to: newest,
-        assets: &assets,
+        assets: Some(&assets),
         found: &all,
         owner: "me",
     };

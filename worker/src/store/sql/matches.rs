@@ -1,7 +1,7 @@
 //! What terms say of a portion of vectors. Both ledgers compile this file.
 
 use docent_pipelines::vocabulary::TermId;
-use docent_pipelines::{Kind, Suggestion, VectorSpace};
+use docent_pipelines::{AssetId, Kind, Suggestion, VectorSpace};
 use serde_json::{Value, json};
 
 use super::dialect::{Backend, IMPLIES, Tx, each, each_text, models};
@@ -12,8 +12,34 @@ use crate::store::{MatchedPortion, StoreError};
 
 const MATCH: &str = "record matches";
 
+/// The assets that something may have to be withdrawn from, in their order.
+pub(super) async fn to_withdraw_from(
+    tx: &mut Tx<'_>,
+    portion: &MatchedPortion<'_>,
+) -> Result<Vec<AssetId>, StoreError> {
+    if let Some(assets) = portion.assets {
+        return Ok(assets.to_vec());
+    }
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select distinct asset_id from suggestion where status = 'pending' and analyzer = 'terms'
+           and term_id in (select value from {}) and id not in (select value from {}) order by asset_id",
+        each_text(1),
+        each_text(2)
+    )))
+    .bind(json_array(portion.terms.iter().map(|(term, _)| term)))
+    .bind(json_array(portion.found.iter().map(|found| &found.id)))
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(fault(MATCH))?;
+    rows.iter().map(|row| parsed(row, "asset_id")).collect()
+}
+
 /// What these terms said of these assets, and no longer say.
-pub(super) async fn withdraw(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>) -> Result<(), StoreError> {
+pub(super) async fn withdraw(
+    tx: &mut Tx<'_>,
+    portion: &MatchedPortion<'_>,
+    assets: &[AssetId],
+) -> Result<(), StoreError> {
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "update suggestion set status = 'superseded'
          where asset_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
@@ -22,7 +48,7 @@ pub(super) async fn withdraw(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>) -> R
         each_text(2),
         each_text(3)
     )))
-    .bind(json_array(portion.assets))
+    .bind(json_array(assets))
     .bind(json_array(portion.terms.iter().map(|(term, _)| term)))
     .bind(json_array(portion.found.iter().map(|found| &found.id)))
     .execute(&mut **tx)
@@ -113,6 +139,22 @@ pub(super) async fn give_way(tx: &mut Tx<'_>, raised: &[&Suggestion]) -> Result<
     .await
     .map(drop)
     .map_err(fault("record runs"))
+}
+
+/// How many suggestions of these terms' rules are pending, at most `most`.
+pub(super) async fn pending(backend: &Backend, terms: &[TermId], most: u32) -> Result<u64, StoreError> {
+    let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "select count(*) from (
+             select 1 from suggestion where term_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
+             limit $2) pending",
+        each_text(1)
+    )))
+    .bind(json_array(terms))
+    .bind(i64::from(most))
+    .fetch_one(backend.reader())
+    .await
+    .map_err(fault("count matches"))?;
+    Ok(found.unsigned_abs())
 }
 
 /// Where the rules of some terms came from.

@@ -337,9 +337,12 @@ impl Terms for Backend {
             return Ok(false);
         }
         // A term that was never offered has nothing to take back.
-        if said.iter().any(|&said| said != 0) && !portion.assets.is_empty() {
-            lock_assets(&mut tx, portion.assets).await?;
-            matches::withdraw(&mut tx, &portion).await?;
+        if said.iter().any(|&said| said != 0) {
+            let assets = matches::to_withdraw_from(&mut tx, &portion).await?;
+            if !assets.is_empty() {
+                lock_assets(&mut tx, &assets).await?;
+                matches::withdraw(&mut tx, &portion, &assets).await?;
+            }
         }
         if !portion.found.is_empty() {
             let mut assets: Vec<AssetId> = portion.found.iter().map(|found| found.asset.clone()).collect();
@@ -350,6 +353,10 @@ impl Terms for Backend {
         }
         tx.commit().await.map_err(failed)?;
         Ok(true)
+    }
+
+    async fn pending_matches(&self, terms: &[TermId], most: u32) -> Result<u64, StoreError> {
+        matches::pending(self, terms, most).await
     }
 
     async fn newest_vector(&self, space: &VectorSpace) -> Result<i64, StoreError> {

@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 
 use super::codes::Query;
-use super::exact::Score;
 use super::ids::Id;
+use super::score::Score;
 
 /// Candidates there is room for, however few are wanted. A group of pictures that are nearly the same, larger than
 /// this, is told apart by its codes alone.

@@ -71,7 +71,8 @@ fn dot(codes: &[i8], query: &[i16]) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::exact;
+    use docent_pipelines::vector::dot;
+
     use super::*;
 
     fn wave(length: usize, step: f32) -> Vec<f32> {
@@ -87,7 +88,7 @@ mod tests {
                 let mut codes = vec![0; length];
                 let scale = encode(&values, &mut codes);
                 let compared = Query::new(&query);
-                let (score, wanted) = (compared.score(&codes, scale), exact::dot(&query, &values));
+                let (score, wanted) = (compared.score(&codes, scale), dot(&query, &values));
                 assert!(
                     (score - wanted).abs() <= compared.error(scale),
                     "{length}, {step}: {score}, {wanted}"

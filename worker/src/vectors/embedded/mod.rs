@@ -11,8 +11,8 @@
 
 mod candidates;
 mod codes;
-mod exact;
 mod ids;
+mod score;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -22,13 +22,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use docent_pipelines::vector::dot;
 use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
 use tokio::sync::Mutex as AsyncMutex;
 
 use self::candidates::Candidate;
 use self::codes::Query;
-use self::exact::Score;
 use self::ids::{Ids, number};
+use self::score::Score;
 use self::space::{Space, Vectors};
 use super::{IndexError, Neighbor, VectorIndex};
 
@@ -120,7 +121,7 @@ impl EmbeddedIndex {
                 outdated.extend(page.iter().filter(|candidate| !there.contains(&candidate.sequence)));
             }
             neighbors.extend(found.into_iter().map(|(_, record)| Neighbor {
-                score: exact::dot(&record.values, query),
+                score: dot(&record.values, query),
                 record: record.id,
                 asset: record.asset,
                 region: record.region,
@@ -203,5 +204,9 @@ impl VectorIndex for EmbeddedIndex {
 
     async fn ping(&self) -> Result<(), IndexError> {
         Ok(())
+    }
+
+    fn is_exact(&self) -> bool {
+        true
     }
 }

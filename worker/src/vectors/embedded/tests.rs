@@ -78,7 +78,7 @@ fn record(number: usize, values: Vec<f32>) -> VectorRecord {
 }
 
 fn unit(mut values: Vec<f32>) -> Vec<f32> {
-    let length = exact::dot(&values, &values).sqrt();
+    let length = dot(&values, &values).sqrt();
     values.iter_mut().for_each(|value| *value /= length);
     values
 }
@@ -115,7 +115,7 @@ fn compared(
             record: record.id.clone(),
             asset: record.asset.clone(),
             region: record.region,
-            score: exact::dot(&record.values, query),
+            score: dot(&record.values, query),
         })
         .collect();
     all.sort_by(|a, b| (Reverse(Score(a.score)), &a.record).cmp(&(Reverse(Score(b.score)), &b.record)));
