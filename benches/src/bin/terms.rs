@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
+use docent::app::LedgerVectors;
 use docent::queue::Lane;
 use docent::search::{Search, SearchOptions};
 use docent::store::{
@@ -21,7 +22,7 @@ use docent::store::{
     Run, SqliteStore, Store, TermChange, Wanted,
 };
 use docent::terms::TermMatching;
-use docent_benches::NoIndex;
+use docent::vectors::EmbeddedIndex;
 use docent_models::session::{SessionOptions, init_runtime};
 use docent_models::{Pack, Task};
 use docent_pipelines::asset::ContentHash;
@@ -88,7 +89,8 @@ fn matching(store: &Arc<dyn Store>, pack: &Arc<Pack>) -> TermMatching {
         decode: DecodeLimits::default(),
     };
     let catalog = Arc::clone(store) as Arc<dyn Catalog>;
-    let search = Search::new(catalog, Arc::new(NoIndex), Arc::clone(pack), options);
+    let index = EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(store))));
+    let search = Search::new(catalog, Arc::new(index), Arc::clone(pack), options);
     TermMatching::new(Arc::clone(store), search, Arc::clone(pack), "bench".to_owned())
 }
 

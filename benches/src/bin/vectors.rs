@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use async_trait::async_trait;
+use docent::app::LedgerVectors;
 use docent::queue::Lane;
 use docent::store::{
     Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PictureFacts, Run,
     SqliteStore, Wanted,
 };
-use docent::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
+use docent::vectors::{EmbeddedIndex, VectorIndex};
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, VectorRecord, VectorSpace};
@@ -61,7 +61,7 @@ async fn main() -> anyhow::Result<()> {
     rate("written to the ledger in bulk", count - walked, start.elapsed());
 
     let before = resident()?;
-    let index = EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(&store))));
+    let index = EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(&store) as _)));
     let start = Instant::now();
     anyhow::ensure!(index.count(&space).await? == count as u64, "the index holds what the ledger holds");
     rate("read into the index", count, start.elapsed());
@@ -222,28 +222,6 @@ async fn fill(file: &Path, space: &VectorSpace, values: &[f32], first: usize) ->
     }
     connection.close().await?;
     Ok(())
-}
-
-struct LedgerVectors(Arc<SqliteStore>);
-
-#[async_trait]
-impl VectorSource for LedgerVectors {
-    async fn vectors_after(
-        &self,
-        space: &VectorSpace,
-        sequence: i64,
-        limit: u32,
-    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
-        Ok(self.0.vectors_after(space, sequence, limit).await?)
-    }
-
-    async fn vectors_at(
-        &self,
-        space: &VectorSpace,
-        sequences: &[i64],
-    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
-        Ok(self.0.vectors_at(space, sequences).await?)
-    }
 }
 
 /// The numbers of the nearest, by comparing all values: what the index did when it held them.

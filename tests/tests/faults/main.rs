@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use docent::app::LedgerVectors;
 use docent::assets::{AssetSource, FetchError, FileSource, Ignored, Roots};
 use docent::config::{Config, Overrides};
 use docent::consumer::{BatchLimits, Walk, WalkOptions};
@@ -24,11 +25,11 @@ use docent::progress::Progress;
 use docent::queue::{MemoryQueue, Queue};
 use docent::scanner::Scanner;
 use docent::store::{Catalog, Counts, Ledger, Page, Reviews, SqliteStore, SuggestionFilter, Wanted};
-use docent::vectors::{EmbeddedIndex, VectorIndex, VectorSource};
+use docent::vectors::{EmbeddedIndex, VectorIndex};
 use docent_models::Pack;
 use docent_models::session::init_runtime;
 use docent_pipelines::pipeline::models_of;
-use docent_pipelines::{AnalyzerId, Pipeline, VectorRecord, VectorSpace};
+use docent_pipelines::{AnalyzerId, Pipeline, VectorSpace};
 use docent_tests::corpus;
 use docent_tests::fixtures::endless_jpeg;
 use ports::{Fault, Faulty, Plan, Side, Trigger};
@@ -111,28 +112,6 @@ impl AssetSource for Watched {
     }
 }
 
-struct LedgerVectors(Arc<SqliteStore>);
-
-#[async_trait]
-impl VectorSource for LedgerVectors {
-    async fn vectors_after(
-        &self,
-        space: &VectorSpace,
-        sequence: i64,
-        limit: u32,
-    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
-        Ok(Catalog::vectors_after(&*self.0, space, sequence, limit).await?)
-    }
-
-    async fn vectors_at(
-        &self,
-        space: &VectorSpace,
-        sequences: &[i64],
-    ) -> anyhow::Result<Vec<(i64, VectorRecord)>> {
-        Ok(Catalog::vectors_at(&*self.0, space, sequences).await?)
-    }
-}
-
 impl Setting {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -199,7 +178,7 @@ impl Setting {
             trigger: Arc::clone(trigger),
         });
         let index: Arc<dyn VectorIndex> = Arc::new(Faulty::<dyn VectorIndex> {
-            inner: Arc::new(EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(store))))),
+            inner: Arc::new(EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(store) as _)))),
             trigger: Arc::clone(trigger),
         });
         let (progress, wake) = (Arc::new(Progress::default()), Arc::new(Notify::new()));

@@ -119,7 +119,7 @@ pub(super) fn lock(directory: &Path) -> anyhow::Result<File> {
 }
 
 /// The ledger as the embedded index reads it.
-struct LedgerVectors(Arc<dyn Store>);
+pub struct LedgerVectors(pub Arc<dyn Store>);
 
 #[async_trait]
 impl VectorSource for LedgerVectors {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+pub use backends::LedgerVectors;
 use docent_models::Pack;
 use docent_models::session::init_runtime;
 use docent_pipelines::pipeline::models_of;
