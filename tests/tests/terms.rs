@@ -1,18 +1,28 @@
 //! The vocabulary is applied to stored vectors by the real program, killed at random moments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use async_trait::async_trait;
+use docent::app::LedgerVectors;
 use docent::queue::Lane;
+use docent::search::{Search, SearchOptions};
 use docent::store::{
     FileStamp, Finished, FoundFile, Ledger, Outcome, OutcomeState, Page, Reviewer, Reviews, Run, SqliteStore,
     SuggestionFilter, TermChange, Terms, Wanted,
 };
+use docent::terms::TermMatching;
+use docent::vectors::{EmbeddedIndex, IndexError, Neighbor, VectorIndex};
+use docent_models::session::SessionOptions;
 use docent_pipelines::asset::ContentHash;
+use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::vocabulary::{Language, Term, TermId};
-use docent_pipelines::{Analysis, AnalyzerId, VectorRecord, VectorSpace};
+use docent_pipelines::{Analysis, AnalyzerId, AssetId, VectorRecord, VectorSpace};
 use docent_tests::program::Docent;
 use docent_tests::random::Random;
+use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 const SPACE: &str = "picture/joint-vision@1";
@@ -94,8 +104,16 @@ async fn fill(file: &Path, pictures: usize, terms: usize) {
 }
 
 /// What is said, by id, without times and runs; and how far each term is.
-async fn rows(file: &Path) -> (BTreeMap<String, String>, Vec<(TermId, i64)>) {
+async fn rows(file: &Path) -> Told {
     let store = SqliteStore::open(file).await.expect("opens");
+    let told = rows_of(&store).await;
+    store.close().await;
+    told
+}
+
+type Told = (BTreeMap<String, String>, Vec<(TermId, i64)>);
+
+async fn rows_of(store: &SqliteStore) -> Told {
     let (mut said, mut page) = (BTreeMap::new(), Page { limit: 1000, after: None });
     loop {
         let listed = store.suggestions(&SuggestionFilter::default(), &page).await.expect("lists");
@@ -110,7 +128,6 @@ async fn rows(file: &Path) -> (BTreeMap<String, String>, Vec<(TermId, i64)>) {
         }
     }
     let rules = store.rules(&VectorSpace::from_name(SPACE), None).await.expect("reads");
-    store.close().await;
     (said, rules.into_iter().map(|rule| (rule.term, rule.applied)).collect())
 }
 
@@ -199,4 +216,92 @@ async fn a_changed_term_touches_only_what_depends_on_it() {
     // Nothing runs over any picture, and a second time there is nothing to do.
     tokio::task::block_in_place(|| docent.run(apply).expect(0));
     assert_eq!(stamps().await, (after, more_runs));
+}
+
+/// The embedded index, which may not be asked for what needs exact answers.
+struct Asked {
+    index: EmbeddedIndex,
+    exact: bool,
+    times: AtomicU64,
+}
+
+#[async_trait]
+impl VectorIndex for Asked {
+    async fn upsert(&self, records: &[VectorRecord]) -> Result<(), IndexError> {
+        self.index.upsert(records).await
+    }
+
+    async fn search(
+        &self,
+        space: &VectorSpace,
+        query: &[f32],
+        k: usize,
+        only: Option<&HashSet<AssetId>>,
+    ) -> Result<Vec<Neighbor>, IndexError> {
+        self.times.fetch_add(1, Relaxed);
+        self.index.search(space, query, k, only).await
+    }
+
+    async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError> {
+        self.index.prune(space, assets, keep).await
+    }
+
+    async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
+        self.index.drop_space(space).await
+    }
+
+    async fn count(&self, space: &VectorSpace) -> Result<u64, IndexError> {
+        self.index.count(space).await
+    }
+
+    async fn ping(&self) -> Result<(), IndexError> {
+        self.index.ping().await
+    }
+
+    fn is_exact(&self) -> bool {
+        self.exact
+    }
+}
+
+/// A few terms of many pictures are asked of the index. The ledger then says what it says after all vectors were compared.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_says_what_all_vectors_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = ["index", "vectors"].map(|name| folder.path().join(name).join("ledger.sqlite"));
+    fill(&files[0], 8400, 0).await;
+    std::fs::create_dir_all(files[1].parent().expect("a folder")).expect("is made");
+    std::fs::copy(&files[0], &files[1]).expect("is copied");
+    let pack = Arc::new(docent_models::Pack::open(&docent_tests::models()).expect("the bundle"));
+    let mut said = Vec::new();
+    for (file, exact) in files.iter().zip([true, false]) {
+        let store = Arc::new(SqliteStore::open(file).await.expect("opens"));
+        let index = EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(&store) as _)));
+        let index = Arc::new(Asked { index, exact, times: AtomicU64::new(0) });
+        let options = SearchOptions {
+            start: Arc::new(|| docent_models::session::init_runtime(None).map(drop)),
+            session: SessionOptions::default(),
+            decode: DecodeLimits::default(),
+        };
+        let search =
+            Search::new(Arc::clone(&store) as _, Arc::clone(&index) as _, Arc::clone(&pack), options);
+        let matching = TermMatching::new(Arc::clone(&store) as _, search, Arc::clone(&pack), "me".to_owned());
+        let stop = CancellationToken::new();
+        let mut steps = Vec::new();
+        // New terms, of few and of more pictures; then one of them is offered less, and another more.
+        let thresholds = [[0.5, 0.2, 0.1, 0.05], [0.5, 0.4, 0.1, 0.02]];
+        for thresholds in thresholds {
+            put(&store, thresholds.into_iter().enumerate().map(|(number, least)| term(number, least))).await;
+            matching.catch_up(&stop, |_| {}).await.expect("applies");
+            steps.push(rows_of(&store).await);
+        }
+        assert_eq!(index.times.load(Relaxed) > 0, exact);
+        let per_term = |term: &str| steps[0].0.values().filter(|row| row.starts_with(term)).count();
+        eprintln!("{:?}", [0, 1, 2, 3].map(|number| per_term(&term(number, 0.0).name(&Language::default()))));
+        store.close().await;
+        said.push(steps);
+    }
+    let superseded = |step: usize| said[0][step].0.values().filter(|row| row.contains("Superseded")).count();
+    assert_eq!(superseded(0), 0);
+    assert!(superseded(1) > 0 && said[0][1].0.len() > said[0][0].0.len());
+    assert!(said[0] == said[1], "the index says something else");
 }
