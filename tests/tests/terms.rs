@@ -271,7 +271,10 @@ async fn the_index_says_what_all_vectors_say() {
     fill(&files[0], 8400, 0).await;
     std::fs::create_dir_all(files[1].parent().expect("a folder")).expect("is made");
     std::fs::copy(&files[0], &files[1]).expect("is copied");
-    let pack = Arc::new(docent_models::Pack::open(&docent_tests::models()).expect("the bundle"));
+    let pack = Arc::new(
+        docent_models::Pack::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"))
+            .expect("the bundle"),
+    );
     let mut said = Vec::new();
     for (file, exact) in files.iter().zip([true, false]) {
         let store = Arc::new(SqliteStore::open(file).await.expect("opens"));
