@@ -294,28 +294,6 @@ fn an_unreadable_file_is_reported_and_stops_nothing() {
 }
 
 #[test]
-fn a_data_directory_has_one_writer() {
-    let docent = docent();
-    let pictures = docent.folder().join("pictures");
-    corpus::write(&pictures, 60, 7);
-    let args = ["ingest", "pictures", "--format=json"];
-    let mut first = docent.start(args);
-    first.until_printed("\"progress\"");
-    let second = docent.run(args).expect(2);
-    assert!(second.stderr.contains("in use"), "{}", second.stderr);
-    assert!(second.stderr.contains("hint:"), "{}", second.stderr);
-    assert!(second.stderr.contains(&first.pid().to_string()), "the holder is not named: {}", second.stderr);
-    assert_eq!(second.stdout, "");
-    // Looking is allowed meanwhile.
-    docent.run(["status"]).expect(0);
-    assert_eq!(number(&first.wait().expect(0).summary(), &["analyzed"]), 60);
-    // A dead owner's lock is no lock.
-    let third = docent.start(args);
-    third.kill();
-    docent.run(args).expect(0);
-}
-
-#[test]
 fn ctrl_c_finishes_what_is_in_work_and_the_next_run_goes_on() {
     let docent = docent();
     let pictures = docent.folder().join("pictures");

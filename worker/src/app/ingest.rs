@@ -177,11 +177,17 @@ impl App {
             scan
         };
         let working = async {
-            match (self.has_workers(), wait) {
-                (false, _) => self.work_off(&wanted, &progress, &wake, &stop, &complete).await,
-                (true, true) => self.follow(&wanted, &progress, &stop, &complete).await,
-                (true, false) => Ok(Vec::new()),
+            let is_here = !self.has_workers() && self.claim().await?;
+            if !is_here {
+                if self.has_workers() && !wait {
+                    return Ok(Vec::new());
+                }
+                self.can_be_left(&wanted)?;
+                if self.follow(&wanted, &progress, &stop, &complete).await? == Followed::ToTheEnd {
+                    return Ok(Vec::new());
+                }
             }
+            self.work_off(&wanted, &progress, &wake, &stop, &complete).await
         };
         let terms = self.terms();
         let worked = CancellationToken::new();
@@ -313,21 +319,38 @@ impl App {
         }
     }
 
-    /// Looks on while workers do the work, until it is done or `stop`.
+    /// Whether others do this work. Workers have a configuration of their own; the process that has the data directory analyzes
+    /// what is enabled.
+    fn can_be_left(&self, wanted: &Wanted) -> anyhow::Result<()> {
+        if self.has_workers() {
+            return Ok(());
+        }
+        let enabled = &self.config.analyzers.enabled;
+        match wanted.keys().find(|id| **id != AnalyzerId::Decode && !enabled.contains(id)) {
+            Some(analyzer) => Err(AppError::NotEnabled { analyzer: *analyzer }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks on while others do the work, until it is done or `stop`, or until the process that does it is gone.
     async fn follow(
         &self,
         wanted: &Wanted,
         progress: &Progress,
         stop: &CancellationToken,
         complete: &CancellationToken,
-    ) -> anyhow::Result<Vec<NetworkUsage>> {
+    ) -> anyhow::Result<Followed> {
         loop {
             // Read before the ledger is asked: what was registered until then is in its answer.
             let scanned = complete.is_cancelled();
             let left = self.store.outstanding(wanted).await?;
             progress.follow(left);
             if stop.is_cancelled() || (scanned && left == 0) {
-                return Ok(Vec::new());
+                return Ok(Followed::ToTheEnd);
+            }
+            if !self.has_workers() && self.claim().await? {
+                tracing::info!("the process that analyzed pictures is gone; this one goes on");
+                return Ok(Followed::UntilGone);
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -335,6 +358,15 @@ impl App {
             }
         }
     }
+}
+
+/// How looking on ended.
+#[derive(PartialEq, Eq)]
+enum Followed {
+    /// The work is done, or it was asked to stop.
+    ToTheEnd,
+    /// Nobody does it any more.
+    UntilGone,
 }
 
 fn usage(pipeline: &Pipeline) -> Vec<NetworkUsage> {

@@ -10,7 +10,7 @@ pub mod worker;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,8 +40,10 @@ use crate::vectors::{IndexError, VectorIndex};
 pub enum Access {
     /// It reads, or writes single rows that the ledger guards.
     Shared,
-    /// It walks assets or serves: no other such process may run on the directory.
+    /// It analyzes pictures until it is asked to stop: no other such process may run on the directory.
     Exclusive,
+    /// It analyzes pictures, or leaves them to the process that has the directory.
+    IfFree,
 }
 
 /// Everything a command works with.
@@ -53,8 +55,9 @@ pub struct App {
     named: FileSource,
     pack: Arc<Pack>,
     owner: String,
-    /// Held as long as the app lives; the system lets go of it when the process ends, however it ends.
-    _lock: Option<File>,
+    /// Of a ledger of this machine's own: held as long as the app lives, if another process had it not. The system lets go of it
+    /// when the process ends, however it ends.
+    lock: Mutex<Option<File>>,
 }
 
 /// Why work cannot be done here, or not now.
@@ -65,6 +68,12 @@ pub enum AppError {
     Refused {
         /// In its own words.
         reason: String,
+    },
+    /// Another process analyzes pictures, and not with this analyzer.
+    #[error("another docent analyzes pictures here, and '{}' is not enabled there", analyzer.as_str())]
+    NotEnabled {
+        /// The analyzer.
+        analyzer: AnalyzerId,
     },
     /// Another process has the data directory.
     #[error("the data directory {} is in use by another docent{}", directory.display(), holder.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default())]
@@ -96,12 +105,15 @@ impl App {
         let directory = &config.data_dir;
         let shared = matches!(config.backends.store(), StoreBackend::Postgres(_));
         // A shared ledger is guarded by its server.
-        let lock = if shared {
-            None
-        } else {
+        if !shared {
             std::fs::create_dir_all(directory)
                 .with_context(|| format!("create the data directory {}", directory.display()))?;
-            (access == Access::Exclusive).then(|| backends::lock(directory)).transpose()?
+        }
+        let lock = match access {
+            _ if shared => None,
+            Access::Shared => None,
+            Access::Exclusive => Some(backends::lock(directory)?),
+            Access::IfFree => free(backends::lock(directory))?,
         };
         let pack = Arc::new(Pack::open(&config.models_dir)?);
         let store = backends::store(&config).await?;
@@ -109,15 +121,38 @@ impl App {
         let max_bytes = config.assets.max_bytes;
         let source = Arc::new(FileSource { max_bytes, roots: config.roots() });
         let named = FileSource { max_bytes, ..FileSource::default() };
-        if lock.is_some() {
-            let lost = store.recover(config.work.max_lost_runs).await?;
-            if lost > 0 {
-                tracing::info!(lost, "work of an earlier process goes on");
-            }
-        }
         store.give_up_after(config.work.max_lost_runs);
         let owner = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-        Ok(Self { config, store, index, source, named, pack, owner, _lock: lock })
+        let app = Self { config, store, index, source, named, pack, owner, lock: Mutex::default() };
+        if let Some(lock) = lock {
+            app.hold(lock).await?;
+        }
+        Ok(app)
+    }
+
+    /// Whether pictures are analyzed here: the ledger is shared, or this process has the data directory, perhaps from now on.
+    pub async fn claim(&self) -> anyhow::Result<bool> {
+        if matches!(self.config.backends.store(), StoreBackend::Postgres(_)) || self.holds() {
+            return Ok(true);
+        }
+        match free(backends::lock(&self.config.data_dir))? {
+            Some(lock) => self.hold(lock).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Goes on where the process ended that had the directory before.
+    async fn hold(&self, lock: File) -> anyhow::Result<()> {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+        let lost = self.store.recover(self.config.work.max_lost_runs).await?;
+        if lost > 0 {
+            tracing::info!(lost, "work of an earlier process goes on");
+        }
+        Ok(())
     }
 
     /// The ledger.
@@ -233,6 +268,14 @@ impl App {
     /// Loads the networks of `analyzers`.
     pub async fn pipeline(&self, analyzers: Vec<AnalyzerId>) -> anyhow::Result<Pipeline> {
         load_pipeline(&self.config, Arc::clone(&self.pack), analyzers).await
+    }
+}
+
+/// A lock, or nothing where another process has it.
+fn free(lock: anyhow::Result<File>) -> anyhow::Result<Option<File>> {
+    match lock {
+        Err(error) if matches!(error.downcast_ref(), Some(AppError::InUse { .. })) => Ok(None),
+        lock => lock.map(Some),
     }
 }
 

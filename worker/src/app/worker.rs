@@ -4,22 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use docent_pipelines::AnalyzerId;
+use docent_pipelines::{AnalyzerId, Pipeline};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::backends::{self, Transport};
 use super::spaces::Losses;
-use super::{Access, App, backends};
-use crate::config::Config;
+use super::{Access, App};
+use crate::config::{Config, QueueBackend};
 use crate::health::Health;
 use crate::jobs;
 use crate::progress::Progress;
 use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
 use crate::store::{EventSink, Wanted};
+use crate::terms::TermMatching;
 
 /// Servers that are away at the start are asked again after this time, spread by half of it.
 const AGAIN: Duration = Duration::from_secs(2);
+/// A process that analyzes beside other things asks so often whether there is anything to do: others write to the ledger, too.
+const ANYTHING: Duration = Duration::from_secs(1);
 /// What waits is counted so often …
 const COUNT: Duration = Duration::from_secs(5);
 /// … and each number is given up after this time.
@@ -43,61 +47,152 @@ pub async fn run(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let stop = shutdown.token();
-    let room = match config.backends.queue() {
-        crate::config::QueueBackend::Memory => config.in_flight() * super::ingest::QUEUED_PER_PLACE,
-        crate::config::QueueBackend::Rabbit(_) => config.backends.lane_capacity,
-    };
     let connecting = async {
         let app = patiently(&health, || App::open(config.clone(), Access::Exclusive)).await?;
-        let queue = patiently(&health, || backends::queue(app.config(), room)).await?;
-        anyhow::Ok((app, queue))
+        let transport = connected(&app, &health).await?;
+        anyhow::Ok((app, transport))
     };
-    let (app, backends::Transport { queue, events }) = tokio::select! {
+    let (app, transport) = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
         connected = connecting => connected?,
     };
     app.begin_vocabulary().await?;
-    let wanted = app.wanted(None)?;
-    let analyzers = wanted.keys().copied().filter(|&id| id != AnalyzerId::Decode).collect();
-    let pipeline = Arc::new(app.pipeline(analyzers).await?);
-    let wake = Arc::new(Notify::new());
-    let feeder = app.feeder(&queue, &wanted, &wake);
-    let walk = app.walk(&queue, pipeline, &progress);
+    let pipeline = app.pipeline(analyzers(&app.wanted(None)?)).await?;
     health.started();
-    // A worker's work is never complete.
-    let never = CancellationToken::new();
-    let watched = CancellationToken::new();
-    let ledger = app.ledger();
     let terms = app.terms();
-    let working = async {
-        tokio::join!(feeder.run(stop, &never), walk.run(stop));
-        watched.cancel();
-    };
-    tokio::join!(
-        working,
-        health.watch("store", || app.store.ping(), &watched),
-        health.watch("queue", || queue.ping(), &watched),
-        health.watch("vectors", || index_works(&app, &progress), &watched),
-        watch_places(&app, &progress, &health, &watched),
-        tidy(&app, &watched),
-        count(&app, &queue, &wanted, &progress, &watched),
-        tell(&app, events.as_deref(), &watched),
-        jobs::run(&*app.store, &watched),
-        terms.run(&watched),
-        super::pulse::beat(&*ledger, &app.owner, &watched)
-    );
-    // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
-    if let Err(error) = app.store.hand_back_all(&app.owner).await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "cannot hand work back; its leases will expire"
-        );
-    }
-    queue.hand_back_all().await;
-    super::let_go(walk).await;
+    let work = Work { app: &app, terms: &terms, progress, health, wake: Arc::new(Notify::new()) };
+    work.go_on(transport, Some(pipeline), stop).await?;
     app.close().await;
     Ok(())
+}
+
+/// The work of a process that takes jobs from the queue.
+pub struct Work<'a> {
+    /// What it works with.
+    pub app: &'a App,
+    /// What applies the vocabulary.
+    pub terms: &'a TermMatching,
+    /// Counts what is done.
+    pub progress: Arc<Progress>,
+    /// Knows what is away.
+    pub health: Arc<Health>,
+    /// Somebody in this process knows of new work.
+    pub wake: Arc<Notify>,
+}
+
+impl Work<'_> {
+    /// Works beside the review page until `stop`. The networks are loaded as soon as there is something for them to do; if they
+    /// cannot be, the page goes on without them.
+    pub async fn beside_the_page(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let transport = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            connected = connected(self.app, &self.health) => connected?,
+        };
+        self.go_on(transport, None, stop).await
+    }
+
+    async fn go_on(
+        &self,
+        Transport { queue, events }: Transport,
+        pipeline: Option<Pipeline>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Self { app, terms, progress, health, .. } = self;
+        let wanted = app.wanted(None)?;
+        // A worker's work is never complete.
+        let never = CancellationToken::new();
+        let watched = CancellationToken::new();
+        let ledger = app.ledger();
+        let working = async {
+            let pipeline = match pipeline {
+                Some(pipeline) => Some(pipeline),
+                None => self.load_for_work(&wanted, stop).await,
+            };
+            let mut walk = None;
+            if let Some(pipeline) = pipeline {
+                let feeder = app.feeder(&queue, &wanted, &self.wake);
+                let walk = walk.insert(app.walk(&queue, Arc::new(pipeline), progress));
+                tokio::join!(feeder.run(stop, &never), walk.run(stop));
+            } else {
+                stop.cancelled().await;
+            }
+            watched.cancel();
+            walk
+        };
+        let (walk, ..) = tokio::join!(
+            working,
+            health.watch("store", || app.store.ping(), &watched),
+            health.watch("queue", || queue.ping(), &watched),
+            health.watch("vectors", || index_works(app, progress), &watched),
+            watch_places(app, progress, health, &watched),
+            tidy(app, &watched),
+            count(app, &queue, &wanted, progress, &watched),
+            tell(app, events.as_deref(), &watched),
+            jobs::run(&*app.store, &watched),
+            terms.run(&watched),
+            super::pulse::beat(&*ledger, &app.owner, &watched)
+        );
+        // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
+        if let Err(error) = app.store.hand_back_all(&app.owner).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot hand work back; its leases will expire"
+            );
+        }
+        queue.hand_back_all().await;
+        if let Some(walk) = walk {
+            super::let_go(walk).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for work, and loads the networks. `None` if it was asked to stop, or if they cannot be loaded.
+    async fn load_for_work(&self, wanted: &Wanted, stop: &CancellationToken) -> Option<Pipeline> {
+        loop {
+            match self.app.store.waiting(wanted).await {
+                Ok(waiting) if waiting.left => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "cannot ask for work");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(ANYTHING) => {}
+            }
+        }
+        match self.app.pipeline(analyzers(wanted)).await {
+            Ok(pipeline) => {
+                self.health.up("models");
+                Some(pipeline)
+            }
+            Err(error) => {
+                let cause: &dyn std::error::Error = error.as_ref();
+                self.health.down("models", crate::health::reason(cause));
+                tracing::error!(
+                    error = cause,
+                    "nothing is analyzed until this is mended and docent is started again"
+                );
+                None
+            }
+        }
+    }
+}
+
+fn analyzers(wanted: &Wanted) -> Vec<AnalyzerId> {
+    wanted.keys().copied().filter(|&id| id != AnalyzerId::Decode).collect()
+}
+
+/// The queue, as soon as it is there.
+async fn connected(app: &App, health: &Health) -> anyhow::Result<Transport> {
+    let room = match app.config().backends.queue() {
+        QueueBackend::Memory => app.config().in_flight() * super::ingest::QUEUED_PER_PLACE,
+        QueueBackend::Rabbit(_) => app.config().backends.lane_capacity,
+    };
+    patiently(health, || backends::queue(app.config(), room)).await
 }
 
 /// Tries until it works, as long as the reason may pass.

@@ -74,7 +74,7 @@ pub struct IngestArgs {
 pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let format = args.format.format;
     let grace = config.work.grace_seconds;
-    let app = App::open(config, Access::Exclusive).await?;
+    let app = App::open(config, Access::IfFree).await?;
     let progress = Arc::new(Progress::default());
     let shutdown = Shutdown::new();
     let prefixes: Vec<String> = args.paths.iter().map(|path| uri_prefix(path)).collect();

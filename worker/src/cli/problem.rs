@@ -120,7 +120,10 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         return Some(error.hint());
     }
     let hint = if let Some(AppError::InUse { .. }) = cause.downcast_ref::<AppError>() {
-        "wait until it has finished or stop it; commands that only look, such as `docent status`, work meanwhile"
+        "one `docent serve` or `docent worker` at a time: stop the other one, or serve the page alone with --no-worker; \
+         `docent ingest` and all other commands work beside it"
+    } else if let Some(AppError::NotEnabled { .. }) = cause.downcast_ref::<AppError>() {
+        "stop that one and run this again, or enable the analyzer (`analyzers.enabled`) and start it again"
     } else if let Some(AppError::Refused { .. }) = cause.downcast_ref::<AppError>() {
         "mend that, ingest once more, and do again what failed by then: `docent retry --failed`"
     } else if let Some(error) = cause.downcast_ref::<IndexError>() {

@@ -68,7 +68,7 @@ pub async fn run(config: Config, args: RetryArgs, out: &mut Out) -> anyhow::Resu
     };
     let format = args.format.format;
     let grace = config.work.grace_seconds;
-    let app = App::open(config, Access::Exclusive).await?;
+    let app = App::open(config, Access::IfFree).await?;
     let store = app.store();
     let mut assets = Vec::new();
     for text in &args.assets {

@@ -93,6 +93,11 @@ impl Backends {
         }
     }
 
+    /// Whether neither queue nor ledger is shared with other machines.
+    pub fn are_here(&self) -> bool {
+        matches!(self.queue(), QueueBackend::Memory) && matches!(self.store(), StoreBackend::Sqlite)
+    }
+
     /// Where the servers are, for people.
     pub fn servers(&self) -> Servers {
         let shown = |address: &Secret| address.reveal().and_then(without_secrets);

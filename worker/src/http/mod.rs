@@ -124,6 +124,11 @@ impl AppState {
         }
     }
 
+    /// What is known of the parts that this process works with.
+    pub fn health(&self) -> Arc<Health> {
+        Arc::clone(&self.health)
+    }
+
     /// Asks ledger and index whether they are there.
     pub async fn probe(&self) -> HealthReport {
         let (store, index) =
