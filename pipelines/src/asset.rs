@@ -24,6 +24,22 @@ const HASHED_AT_ONCE: usize = 64 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContentHash([u8; 32]);
 
+/// Hashes bytes as they come.
+#[derive(Debug, Clone, Default)]
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes.
+    pub fn finish(&self) -> ContentHash {
+        ContentHash(*self.0.finalize().as_bytes())
+    }
+}
+
 impl ContentHash {
     /// Hashes bytes already in memory.
     pub fn of(bytes: &[u8]) -> Self {
@@ -154,6 +170,9 @@ mod tests {
             let (first, rest) = bytes[..length].split_at(head);
             let hashed = ContentHash::of_reader(std::io::Read::chain(first, rest)).expect("nothing can fail");
             assert_eq!(hashed, (ContentHash::of(&bytes[..length]), length as u64));
+            let mut hasher = ContentHasher::default();
+            bytes[..length].chunks(999).for_each(|chunk| hasher.update(chunk));
+            assert_eq!(hasher.finish(), hashed.0);
         }
     }
 

@@ -128,6 +128,8 @@ pub struct Assets {
     pub max_bytes: u64,
     /// Folders that may be read; none: everything. Absolute.
     pub roots: Vec<PathBuf>,
+    /// Where uploaded files are kept. Absolute; empty: below the data directory, and nowhere if queue or ledger are shared.
+    pub uploads: PathBuf,
     /// What scans leave out besides litter.
     pub ignore: Ignored,
     /// Follow symbolic links inside of folders.
@@ -305,9 +307,21 @@ impl Config {
         }
     }
 
-    /// Folders that may be read.
+    /// Folders that may be read: those named, and that of uploads.
     pub fn roots(&self) -> Roots {
-        Roots::new(&self.assets.roots)
+        let mut roots = self.assets.roots.clone();
+        if !roots.is_empty() {
+            roots.extend(self.uploads());
+        }
+        Roots::new(&roots)
+    }
+
+    /// Where uploaded files are kept, if anywhere.
+    pub fn uploads(&self) -> Option<PathBuf> {
+        match self.assets.uploads.as_os_str().is_empty() {
+            false => Some(self.assets.uploads.clone()),
+            true => self.backends.are_here().then(|| self.data_dir.join("uploads")),
+        }
     }
 
     /// The decoder's limits.

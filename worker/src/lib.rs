@@ -23,4 +23,5 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod terms;
+pub mod uploads;
 pub mod vectors;

@@ -275,6 +275,7 @@ impl Archive {
             search: Arc::new(ByName(Arc::clone(&self.store))),
             source: Arc::new(FileSource { max_bytes: 10_000_000, ..FileSource::default() }),
             terms: None,
+            uploads: None,
         }
     }
 

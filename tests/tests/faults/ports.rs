@@ -340,6 +340,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.trigger.around("outstanding", self.inner.outstanding(wanted), store_error).await
     }
 
+    async fn pending_among(&self, wanted: &Wanted, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        self.inner.pending_among(wanted, assets).await
+    }
+
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
         self.trigger.around("waiting", self.inner.waiting(wanted), store_error).await
     }

@@ -33,6 +33,7 @@ use crate::search::{Search, SearchOptions};
 use crate::store::{Catalog, Ledger, Store, StoreError, Wanted};
 use crate::telemetry;
 use crate::terms::TermMatching;
+use crate::uploads::Uploads;
 use crate::vectors::{IndexError, VectorIndex};
 
 /// Whether a command needs the data directory for itself.
@@ -235,6 +236,14 @@ impl App {
     /// Where bytes come from.
     pub fn source(&self) -> &Arc<dyn AssetSource> {
         &self.source
+    }
+
+    /// What takes pictures in, where there is a folder for them. `wake` is told of each.
+    pub async fn uploads(&self, wake: &Arc<Notify>) -> anyhow::Result<Option<Uploads>> {
+        let Some(folder) = self.config.uploads() else { return Ok(None) };
+        let (max_bytes, wanted) = (self.config.assets.max_bytes, self.wanted(None)?);
+        let uploads = Uploads::open(&folder, max_bytes, self.ledger(), wanted, Arc::clone(wake));
+        uploads.await.with_context(|| format!("make ready for uploads in {}", folder.display())).map(Some)
     }
 
     /// The analyzers that are enabled, or those in `only`, with the model each works by.

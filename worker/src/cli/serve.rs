@@ -80,7 +80,10 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
         telemetry::begin_to_work();
     }
     let terms = Arc::new(app.terms());
+    let wake = Arc::new(Notify::new());
+    let uploads = app.uploads(&wake).await?.map(Arc::new);
     let ports = Ports {
+        uploads,
         store: app.store(),
         search: Arc::new(app.search()),
         source: Arc::clone(app.source()),
@@ -128,7 +131,6 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
     let working = async {
         if works {
             let (progress, health) = (Arc::new(Progress::default()), watched.health());
-            let wake = Arc::new(Notify::new());
             let work = Work { app: &app, terms: &terms, progress, health, wake };
             let worked = work.beside_the_page(stop).await;
             shutdown.request();

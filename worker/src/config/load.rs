@@ -203,6 +203,10 @@ impl Config {
             .iter()
             .map(|root| absolute(expand_home(&root.to_string_lossy(), home.as_deref())))
             .collect();
+        if !config.assets.uploads.as_os_str().is_empty() {
+            let uploads = config.assets.uploads.to_string_lossy().into_owned();
+            config.assets.uploads = absolute(expand_home(&uploads, home.as_deref()));
+        }
         let cache =
             || Some(xdg_folder(variable("XDG_CACHE_HOME"), home.as_deref(), ".cache")?.join("docent"));
         let engine_cache = &mut config.device.engine_cache;

@@ -82,6 +82,9 @@ impl Ledger for Work {
     async fn outstanding(&self, _: &Wanted) -> Result<u64, StoreError> {
         unreachable!()
     }
+    async fn pending_among(&self, _: &Wanted, _: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        unreachable!()
+    }
     async fn waiting(&self, _: &Wanted) -> Result<Waiting, StoreError> {
         assert!(self.none, "there is always something to do");
         self.looked.lock().expect("whole").push(Instant::now());

@@ -49,6 +49,9 @@ pub enum ApiError {
     /// The body is larger than any request needs.
     #[error("the body of the request is too large")]
     TooLarge,
+    /// A file is larger than docent reads.
+    #[error("{0}")]
+    FileTooLarge(String),
     /// The thing is there, but what was asked of it cannot be done.
     #[error("{message}")]
     Unprocessable {
@@ -105,7 +108,7 @@ impl ApiError {
             Self::Exists(_) => (StatusCode::CONFLICT, "exists"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::TooLarge | Self::FileTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Unprocessable { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),

@@ -22,6 +22,7 @@ mod searches;
 mod session;
 mod status;
 mod suggestions;
+mod uploads;
 mod vocabulary;
 mod wire;
 
@@ -45,6 +46,7 @@ use crate::health::{self, Health, HealthReport};
 use crate::store::{Store, Wanted};
 use crate::telemetry::Metrics;
 use crate::terms::TermMatching;
+use crate::uploads::Uploads;
 
 /// The largest request body: but for vocabulary files and large terms the API takes ids, filters and thresholds.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -62,6 +64,8 @@ pub struct Ports {
     pub source: Arc<dyn AssetSource>,
     /// What applies the vocabulary, where this process does.
     pub terms: Option<Arc<TermMatching>>,
+    /// What takes pictures in, where there is a folder for them.
+    pub uploads: Option<Arc<Uploads>>,
 }
 
 /// How the API behaves.
@@ -95,6 +99,7 @@ pub struct AppState {
     metrics: Option<Metrics>,
     health: Arc<Health>,
     terms: Option<Arc<TermMatching>>,
+    uploads: Option<Arc<Uploads>>,
     indexed: Arc<vocabulary::Indexed>,
 }
 
@@ -120,6 +125,7 @@ impl AppState {
             metrics: options.metrics,
             health,
             terms: ports.terms,
+            uploads: ports.uploads,
             indexed: Arc::default(),
         }
     }
@@ -142,7 +148,9 @@ impl AppState {
 /// All routes.
 pub fn router(state: AppState) -> Router {
     let api = Router::new()
-        .route("/assets", get(assets::list))
+        // Files are streamed to disk and have limits of their own.
+        .route("/assets", get(assets::list).post(uploads::post).layer(DefaultBodyLimit::disable()))
+        .route("/assets/by-name/{name}", axum::routing::put(uploads::put).layer(DefaultBodyLimit::disable()))
         .route("/assets/{id}", get(assets::one))
         .route("/assets/{id}/suggestions", get(assets::suggestions))
         .route("/assets/{id}/picture", get(pictures::picture))

@@ -12,6 +12,10 @@ use super::ApiError;
 
 /// The slowest honest request is the first search, which loads a model.
 pub const LONGEST_REQUEST: Duration = Duration::from_secs(60);
+/// A large file over a slow line, and the wait for what is said of it.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(3600);
+/// Routes that take files.
+const UPLOADS: [(&str, &str); 2] = [("POST", "/api/v1/assets"), ("PUT", "/api/v1/assets/by-name/{name}")];
 
 /// Wraps every route. Metrics are labelled by the route's template, never by the path asked for.
 pub async fn observe(request: Request, next: Next) -> Response {
@@ -22,7 +26,9 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let response = match tokio::time::timeout(LONGEST_REQUEST, answer).await {
+    let uploads = UPLOADS.contains(&(method.as_str(), route.as_str()));
+    let longest = if uploads { LONGEST_UPLOAD } else { LONGEST_REQUEST };
+    let response = match tokio::time::timeout(longest, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => ApiError::Internal(anyhow::anyhow!("{method} {route} panicked")).into_response(),
         Err(_) => ApiError::Timeout.into_response(),

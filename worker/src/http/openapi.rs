@@ -8,7 +8,7 @@ use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Required, ResponseBuil
 use utoipa::{Modify, OpenApi};
 
 use super::extract::{CLIENT_HEADER, REVIEWER_HEADER};
-use super::{assets, jobs, pictures, searches, session, status, suggestions, vocabulary, wire};
+use super::{assets, jobs, pictures, searches, session, status, suggestions, uploads, vocabulary, wire};
 
 /// Every documented route.
 #[derive(OpenApi)]
@@ -25,6 +25,8 @@ use super::{assets, jobs, pictures, searches, session, status, suggestions, voca
     modifiers(&Shared),
     paths(
         assets::list,
+        uploads::post,
+        uploads::put,
         assets::one,
         assets::suggestions,
         pictures::picture,

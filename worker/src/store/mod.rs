@@ -270,6 +270,9 @@ pub trait Ledger: Leasing {
     /// How many assets have pending work of the wanted analyzers, whether or not it may run now, leased ones included.
     async fn outstanding(&self, wanted: &Wanted) -> Result<u64, StoreError>;
 
+    /// Those of `assets` that have pending work of the wanted analyzers, whether or not it may run now.
+    async fn pending_among(&self, wanted: &Wanted, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError>;
+
     /// Whether there is pending work of the wanted analyzers, and when it may run. Cheap, however large the archive is:
     /// feeders ask all the time.
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError>;

@@ -88,12 +88,21 @@ pub struct TermMatching {
     owner: String,
     /// What the rules were made of, as long as nothing of it changed.
     seen: std::sync::Mutex<Option<rules::Seen>>,
+    /// One step at a time: two at once would do the same.
+    stepping: tokio::sync::Mutex<()>,
 }
 
 impl TermMatching {
     /// With the networks of `search`, for the process `owner`.
     pub fn new(store: Arc<dyn Store>, search: Search, pack: Arc<Pack>, owner: String) -> Self {
-        Self { store, search, pack, owner, seen: std::sync::Mutex::default() }
+        Self {
+            store,
+            search,
+            pack,
+            owner,
+            seen: std::sync::Mutex::default(),
+            stepping: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Applies whatever is to be applied until `stop`, and learns now and then from what was decided. Retries what fails.
@@ -189,6 +198,7 @@ impl TermMatching {
     }
 
     async fn step(&self) -> Result<Step, TermsError> {
+        let _turn = self.stepping.lock().await;
         if self.store.advance_terms().await? {
             return Ok(Step::Did);
         }

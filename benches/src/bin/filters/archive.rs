@@ -115,7 +115,13 @@ impl Archive {
             Arc::new(ids.into_iter().filter_map(|id| AssetId::try_from(id).ok()).collect());
         let search =
             Arc::new(ByNumber { catalog: Arc::clone(&store) as _, index: Spread(Arc::clone(&assets)) });
-        let ports = Ports { store: Arc::clone(&store) as _, search, source: Arc::new(Nothing), terms: None };
+        let ports = Ports {
+            store: Arc::clone(&store) as _,
+            search,
+            source: Arc::new(Nothing),
+            terms: None,
+            uploads: None,
+        };
         let options = Options {
             token: None,
             hosts: Vec::new(),

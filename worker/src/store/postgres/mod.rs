@@ -19,6 +19,8 @@ mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
 mod outbox;
+#[path = "../sql/pending.rs"]
+mod pending;
 mod places;
 mod reach;
 mod record;

@@ -223,6 +223,10 @@ impl Ledger for SqliteStore {
         Ok(assets.unsigned_abs())
     }
 
+    async fn pending_among(&self, wanted: &Wanted, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        super::pending::among(self, wanted, assets).await
+    }
+
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
         let look = look_around(&self.read, now()).await.map_err(fault("look for work"))?;
         Ok(look.waiting(wanted))

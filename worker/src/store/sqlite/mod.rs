@@ -16,6 +16,8 @@ mod lessons;
 mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
+#[path = "../sql/pending.rs"]
+mod pending;
 mod places;
 mod record;
 mod requeue;

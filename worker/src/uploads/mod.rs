@@ -1,0 +1,221 @@
+//! Takes pictures in that somebody hands over, and registers them.
+//!
+//! What holds for every upload, checked by `tests/tests/uploads/`:
+//! - Nothing of a file that did not come to its end, is too large or is no picture is left, neither on disk nor in the ledger.
+//! - What was acknowledged is on disk and in the ledger. Where a process dies between the two, the next one completes it.
+//! - The same content twice is one asset with one file. A name that is written again has the new content.
+//! - Memory does not depend on the size of a file.
+
+mod incoming;
+mod naming;
+mod recover;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use docent_pipelines::{AssetId, Owner};
+pub use incoming::{Incoming, Received};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use self::naming::{by_content, by_name};
+use crate::assets::file_uri;
+use crate::queue::Lane;
+use crate::scanner::stamp;
+use crate::store::{FoundFile, Ledger, StoreError, Wanted};
+
+/// Why an upload is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The file is larger than docent reads.
+    #[error("'{name}' is larger than the limit of {limit} bytes (assets.max_bytes)")]
+    TooLarge {
+        /// What the client calls it.
+        name: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// It has no bytes.
+    #[error("'{name}' is empty")]
+    Empty {
+        /// What the client calls it.
+        name: String,
+    },
+    /// It is plainly something else.
+    #[error("'{name}' is no picture, by its content and its name")]
+    NotAPicture {
+        /// What the client calls it.
+        name: String,
+    },
+    /// A name that no file can have.
+    #[error("'{name}' cannot be the name of a file: {reason}")]
+    Name {
+        /// What the client calls it.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Too many uploads at once, for too long.
+    #[error("too many uploads at once; try again in a while")]
+    Busy,
+    /// The folder of uploads cannot be written.
+    #[error("the folder of uploads cannot be written")]
+    Folder(#[from] std::io::Error),
+    /// The ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placing {
+    /// Where its content says: the same content comes to the same place.
+    ByContent,
+    /// Where its name says: another content takes the place of what was there.
+    ByName,
+}
+
+/// What was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The asset.
+    pub asset: AssetId,
+    /// Where it lies.
+    pub uri: String,
+    /// Nothing was known of this content before.
+    pub created: bool,
+}
+
+/// What is to be done once a file is complete. Written down first, so that the next process can do it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Intent {
+    place: PathBuf,
+    owner: Option<Owner>,
+}
+
+/// So many requests write files at once. More do not make a disk quicker, and each holds a connection.
+const AT_ONCE: usize = 16;
+/// Others wait so long for their turn.
+const TURN: Duration = Duration::from_secs(30);
+/// The folder of files that are on their way.
+const INCOMING: &str = ".incoming";
+/// The folder of files by their names.
+const NAMED: &str = "by-name";
+
+/// Takes uploads in.
+pub struct Uploads {
+    folder: PathBuf,
+    incoming: PathBuf,
+    /// Says that this process lives.
+    _alive: std::fs::File,
+    max_bytes: u64,
+    ledger: Arc<dyn Ledger>,
+    wanted: Wanted,
+    wake: Arc<Notify>,
+    turns: Semaphore,
+}
+
+impl Uploads {
+    /// Makes the folder ready, and completes what processes that died had promised.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be made or written.
+    pub async fn open(
+        folder: &Path,
+        max_bytes: u64,
+        ledger: Arc<dyn Ledger>,
+        wanted: Wanted,
+        wake: Arc<Notify>,
+    ) -> Result<Self, UploadError> {
+        let all = folder.join(INCOMING);
+        let own = all.join(format!("{}-{:016x}", std::process::id(), fastrand::u64(..)));
+        let made = own.clone();
+        let alive = blocking(move || recover::settle_in(&made)).await?;
+        let uploads = Self {
+            folder: folder.to_path_buf(),
+            incoming: own,
+            _alive: alive,
+            max_bytes,
+            ledger,
+            wanted,
+            wake,
+            turns: Semaphore::new(AT_ONCE),
+        };
+        uploads.recover(&all).await?;
+        Ok(uploads)
+    }
+
+    /// Waits until it is this request's turn to write files.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, UploadError> {
+        match tokio::time::timeout(TURN, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(UploadError::Busy),
+        }
+    }
+
+    /// Begins a file that the client calls `name`. `bytes` is its size, if it is known.
+    pub async fn begin(&self, name: &str, bytes: Option<u64>) -> Result<Incoming, UploadError> {
+        Incoming::create(&self.incoming, name, self.max_bytes, bytes).await
+    }
+
+    /// Completes files of which all bytes came. If one is refused, none is left.
+    pub async fn complete(&self, files: Vec<Incoming>) -> Result<Vec<Received>, UploadError> {
+        let mut received = Vec::with_capacity(files.len());
+        for file in files {
+            received.push(file.complete().await?);
+        }
+        Ok(received)
+    }
+
+    /// Takes a complete file in.
+    pub async fn take(
+        &self,
+        received: Received,
+        owner: Option<Owner>,
+        placing: Placing,
+    ) -> Result<Taken, UploadError> {
+        let asset = received.hash.asset_id();
+        let known = self.ledger.known_assets(std::slice::from_ref(&asset)).await?.remove(&asset);
+        if placing == Placing::ByContent
+            && owner.is_none()
+            && let Some(place) = known.as_ref().and_then(|places| places.iter().find(|place| !place.gone))
+        {
+            let uri = place.uri.clone();
+            received.discard().await;
+            return Ok(Taken { asset, uri, created: false });
+        }
+        let place = match placing {
+            Placing::ByContent => by_content(&asset, &received.name),
+            Placing::ByName => Path::new(NAMED).join(by_name(&received.name)?),
+        };
+        let intent = Intent { place, owner };
+        let file = received.put(&self.folder, &intent).await?;
+        let uri = file_uri(&file);
+        let stamp = stamp(&tokio::fs::metadata(&file).await?);
+        let found = FoundFile {
+            uri: uri.clone(),
+            stamp,
+            hash: received.hash,
+            lane: Lane::Interactive,
+            owner: intent.owner,
+        };
+        let registered = self.ledger.register(std::slice::from_ref(&found), &self.wanted).await?;
+        received.done().await;
+        self.wake.notify_one();
+        Ok(Taken { asset, uri, created: registered.new_assets > 0 })
+    }
+
+    /// Those of these assets that are not analyzed yet.
+    pub async fn waiting(&self, assets: &[AssetId]) -> Result<Vec<AssetId>, StoreError> {
+        self.ledger.pending_among(&self.wanted, assets).await
+    }
+}
+
+/// Does what the file system takes its time for.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+}
