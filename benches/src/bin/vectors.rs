@@ -18,7 +18,7 @@ use anyhow::Context;
 use docent::app::LedgerVectors;
 use docent::queue::Lane;
 use docent::store::{
-    Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PictureFacts, Run,
+    FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, PictureFacts, Run,
     SqliteStore, Wanted,
 };
 use docent::vectors::{EmbeddedIndex, VectorIndex};

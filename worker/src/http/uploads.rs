@@ -11,6 +11,7 @@ use docent_pipelines::{AssetId, Owner, Status};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ErrorBody;
@@ -116,8 +117,8 @@ impl AppState {
             && let Some(terms) = &self.terms
         {
             // What the vocabulary says of them follows from what was recorded.
-            let applied =
-                timeout_at(deadline, terms.catch_up(&tokio_util::sync::CancellationToken::new(), |_| {}));
+            let never = CancellationToken::new();
+            let applied = timeout_at(deadline, terms.catch_up(&never, |_| {}));
             match applied.await {
                 Ok(applied) => applied?,
                 Err(_) => waiting.clone_from(&ids),

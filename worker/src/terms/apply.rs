@@ -12,7 +12,7 @@ use crate::store::{MatchedPortion, StoredRule};
 use crate::vectors::{IndexError, Neighbor};
 
 /// Vectors that are compared and recorded together.
-const PORTION: u32 = 2048;
+pub(super) const PORTION: u32 = 2048;
 /// Of few terms, so many: most vectors show none of them.
 const LARGE_PORTION: u32 = 8192;
 const FEW: usize = 16;

@@ -5,7 +5,8 @@ use docent_pipelines::terms::Rule;
 use docent_pipelines::vocabulary::TermId;
 use serde::Serialize;
 
-use super::{PORTION, TermMatching, TermsError};
+use super::apply::PORTION;
+use super::{TermMatching, TermsError};
 
 /// A look at every picture with one term's rule. Nothing is changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

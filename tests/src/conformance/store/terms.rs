@@ -352,8 +352,8 @@ pub async fn the_vocabulary_gives_way_to_networks(store: &dyn Store) {
         owner: "me",
     };
     assert!(store.record_matches(portion).await.expect("records"));
-    let region = docent_pipelines::Region::from_corners(0.1, 0.1, 0.5, 0.5);
-    let again = [claim(Kind::Tag, "cat", 0.7, None), claim(Kind::Object, "dog", 0.7, region)];
+
+    let again = [claim(Kind::Tag, "cat", 0.7, None), claim(Kind::Object, "dog", 0.7, Some(0.1))];
     let (analysis, outcomes) = analysis(&assets[0], &again);
     store.record(&[Finished { run: run(&assets[0]), analysis, outcomes }]).await.expect("records");
     let pending = SuggestionFilter { status: Some(Status::Pending), ..SuggestionFilter::default() };
