@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::Deserialize;
 
 use crate::buffer::Buffer;
@@ -339,15 +340,17 @@ fn resample(
         return Ok(picture.clone());
     }
     let step = |picture: &Picture, area: (f64, f64, f64, f64), width: u32| {
-        let source = ImageRef::new(picture.width, picture.height, &picture.rgb, PixelType::U8x3)
+        // Typed: the untyped images bring the code for every kind of pixel, which takes minutes to compile.
+        let source = TypedImageRef::<U8x3>::from_buffer(picture.width, picture.height, &picture.rgb)
             .map_err(|e| failed(&e))?;
-        let mut target = Image::new(width, height, PixelType::U8x3);
+        let mut rgb = vec![0; width as usize * height as usize * 3];
+        let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut rgb).map_err(|e| failed(&e))?;
         let options = ResizeOptions::new()
             .resize_alg(ResizeAlg::Convolution(filter))
             .crop(area.0, area.1, area.2, area.3)
             .use_alpha(false);
-        Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
-        Picture::new(width, height, target.into_vec())
+        Resizer::new().resize_typed(&source, &mut target, &options).map_err(|e| failed(&e))?;
+        Picture::new(width, height, rgb)
     };
     if area == whole {
         return step(picture, area, width);
