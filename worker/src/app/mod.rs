@@ -1,6 +1,7 @@
 //! The composition root: the only place that names concrete backends.
 
 mod backends;
+pub mod backup;
 mod ingest;
 pub mod inspect;
 mod pulse;

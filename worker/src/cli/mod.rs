@@ -1,6 +1,7 @@
 //! The `docent` command. Data goes to stdout, talk to stderr; the exit code tells the outcome.
 
 mod analyze;
+mod backup;
 mod bench;
 mod bulk;
 mod commands;

@@ -2,6 +2,7 @@
 
 use super::output::OutputError;
 use crate::app::AppError;
+use crate::app::backup::BackupError;
 use crate::config::{ConfigError, Servers};
 use crate::queue::QueueError;
 use crate::search::{SearchError, Unasked};
@@ -126,6 +127,13 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         "stop that one and run this again, or enable the analyzer (`analyzers.enabled`) and start it again"
     } else if let Some(AppError::Refused { .. }) = cause.downcast_ref::<AppError>() {
         "mend that, ingest once more, and do again what failed by then: `docent retry --failed`"
+    } else if let Some(error) = cause.downcast_ref::<BackupError>() {
+        match error {
+            BackupError::OnServer => "use pg_dump and pg_restore",
+            BackupError::NoLedger(_) => "name the data directory with --data-dir",
+            BackupError::Occupied(_) => "--replace sets it aside",
+            BackupError::Exists(_) => "name another file, or remove that one",
+        }
     } else if let Some(error) = cause.downcast_ref::<IndexError>() {
         match error {
             IndexError::Refused { .. } => {

@@ -108,6 +108,28 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Writes the ledger as it is now to a new file, compactly. Others read and write meanwhile.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        let failed = fault("copy the ledger");
+        let name = file.to_str().ok_or_else(|| StoreError::Unfit {
+            operation: "copy the ledger",
+            reason: format!("{} is no text that SQLite takes for a name", file.display()),
+        })?;
+        sqlx::query("vacuum into $1").bind(name).execute(&self.read).await.map(drop).map_err(failed)
+    }
+
+    /// Whether the file is whole.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let said: Vec<String> = sqlx::query_scalar("pragma quick_check(10)")
+            .fetch_all(&self.read)
+            .await
+            .map_err(fault("check the ledger"))?;
+        match said.as_slice() {
+            [ok] if ok == "ok" => Ok(()),
+            problems => Err(corrupt("file")(problems.join("; "))),
+        }
+    }
+
     /// Whether the file can be read, and its disk has room for what is written.
     async fn reach(&self) -> Result<(), StoreError> {
         sqlx::query("select 1").execute(&self.read).await.map_err(fault("reach the ledger"))?;
