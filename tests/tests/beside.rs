@@ -65,11 +65,11 @@ fn serve_analyzes_what_is_ingested_beside_it() {
 
 #[test]
 fn an_ingest_goes_on_by_itself_when_the_page_dies() {
-    let docent = docent(&[("pictures", 40, 8)]);
+    let docent = docent(&[("pictures", 150, 8)]);
     let serving = serve(&docent);
     let mut ingest = docent.start(["ingest", "pictures", "--format=json"]);
     let begun = ingest.watch(Duration::from_secs(300), |run| {
-        run.progress().is_some_and(|event| event["done"].as_u64() > Some(2))
+        run.progress().is_some_and(|event| event["to_do"].as_u64() > Some(0))
     });
     assert!(begun, "{}", ingest.stdout());
     serving.kill();
