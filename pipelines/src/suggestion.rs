@@ -111,8 +111,8 @@ impl Suggestion {
             claim.value.as_bytes(),
             region.as_bytes(),
         ];
-        // A word may come from a classifier and from the vocabulary, each with a life of its own.
-        if analyzer == AnalyzerId::Terms {
+        // A word may come from a classifier, from a thing and from the vocabulary, each with a life of its own.
+        if analyzer == AnalyzerId::Terms || (analyzer, claim.kind) == (AnalyzerId::Objects, Kind::Tag) {
             parts.push(analyzer.as_str().as_bytes());
         }
         let id = derived_id(&parts);

@@ -165,22 +165,10 @@ impl Vocabulary {
             Kind::Tag if suggestion.term.is_none() => self.translated(suggestion),
             _ => Some(suggestion),
         };
-        let mut said: Vec<Suggestion> = Vec::new();
-        let mut places: HashMap<SuggestionId, usize> = HashMap::new();
-        for suggestion in suggestions.into_iter().filter_map(translate).chain(things) {
-            // Several words may mean one term: the surest counts.
-            match places.get(&suggestion.id).and_then(|&place| said.get_mut(place)) {
-                Some(known) if suggestion.term.is_some() => {
-                    if suggestion.confidence > known.confidence && suggestion.analyzer == known.analyzer {
-                        *known = suggestion;
-                    }
-                }
-                _ => {
-                    places.insert(suggestion.id.clone(), said.len());
-                    said.push(suggestion);
-                }
-            }
-        }
+        let mut said = surest(suggestions.into_iter().filter_map(translate));
+        let tagged: HashSet<TermId> = said.iter().filter_map(|said| said.term.clone()).collect();
+        let is_new = |thing: &Suggestion| thing.term.as_ref().is_some_and(|term| !tagged.contains(term));
+        said.extend(surest(things.into_iter().filter(is_new)));
         said
     }
 
@@ -228,6 +216,26 @@ impl Vocabulary {
         let broader = self.broader(term);
         broader.iter().filter(|term| term.enabled).map(|term| self.tag(term).to_owned()).collect()
     }
+}
+
+/// Several words may mean one term, and several things: of these the surest counts.
+fn surest(suggestions: impl Iterator<Item = Suggestion>) -> Vec<Suggestion> {
+    let mut said: Vec<Suggestion> = Vec::new();
+    let mut places: HashMap<SuggestionId, usize> = HashMap::new();
+    for suggestion in suggestions {
+        match places.get(&suggestion.id).and_then(|&place| said.get_mut(place)) {
+            Some(known) if suggestion.term.is_some() => {
+                if suggestion.confidence > known.confidence {
+                    *known = suggestion;
+                }
+            }
+            _ => {
+                places.insert(suggestion.id.clone(), said.len());
+                said.push(suggestion);
+            }
+        }
+    }
+    said
 }
 
 /// Enters a label, unless it means something in a nearer role.

@@ -353,11 +353,15 @@ pub async fn the_vocabulary_gives_way_to_networks(store: &dyn Store) {
     };
     assert!(store.record_matches(portion).await.expect("records"));
 
-    let again = [claim(Kind::Tag, "cat", 0.7, None), claim(Kind::Object, "dog", 0.7, Some(0.1))];
-    let (analysis, outcomes) = analysis(&assets[0], &again);
-    store.record(&[Finished { run: run(&assets[0]), analysis, outcomes }]).await.expect("records");
+    let record = async |claims: &[docent_pipelines::suggestion::Claim], analyzers: &[AnalyzerId]| {
+        let (mut analysis, outcomes) = analysis(&assets[0], claims);
+        analysis.completed.retain(|analyzer, _| analyzers.contains(analyzer));
+        store.record(&[Finished { run: run(&assets[0]), analysis, outcomes }]).await.expect("records");
+    };
+    let both = [AnalyzerId::Tags, AnalyzerId::Objects];
+    record(&[claim(Kind::Tag, "cat", 0.7, None), claim(Kind::Object, "dog", 0.7, Some(0.1))], &both).await;
     let pending = SuggestionFilter { status: Some(Status::Pending), ..SuggestionFilter::default() };
-    let mut told: Vec<(bool, String, AnalyzerId)> = listed(store, pending)
+    let mut told: Vec<(bool, String, AnalyzerId)> = listed(store, pending.clone())
         .await
         .into_iter()
         .filter(|row| row.kind == Kind::Tag)
@@ -370,6 +374,16 @@ pub async fn the_vocabulary_gives_way_to_networks(store: &dyn Store) {
         (false, "dog", AnalyzerId::Terms),
     ];
     assert_eq!(told, expected.map(|(first, value, analyzer)| (first, value.to_owned(), analyzer)));
+    // The detector alone finds a cat, too: the classifier's tag stays as it is.
+    let tag = SuggestionFilter { value: Some("cat".to_owned()), kind: Some(Kind::Tag), ..pending.clone() };
+    let before = listed(store, tag.clone()).await;
+    record(&[claim(Kind::Object, "cat", 0.9, Some(0.5))], &[AnalyzerId::Objects]).await;
+    assert_eq!(listed(store, tag.clone()).await, before);
+    // The classifier alone does not see it any more, and the detector does with the next run.
+    record(&[], &[AnalyzerId::Tags]).await;
+    record(&[claim(Kind::Object, "cat", 0.9, Some(0.5))], &[AnalyzerId::Objects]).await;
+    let after = listed(store, tag).await;
+    assert_eq!(after.iter().map(|row| row.analyzer).collect::<Vec<_>>(), [AnalyzerId::Objects]);
 }
 
 static VECTORS: std::sync::OnceLock<VectorSpace> = std::sync::OnceLock::new();

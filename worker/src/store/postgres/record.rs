@@ -255,7 +255,6 @@ async fn suggest(
     .await
     .map_err(failed)?;
     let suggestions: Vec<&Suggestion> = raised.iter().map(|r| r.1).collect();
-    give_way(tx, &suggestions).await?;
     keep_texts(tx, texts(&suggestions)).await.map_err(failed)?;
     let (of, by): (Vec<&str>, Vec<&str>) = runs
         .iter()
@@ -274,6 +273,7 @@ async fn suggest(
     .fetch_all(&mut **tx)
     .await
     .map_err(failed)?;
+    give_way(tx, &suggestions).await?;
     for (finished, counts) in runs.iter().zip(&mut recorded) {
         let own = superseded.iter().filter(|asset| *asset == finished.run.asset.as_str());
         counts.superseded = own.count() as u64;

@@ -1,5 +1,7 @@
 //! What terms say of a portion of vectors. Both ledgers compile this file.
 
+use std::collections::BTreeSet;
+
 use docent_pipelines::vocabulary::TermId;
 use docent_pipelines::{AssetId, Kind, Suggestion, VectorSpace};
 use serde_json::{Value, json};
@@ -7,7 +9,6 @@ use serde_json::{Value, json};
 use super::dialect::{Backend, IMPLIES, Tx, each, each_text, models};
 use super::{fault, get, parsed};
 use crate::store::codec::{json_array, text};
-use crate::store::recording::pair;
 use crate::store::{MatchedPortion, StoreError};
 
 const MATCH: &str = "record matches";
@@ -117,24 +118,27 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .map_err(failed)
 }
 
-/// A tag that a network says itself is not said by the vocabulary, too.
+/// A tag is said once: by a classifier, or else by a thing in the picture, or else by the vocabulary.
 pub(super) async fn give_way(tx: &mut Tx<'_>, raised: &[&Suggestion]) -> Result<(), StoreError> {
-    let tags: Vec<&&Suggestion> =
-        raised.iter().filter(|said| said.kind == Kind::Tag && said.term.is_some()).collect();
-    if tags.is_empty() {
+    let assets: BTreeSet<&AssetId> = raised
+        .iter()
+        .filter(|said| said.kind == Kind::Tag && said.term.is_some())
+        .map(|said| &said.asset)
+        .collect();
+    if assets.is_empty() {
         return Ok(());
     }
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "update suggestion set status = 'superseded'
-         where asset_id in (select value from {}) and status = 'pending' and analyzer = 'terms'
-           and asset_id || ' ' || term_id in (select value from {})",
-        each_text(1),
-        each_text(2)
+         where asset_id in (select value from {}) and status = 'pending' and kind = 'tag'
+           and analyzer in ('objects', 'terms')
+           and exists (
+             select 1 from suggestion o where o.asset_id = suggestion.asset_id and o.status = 'pending' and o.kind = 'tag'
+             and o.term_id = suggestion.term_id
+             and (o.analyzer = 'tags' or (o.analyzer = 'objects' and suggestion.analyzer = 'terms')))",
+        each_text(1)
     )))
-    .bind(json_array(tags.iter().map(|tag| &tag.asset)))
-    .bind(json_array(
-        tags.iter().filter_map(|tag| Some(pair(tag.asset.as_str(), tag.term.as_ref()?.as_str()))),
-    ))
+    .bind(json_array(assets))
     .execute(&mut **tx)
     .await
     .map(drop)

@@ -203,7 +203,6 @@ async fn suggest(
     .execute(&mut **tx)
     .await
     .map_err(failed)?;
-    give_way(tx, &raised).await?;
     keep_texts(tx, texts(&raised)).await.map_err(failed)?;
     let completed = runs.iter().flat_map(|Finished { run, analysis, .. }| {
         analysis.completed.keys().map(|analyzer| pair(run.asset.as_str(), analyzer.as_str()))
@@ -221,6 +220,7 @@ async fn suggest(
     .fetch_all(&mut **tx)
     .await
     .map_err(failed)?;
+    give_way(tx, &raised).await?;
     for (finished, counts) in runs.iter().zip(&mut recorded) {
         let own = superseded.iter().filter(|asset| *asset == finished.run.asset.as_str());
         counts.superseded = own.count() as u64;
