@@ -23,6 +23,8 @@ use crate::uploads::{Incoming, Placing, Taken, UploadError, Uploads};
 
 /// Files of one request.
 const MAX_FILES: usize = 64;
+/// Bytes of a form that are in no file.
+const MAX_OTHERS: usize = 64 * 1024;
 /// The longest that a request waits for suggestions, in seconds.
 const MAX_WAIT: u32 = 300;
 /// A client that sends nothing for so long has gone.
@@ -200,13 +202,17 @@ pub async fn post(
     let uploads = state.uploads()?;
     let mut form = form.map_err(|refusal| ApiError::Invalid(refusal.body_text()))?;
     let turn = uploads.turn().await?;
-    let mut files: Vec<Incoming> = Vec::new();
+    let (mut files, mut others): (Vec<Incoming>, usize) = (Vec::new(), 0);
     while let Some(mut field) = next(form.next_field()).await? {
         if field.name() != Some(FIELD) {
-            let name = field.name().unwrap_or_default().to_owned();
-            return Err(ApiError::Invalid(format!(
-                "the form has a field '{name}'; files are in fields 'file'"
-            )));
+            // Forms have fields for others, too.
+            while let Some(chunk) = next(field.chunk()).await? {
+                others = others.saturating_add(chunk.len());
+                if others > MAX_OTHERS {
+                    return Err(ApiError::TooLarge);
+                }
+            }
+            continue;
         }
         if files.len() == MAX_FILES {
             return Err(ApiError::Invalid(format!("the form has more than {MAX_FILES} files")));
