@@ -34,7 +34,7 @@ const KILLS: usize = 20;
 fn size() -> (usize, usize) {
     let number =
         |name: &str, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
-    (number("DOCENT_TERMS_PICTURES", 3000), number("DOCENT_TERMS", 40))
+    (number("DOCENT_TERMS_PICTURES", 12_000), number("DOCENT_TERMS", 40))
 }
 
 fn term(number: usize, threshold: f64) -> Term {

@@ -20,7 +20,7 @@ macro_rules! conformance {
             use super::*;
             $(#[tokio::test(start_paused = true)]
             async fn $case() {
-                let pace = Pace { delay: Duration::from_secs(5), quiet: Duration::from_millis(50) };
+                let pace = Pace { delay: Duration::from_secs(5), early: Duration::ZERO, quiet: Duration::from_millis(50) };
                 cases::$case(&MemoryQueue::new(100), pace).await;
             })*
         }
@@ -31,7 +31,7 @@ macro_rules! conformance {
             async fn $case() {
                 let place = broker::Place::new().await;
                 let queue = place.queue().await;
-                let pace = Pace { delay: Duration::from_secs(1), quiet: Duration::from_millis(300) };
+                let pace = rabbitmq::PACE;
                 cases::$case(&queue, pace).await;
                 queue.hand_back_all().await;
                 place.clean().await;

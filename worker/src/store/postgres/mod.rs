@@ -26,6 +26,8 @@ mod reach;
 mod record;
 mod requeue;
 mod reviews;
+#[path = "../sql/rules.rs"]
+mod rules;
 #[path = "../sql/term_tasks.rs"]
 mod term_tasks;
 #[path = "../sql/terms.rs"]

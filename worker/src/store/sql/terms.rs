@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::dialect::{Backend, Row, Tx, each, lock_assets, the_vocabulary};
 use super::term_tasks::{Portion, act};
-use super::{fault, get, lessons, matches, parsed};
-use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339, vector_bytes, vector_values};
+use super::{fault, get, lessons, matches, parsed, rules};
+use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339, vector_values};
 use crate::store::terms::{CHANGED_AT_ONCE, TASKS_AT_ONCE, TERMS_AT_ONCE, Task, Writes, renames, writes};
 use crate::store::{
     Changed, Example, MatchedPortion, Page, Paged, Reviewer, Standing, StoreError, StoredHead, StoredRule,
@@ -202,27 +202,20 @@ impl Terms for Backend {
     }
 
     async fn rules(&self, space: &VectorSpace, at: Option<i64>) -> Result<Vec<StoredRule>, StoreError> {
-        let rows = sqlx::query(
-            "select term_id, print, source, weights, bias, least, applied from term_match
-             where space = $1 and applied = coalesce($2, applied) order by term_id",
-        )
-        .bind(space.as_str())
-        .bind(at)
-        .fetch_all(self.reader())
-        .await
-        .map_err(fault("read the rules of terms"))?;
-        let rule = |row: &Row| {
-            Ok(StoredRule {
-                term: parsed(row, "term_id")?,
-                print: get(row, "print")?,
-                source: get(row, "source")?,
-                weights: vector_values(&get::<Vec<u8>>(row, "weights")?)?,
-                bias: get(row, "bias")?,
-                least: get(row, "least")?,
-                applied: get(row, "applied")?,
-            })
-        };
-        rows.iter().map(rule).collect()
+        rules::all(self, space, at).await
+    }
+
+    async fn standing(&self, space: &VectorSpace, newest: i64) -> Result<Standing, StoreError> {
+        rules::standing(self, space, newest).await
+    }
+
+    async fn set_rules(
+        &self,
+        space: &VectorSpace,
+        put: &[StoredRule],
+        gone: &[TermId],
+    ) -> Result<(), StoreError> {
+        rules::set(self, space, put, gone).await
     }
 
     async fn rule_sources(
@@ -242,28 +235,6 @@ impl Terms for Backend {
         rows.iter().map(|row| Ok((parsed(row, "term_id")?, get(row, "print")?))).collect()
     }
 
-    async fn standing(&self, space: &VectorSpace, newest: i64) -> Result<Standing, StoreError> {
-        let row = sqlx::query(
-            "select count(*) as terms, count(case when applied < $2 then 1 end) as behind,
-                 min(case when applied < $2 then applied end) as first,
-                 (select min(n.applied) from term_match n where n.space = $1 and n.applied >
-                     (select min(m.applied) from term_match m where m.space = $1)) as next
-             from term_match where space = $1",
-        )
-        .bind(space.as_str())
-        .bind(newest)
-        .fetch_one(self.reader())
-        .await
-        .map_err(fault("read how far terms are"))?;
-        let count = |column| Ok::<_, StoreError>(get::<i64>(&row, column)?.unsigned_abs());
-        Ok(Standing {
-            terms: count("terms")?,
-            behind: count("behind")?,
-            from: get(&row, "first")?,
-            until: get(&row, "next")?,
-        })
-    }
-
     async fn sample(&self, space: &VectorSpace, limit: u32) -> Result<Vec<Vec<f32>>, StoreError> {
         let rows = sqlx::query(
             "select v.data from (select id from asset order by id limit $2) a
@@ -275,46 +246,6 @@ impl Terms for Backend {
         .await
         .map_err(fault("read vectors"))?;
         rows.iter().map(|row| vector_values(&get::<Vec<u8>>(row, "data")?)).collect()
-    }
-
-    async fn set_rules(
-        &self,
-        space: &VectorSpace,
-        put: &[StoredRule],
-        gone: &[TermId],
-    ) -> Result<(), StoreError> {
-        const OPERATION: &str = "enter the rules of terms";
-        let failed = fault(OPERATION);
-        let (mut tx, _) = self.begin_at(OPERATION).await?;
-        // Whoever records matches of the old ones is done first, or finds that they changed.
-        lock(&mut tx).await?;
-        for rule in put {
-            sqlx::query(
-                "insert into term_match (space, term_id, print, source, weights, bias, least, applied, said)
-                 values ($1, $2, $3, $4, $5, $6, $7, 0, coalesce((select max(said) from term_match where term_id = $2), 0))
-                 on conflict (space, term_id) do update set print = excluded.print, source = excluded.source,
-                     weights = excluded.weights, bias = excluded.bias, least = excluded.least, applied = 0",
-            )
-            .bind(space.as_str())
-            .bind(rule.term.as_str())
-            .bind(&rule.print)
-            .bind(&rule.source)
-            .bind(vector_bytes(&rule.weights))
-            .bind(rule.bias)
-            .bind(rule.least)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
-        }
-        for term in gone {
-            sqlx::query("delete from term_match where space = $1 and term_id = $2")
-                .bind(space.as_str())
-                .bind(term.as_str())
-                .execute(&mut *tx)
-                .await
-                .map_err(failed)?;
-        }
-        tx.commit().await.map_err(failed)
     }
 
     async fn record_matches(&self, portion: MatchedPortion<'_>) -> Result<bool, StoreError> {
@@ -438,7 +369,7 @@ pub(super) async fn vocabulary_in(store: &Backend, tx: &mut Tx<'_>) -> Result<Ar
 }
 
 /// Takes the vocabulary for this transaction and answers its revision.
-async fn lock(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+pub(super) async fn lock(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     sqlx::query_scalar(super::dialect::TAKE_VOCABULARY).fetch_one(&mut **tx).await.map_err(fault(CHANGE))
 }
 

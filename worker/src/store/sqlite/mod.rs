@@ -22,6 +22,8 @@ mod places;
 mod record;
 mod requeue;
 mod reviews;
+#[path = "../sql/rules.rs"]
+mod rules;
 #[path = "../sql/term_tasks.rs"]
 mod term_tasks;
 #[path = "../sql/terms.rs"]
