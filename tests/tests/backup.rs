@@ -26,12 +26,12 @@ fn text(path: &Path) -> &str {
 #[test]
 fn a_copy_is_one_moment_of_a_ledger_that_goes_on() {
     let docent = docent();
-    corpus::write(&docent.folder().join("pictures"), 40, 7);
+    corpus::write(&docent.folder().join("pictures"), 150, 7);
     let mut serving = docent.start(["serve", "--listen", "127.0.0.1:0"]);
     serving.until_printed("http://");
     let mut ingest = docent.start(["ingest", "pictures", "--format=json"]);
     let begun = ingest.watch(std::time::Duration::from_secs(300), |run| {
-        run.progress().is_some_and(|event| event["done"].as_u64() > Some(5))
+        run.progress().is_some_and(|event| event["to_do"].as_u64() > Some(0))
     });
     assert!(begun, "{}", ingest.stdout());
     let amid = docent.folder().join("amid.sqlite");
