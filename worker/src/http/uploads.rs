@@ -23,8 +23,6 @@ use crate::uploads::{Incoming, Placing, Taken, UploadError, Uploads};
 
 /// Files of one request.
 const MAX_FILES: usize = 64;
-/// Bytes of a form that are in no file.
-const MAX_OTHERS: usize = 64 * 1024;
 /// The longest that a request waits for suggestions, in seconds.
 const MAX_WAIT: u32 = 300;
 /// A client that sends nothing for so long has gone.
@@ -49,7 +47,8 @@ pub struct Upload {
 }
 
 /// Files to be taken in.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "the document needs it")]
 pub struct UploadForm {
     /// The files, up to 64.
@@ -153,15 +152,13 @@ impl Upload {
     }
 }
 
-fn broken_off() -> ApiError {
-    ApiError::Invalid("the body ended before it was complete".to_owned())
-}
-
-/// The next part of a body, unless its client is silent for too long.
-async fn next<T, E>(part: impl Future<Output = Result<Option<T>, E>>) -> Result<Option<T>, ApiError> {
+/// The next part of a body, unless it breaks off, or its client is silent for too long.
+async fn next<T, E: std::fmt::Display>(
+    part: impl Future<Output = Result<Option<T>, E>>,
+) -> Result<Option<T>, ApiError> {
     match timeout(SILENCE, part).await {
-        Ok(Ok(part)) => Ok(part),
-        Ok(Err(_)) | Err(_) => Err(broken_off()),
+        Ok(part) => part.map_err(|error| ApiError::Invalid(format!("the body cannot be read: {error}"))),
+        Err(_) => Err(ApiError::Invalid(format!("nothing came for {} s", SILENCE.as_secs()))),
     }
 }
 
@@ -202,17 +199,13 @@ pub async fn post(
     let uploads = state.uploads()?;
     let mut form = form.map_err(|refusal| ApiError::Invalid(refusal.body_text()))?;
     let turn = uploads.turn().await?;
-    let (mut files, mut others): (Vec<Incoming>, usize) = (Vec::new(), 0);
+    let mut files: Vec<Incoming> = Vec::new();
     while let Some(mut field) = next(form.next_field()).await? {
         if field.name() != Some(FIELD) {
-            // Forms have fields for others, too.
-            while let Some(chunk) = next(field.chunk()).await? {
-                others = others.saturating_add(chunk.len());
-                if others > MAX_OTHERS {
-                    return Err(ApiError::TooLarge);
-                }
-            }
-            continue;
+            let name = field.name().unwrap_or_default();
+            return Err(ApiError::Invalid(format!(
+                "the form has a field '{name}'; files are in fields 'file'"
+            )));
         }
         if files.len() == MAX_FILES {
             return Err(ApiError::Invalid(format!("the form has more than {MAX_FILES} files")));
