@@ -15,7 +15,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("moxcms", &["pipelines/src/image/"]),
     ("oxttl", &["pipelines/src/vocabulary/skos/"]),
     ("oxrdfxml", &["pipelines/src/vocabulary/skos/"]),
-    ("csv", &["pipelines/src/vocabulary/table/"]),
+    ("csv", &["pipelines/src/vocabulary/table/", "worker/src/export/"]),
     ("sqlx", &["worker/src/store/"]),
     ("lapin", &["worker/src/queue/rabbitmq/"]),
     ("usearch", &["worker/src/vectors/"]),

@@ -6,8 +6,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::output::Out;
 use super::{
-    Outcome, analyze, backup, bench, completions, decide, doctor, failures, history, ingest, jobs, leases,
-    models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
+    Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, history, ingest, jobs,
+    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
 };
 use crate::config::{Config, Overrides};
 
@@ -86,6 +86,7 @@ pub(super) enum Command {
     Leases(leases::LeasesCommand),
     #[command(subcommand)]
     Vocabulary(vocabulary::VocabularyCommand),
+    Export(export::ExportArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Bench(bench::BenchArgs),
@@ -141,6 +142,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Vectors(command) => vectors::run(config, command, out).await,
         Command::Leases(command) => leases::run(config, command, out).await,
         Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
+        Command::Export(args) => export::run(config, args, out).await,
         Command::Backup(args) => backup::backup(config, args).await,
         Command::Restore(args) => backup::restore(config, args).await,
         Command::Bench(args) => bench::run(config, args, out).await,

@@ -8,6 +8,7 @@ mod commands;
 mod completions;
 mod decide;
 mod doctor;
+mod export;
 mod failures;
 mod history;
 mod ingest;

@@ -341,6 +341,12 @@ pub trait Reviews: Send + Sync {
     /// The review log of a suggestion, oldest first.
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError>;
 
+    /// The last decision on each of these suggestions, of those with any.
+    async fn decisions(
+        &self,
+        suggestions: &[SuggestionId],
+    ) -> Result<Vec<(SuggestionId, Decided)>, StoreError>;
+
     /// The review log of all suggestions, newest entry first. A page may hold fewer rows than asked for although more follow:
     /// enough was looked at for once, and `next` goes on.
     async fn review_log(&self, filter: &ReviewFilter, page: &Page)

@@ -304,6 +304,15 @@ pub struct ReviewFilter {
     pub kind: Option<Kind>,
 }
 
+/// Who decided, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decided {
+    /// RFC 3339.
+    pub at: String,
+    /// The person.
+    pub reviewer: String,
+}
+
 /// One entry of the review log, and what it is about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LoggedReview {

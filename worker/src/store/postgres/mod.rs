@@ -6,6 +6,8 @@
 //! - Counts are kept, not counted: see `tally` in the migrations.
 
 mod catalog;
+#[path = "../sql/decisions.rs"]
+mod decisions;
 mod dialect;
 mod due;
 mod find;

@@ -4,6 +4,8 @@
 //! (a server, and a person deciding on the command line) wait for each other instead of failing.
 
 mod catalog;
+#[path = "../sql/decisions.rs"]
+mod decisions;
 mod dialect;
 mod due;
 mod find;

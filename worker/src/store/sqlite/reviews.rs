@@ -14,8 +14,8 @@ use crate::store::codec::{
 use crate::store::find::{Asked, count, sum_up};
 use crate::store::jobs::LOOKED_BACK;
 use crate::store::{
-    Counted, Decision, Jobs, LoggedReview, Page, Paged, ReviewFilter, ReviewRow, Reviewer, Reviews, Step,
-    StoreError, SuggestionFilter, SuggestionRow, Summary,
+    Counted, Decided, Decision, Jobs, LoggedReview, Page, Paged, ReviewFilter, ReviewRow, Reviewer, Reviews,
+    Step, StoreError, SuggestionFilter, SuggestionRow, Summary,
 };
 
 /// Pending tags that are accepted with a tag: what it implies, and itself, said by another analyzer.
@@ -256,6 +256,13 @@ impl Reviews for SqliteStore {
             }
             _ => Ok(None),
         }
+    }
+
+    async fn decisions(
+        &self,
+        suggestions: &[SuggestionId],
+    ) -> Result<Vec<(SuggestionId, Decided)>, StoreError> {
+        super::decisions::last(self, suggestions).await
     }
 
     async fn reviews(&self, suggestion: &SuggestionId) -> Result<Vec<ReviewRow>, StoreError> {
