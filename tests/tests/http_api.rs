@@ -104,7 +104,7 @@ async fn every_documented_route_is_served() {
             routes += 1;
         }
     }
-    assert_eq!(routes, 40);
+    assert_eq!(routes, 41);
 }
 
 #[tokio::test]

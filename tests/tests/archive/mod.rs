@@ -288,6 +288,8 @@ impl Archive {
             decode: DecodeLimits::default(),
             cache_bytes: 1 << 20,
             wanted: wanted(),
+            roots: docent::assets::Roots::default(),
+            wake: Arc::default(),
             metrics: None,
         }
     }

@@ -187,6 +187,47 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Programs name pictures by their places, below the folders that docent may read.
+#[test]
+fn pictures_are_taken_in_where_they_lie() {
+    let docent = docent();
+    let folder = docent.folder().join("archive");
+    let files = corpus::write(&folder, 3, 8);
+    std::fs::write(folder.join("notes.txt"), "a text, and nothing else").expect("is written");
+    let ask = |address: &str, uris: &[String]| {
+        let body = serde_json::json!({ "uris": uris, "owner": "press", "lane": "interactive" }).to_string();
+        let route = ("POST", "/api/v1/ingest");
+        client::send(address, route, "application/json", body.as_bytes(), Way::Counted).expect("an answer")
+    };
+    let places: Vec<String> = files.iter().map(|file| docent_tests::program::uri(file)).collect();
+    let (serving, address) = serve(&docent, &["--no-worker"]);
+    assert_eq!(code(&ask(&address, &places)), (403, "forbidden".to_owned()), "no roots are named");
+    serving.kill();
+    docent.configure(&format!("{CONFIG}assets.roots = [{:?}]\n", folder.to_str().expect("a text")));
+    let (_serving, address) = serve(&docent, &["--no-worker"]);
+    let outside = docent_tests::program::uri(&corpus::sample_files()[0]);
+    let mut asked = places.clone();
+    asked.extend([
+        format!("file:{}/notes.txt", folder.display()),
+        outside,
+        "https://example.org/a.jpg".to_owned(),
+    ]);
+    asked.push(format!("{}/gone.jpg", docent_tests::program::uri(&folder)));
+    let answer = ask(&address, &asked);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let taken = answer.body["assets"].as_array().expect("a list");
+    let told: Vec<&str> = taken.iter().map(|asset| asset["uri"].as_str().expect("a place")).collect();
+    assert_eq!(told, places);
+    assert!(taken.iter().all(|asset| asset["created"] == true), "{answer:?}");
+    let refused = answer.body["refused"].as_array().expect("a list");
+    let codes: Vec<&str> = refused.iter().map(|one| one["code"].as_str().expect("a code")).collect();
+    assert_eq!(codes, ["not_a_picture", "unreadable", "place", "unreadable"]);
+    let again = ask(&address, &places);
+    assert!(again.body["assets"].as_array().expect("a list").iter().all(|asset| asset["created"] == false));
+    assert_eq!(known(&address).len(), 3);
+    assert_eq!(ask(&address, &[]).status, 400);
+}
+
 /// 1,000 uploads from 16 clients, 50 of them broken off and 50 over the limit.
 #[test]
 fn a_thousand_uploads_at_once_are_there_once_or_nowhere() {

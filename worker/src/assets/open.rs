@@ -40,6 +40,11 @@ impl Roots {
         Self(folders.iter().map(|folder| lexical(folder)).collect())
     }
 
+    /// Whether no folders are named, so that everything may be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Where `path` leads once all links are followed, if that may be read. Without roots it is `path` itself.
     pub fn allowed(&self, path: &Path) -> Result<PathBuf, OpenError> {
         if self.0.is_empty() {

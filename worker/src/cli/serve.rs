@@ -96,6 +96,8 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
         decode: app.config().decode_limits(),
         cache_bytes: CACHE_BYTES,
         wanted: app.wanted(None)?,
+        roots: app.config().roots(),
+        wake: Arc::clone(&wake),
         metrics: Some(metrics),
     };
     let listener = TcpListener::bind(address).await.map_err(|error| {

@@ -11,6 +11,7 @@ mod access;
 mod assets;
 mod error;
 mod extract;
+mod intake;
 mod jobs;
 mod observe;
 mod openapi;
@@ -39,9 +40,10 @@ pub use observe::LONGEST_REQUEST;
 pub use openapi::document;
 pub use probe::{Probes, serve_probes};
 pub use searches::Searcher;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::assets::AssetSource;
+use crate::assets::{AssetSource, Roots};
 use crate::health::{self, Health, HealthReport};
 use crate::store::{Store, Wanted};
 use crate::telemetry::Metrics;
@@ -50,6 +52,8 @@ use crate::uploads::Uploads;
 
 /// The largest request body: but for vocabulary files and large terms the API takes ids, filters and thresholds.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest list of places.
+const MAX_PLACES_BYTES: usize = 10 << 20;
 /// How long open requests may take to finish once the server is asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
@@ -81,8 +85,12 @@ pub struct Options {
     pub decode: docent_pipelines::DecodeLimits,
     /// Bytes of rendered thumbnails and pictures kept in memory.
     pub cache_bytes: usize,
-    /// The analyzers and models that `status` counts by.
+    /// The analyzers and models that `status` counts by, and that pictures are taken in for.
     pub wanted: Wanted,
+    /// Folders that pictures may be taken from.
+    pub roots: Roots,
+    /// Told when there is new work.
+    pub wake: Arc<Notify>,
     /// What `/metrics` shows; without it the route answers 404.
     pub metrics: Option<Metrics>,
 }
@@ -96,6 +104,8 @@ pub struct AppState {
     access: Arc<access::AccessPolicy>,
     reviewer: Arc<str>,
     wanted: Arc<Wanted>,
+    roots: Roots,
+    wake: Arc<Notify>,
     metrics: Option<Metrics>,
     health: Arc<Health>,
     terms: Option<Arc<TermMatching>>,
@@ -122,6 +132,8 @@ impl AppState {
             access: Arc::new(access::AccessPolicy::new(options.token.as_deref(), options.hosts)),
             reviewer: options.reviewer.into(),
             wanted: Arc::new(options.wanted),
+            roots: options.roots,
+            wake: options.wake,
             metrics: options.metrics,
             health,
             terms: ports.terms,
@@ -156,6 +168,7 @@ pub fn router(state: AppState) -> Router {
         .route("/assets/{id}/picture", get(pictures::picture))
         .route("/assets/{id}/thumbnail", get(pictures::thumbnail))
         .route("/assets/{id}/similar", get(searches::similar))
+        .route("/ingest", post(intake::post).layer(DefaultBodyLimit::max(MAX_PLACES_BYTES)))
         .route("/suggestions", get(suggestions::list))
         .route("/suggestions/count", get(suggestions::count))
         .route("/suggestions/accept-all", post(jobs::accept_all))

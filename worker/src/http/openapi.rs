@@ -8,7 +8,9 @@ use utoipa::openapi::{ContentBuilder, Object, Ref, RefOr, Required, ResponseBuil
 use utoipa::{Modify, OpenApi};
 
 use super::extract::{CLIENT_HEADER, REVIEWER_HEADER};
-use super::{assets, jobs, pictures, searches, session, status, suggestions, uploads, vocabulary, wire};
+use super::{
+    assets, intake, jobs, pictures, searches, session, status, suggestions, uploads, vocabulary, wire,
+};
 
 /// Every documented route.
 #[derive(OpenApi)]
@@ -27,6 +29,7 @@ use super::{assets, jobs, pictures, searches, session, status, suggestions, uplo
         assets::list,
         uploads::post,
         uploads::put,
+        intake::post,
         assets::one,
         assets::suggestions,
         pictures::picture,

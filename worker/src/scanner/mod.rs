@@ -75,9 +75,13 @@ const SWEPT: u32 = 1000;
 /// Files hashed at once.
 const HASHERS: usize = 4;
 
-enum Looked {
-    Candidate(ContentHash),
+/// What lies at a place.
+pub enum Looked {
+    /// What is, or should be, a picture.
+    Candidate(ContentHash, FileStamp),
+    /// Something else.
     Skipped,
+    /// Nothing that can be read.
     Unreadable(String),
 }
 
@@ -192,7 +196,7 @@ impl Scanner {
             reads.push(async move {
                 let read = {
                     let (path, roots) = (path.clone(), self.roots.clone());
-                    tokio::task::spawn_blocking(move || read(&path, &roots)).await
+                    tokio::task::spawn_blocking(move || look(&path, &roots)).await
                 };
                 (uri, path, stamp, read.unwrap_or_else(|error| Looked::Unreadable(error.to_string())))
             });
@@ -301,7 +305,8 @@ impl Scanner {
         register: &mut Vec<FoundFile>,
     ) {
         match read {
-            Looked::Candidate(hash) => {
+            // The stamp of the walk: what was written since is found by the next scan.
+            Looked::Candidate(hash, _) => {
                 self.progress.hashed.fetch_add(1, Relaxed);
                 let owner = self.owner.clone();
                 register.push(FoundFile { uri, stamp, hash, lane: Lane::Backfill, owner });
@@ -353,19 +358,19 @@ fn first_bytes(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
 }
 
 /// Looks at a file's first bytes, and hashes it if it is, or should be, a picture.
-fn read(path: &Path, roots: &Roots) -> Looked {
-    let hash = || -> Result<Option<ContentHash>, OpenError> {
-        let (mut file, _) = open_file(&roots.allowed(path)?)?;
+pub fn look(path: &Path, roots: &Roots) -> Looked {
+    let hash = || -> Result<Option<(ContentHash, FileStamp)>, OpenError> {
+        let (mut file, metadata) = open_file(&roots.allowed(path)?)?;
         let head = first_bytes(&mut file)?;
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         if !is_candidate(&head, extension.as_deref()) {
             return Ok(None);
         }
         let (hash, _) = ContentHash::of_reader(head.as_slice().chain(file))?;
-        Ok(Some(hash))
+        Ok(Some((hash, stamp(&metadata))))
     };
     match hash() {
-        Ok(Some(hash)) => Looked::Candidate(hash),
+        Ok(Some((hash, stamp))) => Looked::Candidate(hash, stamp),
         Ok(None) => Looked::Skipped,
         Err(error) => Looked::Unreadable(error.to_string()),
     }

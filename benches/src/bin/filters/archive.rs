@@ -132,6 +132,8 @@ impl Archive {
                 [AnalyzerId::Tags, AnalyzerId::Text]
                     .map(|analyzer| (analyzer, ModelRef::new(format!("{}-model", analyzer.as_str()), "2"))),
             ),
+            roots: docent::assets::Roots::default(),
+            wake: Arc::default(),
             metrics: None,
         };
         let router = router(AppState::new(ports, options));
