@@ -269,6 +269,20 @@ async fn terms_are_found_moved_merged_and_removed() {
     browser.fill("#term-note", "Not ferns.").await;
     browser.click("#term-note + button").await;
     browser.until("document.getElementById('announce').textContent === 'The note is saved.'").await;
+    browser.click(".finding summary").await;
+    browser.fill("#term-prompts", "a photo of moss").await;
+    browser.fill("#term-threshold", "0.75").await;
+    browser.fill("#term-uri", "https://example.org/terms/moss").await;
+    browser.fill("#term-notation", "17.4").await;
+    browser.click(".fields button").await;
+    browser.until("document.getElementById('announce').textContent === 'Saved'").await;
+    let known = archive.store.vocabulary().await.expect("reads");
+    let moss = known.find("moss").expect("is there");
+    assert_eq!((moss.threshold, moss.notation.as_deref()), (Some(0.75), Some("17.4")));
+    assert_eq!(
+        (moss.uri.as_deref(), moss.prompts.as_slice()),
+        (Some("https://example.org/terms/moss"), &["a photo of moss".to_owned()][..])
+    );
     browser.click("#term-remove").await;
     browser.until("document.getElementById('confirm').open").await;
     browser.click("#confirm-no").await;

@@ -82,6 +82,7 @@ export class TermEditor {
       this.switches(),
       this.words(),
       this.notes(),
+      this.finding(),
       this.place(),
       this.ends(),
       this.log(),
@@ -167,6 +168,39 @@ export class TermEditor {
       el("h3", {}, "Scope note"),
       el("form", { class: "entry wide", onsubmit: save }, text, el("button", { type: "submit" }, "Save")),
       ...others.map(({ language, text: said }) => el("p", { class: "note" }, `${language || "no language"}: ${said}`)),
+    );
+  }
+
+  /** How it is found in pictures, and by what other systems know it. */
+  finding() {
+    const { uri, notation, prompts, threshold } = this.detail.term;
+    const field = (id, label, value, attributes) =>
+      el("label", { class: "field" }, label, el("input", { id, value: value ?? "", autocomplete: "off", ...attributes }));
+    const sentences = el("textarea", { id: "term-prompts", rows: 3, maxLength: 10000, value: (prompts ?? []).join("\n") });
+    const save = (event) => {
+      event.preventDefault();
+      const text = (id) => event.target.elements[id].value.trim();
+      const least = text("term-threshold");
+      this.save((term) => {
+        term.uri = text("term-uri") || null;
+        term.notation = text("term-notation") || null;
+        term.prompts = sentences.value.split("\n").map((line) => line.trim()).filter(Boolean);
+        term.threshold = least === "" ? null : Number(least);
+      }, "Saved");
+    };
+    return el(
+      "details",
+      { class: "finding" },
+      el("summary", {}, "Matching and addresses"),
+      el(
+        "form",
+        { class: "fields", onsubmit: save },
+        el("label", { class: "field" }, "Sentences that describe a picture of it, one on each line", sentences),
+        field("term-threshold", "Offered from this probability on (empty: the usual one)", threshold, { type: "number", min: 0, max: 1, step: "any" }),
+        field("term-uri", "Address in a public thesaurus", uri, { type: "url", maxLength: 2000 }),
+        field("term-notation", "Code in a classification", notation, { maxLength: 500 }),
+        el("button", { type: "submit" }, "Save"),
+      ),
     );
   }
 
@@ -335,6 +369,9 @@ function differences(before, after, language) {
   else if (words < 0) parts.push(`${count(-words, "word", "words")} fewer`);
   if (!same(({ parents }) => parents)) parts.push("moved");
   if (!same(({ notes }) => notes)) parts.push("scope note");
+  if (!same(({ prompts }) => prompts)) parts.push("sentences");
+  if (!same(({ threshold }) => threshold)) parts.push("threshold");
+  if (!same(({ uri, notation }) => [uri, notation])) parts.push("address");
   if (before.enabled !== after.enabled) parts.push(after.enabled ? "switched on" : "switched off");
   if (before.heading !== after.heading) parts.push(after.heading ? "groups others" : "is a tag");
   return parts.length ? [parts.join(", ")] : [];
