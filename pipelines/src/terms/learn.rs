@@ -17,6 +17,8 @@ const OTHERS: f64 = 0.5;
 /// Newton's steps, and steps of conjugate gradients in each. More change nothing that can be measured.
 const STEPS: usize = 12;
 const INNER: usize = 25;
+/// A step is halved so often at most.
+const HALVINGS: usize = 30;
 /// Precision that the threshold of a learned rule is set for.
 const PRECISION: f64 = 0.85;
 
@@ -191,7 +193,10 @@ fn fit(examples: &[(bool, &[f32])], others: &[&[f32]], earlier: &Rule) -> Option
     let weight = beside / others.len().max(1) as f64;
     weighted.extend(others.iter().map(|&vector| Weighted { shows: false, vector, weight }));
     let mut weights = earlier.weights.clone();
-    let mut bias = earlier.bias;
+    // Nothing pulls the bias. It begins in the middle of the scores: far from it all answers agree, and no direction is downhill.
+    let mean = weighted.iter().map(|one| one.weight * f64::from(dot(&weights, one.vector))).sum::<f64>();
+    let mut bias = -mean / weighted.iter().map(|one| one.weight).sum::<f64>();
+    let mut loss = loss_of(&weighted, earlier, &weights, bias);
     for _ in 0..STEPS {
         let mut slope: Vec<f64> =
             weights.iter().zip(&earlier.weights).map(|(w, e)| PULL * f64::from(w - e)).collect();
@@ -205,9 +210,21 @@ fn fit(examples: &[(bool, &[f32])], others: &[&[f32]], earlier: &Rule) -> Option
             curvature.push((example.weight * probability * (1.0 - probability)).max(1e-9));
         }
         let (step, step_bias) = solve(&weighted, &curvature, &slope, slope_bias);
-        weights.iter_mut().zip(&step).for_each(|(weight, step)| *weight -= *step as f32);
-        bias -= step_bias;
-        if step.iter().map(|step| step * step).sum::<f64>() + step_bias * step_bias < 1e-10 {
+        // A whole step may lead too far, where the answers are nearly certain: half of it, until it leads down.
+        let mut part = 1.0;
+        let better = std::iter::repeat_with(|| {
+            let moved: Vec<f32> =
+                weights.iter().zip(&step).map(|(weight, step)| weight - (part * step) as f32).collect();
+            let moved_bias = bias - part * step_bias;
+            part /= 2.0;
+            (loss_of(&weighted, earlier, &moved, moved_bias), moved, moved_bias)
+        });
+        let Some((less, moved, moved_bias)) = better.take(HALVINGS).find(|(less, ..)| *less < loss) else {
+            break;
+        };
+        let gain = loss - less;
+        (loss, weights, bias) = (less, moved, moved_bias);
+        if gain < 1e-9 * total {
             break;
         }
     }
@@ -216,6 +233,18 @@ fn fit(examples: &[(bool, &[f32])], others: &[&[f32]], earlier: &Rule) -> Option
         bias,
         least: 0.5,
     })
+}
+
+/// What [`fit`] makes small.
+fn loss_of(examples: &[Weighted<'_>], earlier: &Rule, weights: &[f32], bias: f64) -> f64 {
+    let apart = weights.iter().zip(&earlier.weights).map(|(w, e)| f64::from(w - e).powi(2)).sum::<f64>();
+    let losses = examples.iter().map(|example| {
+        let score = f64::from(dot(weights, example.vector)) + bias;
+        let agreeing = if example.shows { score } else { -score };
+        // ln(1 + exp(-x)), for large and for small numbers.
+        example.weight * ((-agreeing.abs()).exp().ln_1p() + (-agreeing).max(0.0))
+    });
+    PULL / 2.0 * apart + losses.sum::<f64>()
 }
 
 fn add(sum: &mut [f64], factor: f64, vector: &[f32]) {
@@ -299,6 +328,28 @@ mod tests {
         // What was held out tells how it will do.
         assert!((learned.after.accuracy() - after.accuracy()).abs() < 0.12, "{learned:?} {after:?}");
         assert_eq!(learn(&lent(&seen), &[], &naive()), Some(learned));
+    }
+
+    /// Scores of words may lie far from the middle, on either side, and be spread widely or hardly at all.
+    #[test]
+    fn it_does_not_matter_where_the_earlier_rule_stands() {
+        let (seen, new) = (examples(60, 1, 0.4), examples(400, 2, 0.4));
+        let others: Vec<Vec<f32>> =
+            examples(1000, 7, 0.4).into_iter().filter(|o| !o.0).map(|o| o.1).collect();
+        let others: Vec<&[f32]> = others.iter().map(Vec::as_slice).collect();
+        for bias in [-1000.0, -40.0, -6.0, 0.0, 30.0, 1000.0] {
+            for scale in [0.0, 1.0, 30.0] {
+                let weights = (0..16).map(|n| if n == 1 { scale } else { 0.0 }).collect();
+                let earlier = Rule { weights, bias, least: 0.5 };
+                for others in [&others[..], &[]] {
+                    let learned = learn(&lent(&seen), others, &earlier).expect("is enough");
+                    let after = measure(&learned.rule, &lent(&new));
+                    let least = if scale > 1.0 { 0.6 } else { 0.8 };
+                    assert!(after.accuracy() > least, "bias {bias}, scale {scale}: {after:?}");
+                    assert!(learned.better, "bias {bias}, scale {scale}: {learned:?}");
+                }
+            }
+        }
     }
 
     #[test]
