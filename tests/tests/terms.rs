@@ -299,7 +299,7 @@ async fn the_index_says_what_all_vectors_say() {
         }
         assert_eq!(index.times.load(Relaxed) > 0, exact);
         let per_term = |term: &str| steps[0].0.values().filter(|row| row.starts_with(term)).count();
-        eprintln!("{:?}", [0, 1, 2, 3].map(|number| per_term(&term(number, 0.0).name(&Language::default()))));
+        eprintln!("{:?}", [0, 1, 2, 3].map(|number| per_term(term(number, 0.0).name(&Language::default()))));
         store.close().await;
         said.push(steps);
     }
