@@ -35,6 +35,8 @@ fn schemathesis() -> PathBuf {
 fn the_document_describes_what_the_api_does() {
     let program = schemathesis();
     let docent = Docent::new(PROGRAM);
+    // Without folders that may be read, no place is taken in.
+    docent.configure(&format!("assets.roots = [{:?}]\n", docent.folder().to_str().expect("a text")));
     let pictures = docent.folder().join("pictures");
     corpus::copy_samples(&pictures);
     docent.run(["ingest", "pictures", "--only=tags,embedding"]).expect(0);

@@ -113,7 +113,7 @@ impl Modify for Shared {
                     item.pattern = Some(wire::ID_PATTERN.to_owned());
                 }
                 if let RefOr::T(Schema::Object(object)) = schema
-                    && name == "AcceptAll"
+                    && matches!(name.as_str(), "AcceptAll" | "Intake")
                 {
                     restrict("", property, object);
                 }
