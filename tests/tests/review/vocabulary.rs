@@ -188,7 +188,7 @@ async fn a_renamed_term_renames_its_tags() {
     settle(&archive).await;
     assert_eq!(archive.suggestion("a.png", "hound").await.status, Status::Superseded);
     // The log tells what became of it.
-    browser.click("#term summary").await;
+    browser.click("#term .history summary").await;
     let log = "[...document.querySelectorAll('.log li')].map(entry => entry.querySelector('span').textContent).join('; ')";
     browser
         .until(&format!(

@@ -304,7 +304,7 @@ export class TermEditor {
       more.hidden = after === null;
     };
     more.onclick = load;
-    const details = el("details", {}, el("summary", {}, "Log"), list, more);
+    const details = el("details", { class: "history" }, el("summary", {}, "Log"), list, more);
     details.addEventListener("toggle", () => details.open && !list.children.length && load());
     return details;
   }
