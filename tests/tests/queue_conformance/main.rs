@@ -20,7 +20,7 @@ macro_rules! conformance {
             use super::*;
             $(#[tokio::test(start_paused = true)]
             async fn $case() {
-                let pace = Pace { delay: Duration::from_secs(5), early: Duration::ZERO, quiet: Duration::from_millis(50) };
+                let pace = Pace { delay: Duration::from_secs(5), quiet: Duration::from_millis(50) };
                 cases::$case(&MemoryQueue::new(100), pace).await;
             })*
         }

@@ -119,6 +119,35 @@ fn the_same_content_is_one_asset_with_one_file() {
     let bytes = std::fs::read(&file).expect("reads");
     let known = post(&address, "", &[("a.jpg", &bytes)]);
     assert_eq!((known.status, asset(&known, 0).1), (200, docent_tests::program::uri(&file)));
+    // Unless it lies there no longer, whether or not the ledger knows that.
+    let before = kept(&docent).len();
+    std::fs::write(&file, &made[0]).expect("is written");
+    let stored = post(&address, "", &[("a.jpg", &bytes)]);
+    assert_eq!((stored.status, asset(&stored, 0).2), (200, false));
+    let place = docent::assets::path_of_uri(&asset(&stored, 0).1).expect("a file");
+    assert_eq!(std::fs::read(place).expect("reads"), bytes);
+    assert_eq!(kept(&docent).len(), before + 1);
+}
+
+/// Many contents for one name at once: the ledger knows the one that lies there.
+#[test]
+fn the_last_content_of_a_name_is_the_one_that_is_known() {
+    let docent = docent();
+    let (_serving, address) = serve(&docent, &["--no-worker"]);
+    let made = pictures(&docent, 12, 7);
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            for bytes in &made {
+                scope.spawn(|| put(&address, "same.jpg", bytes, Way::Counted).expect("an answer"));
+            }
+        });
+        let lies = std::fs::read(docent.data().join("uploads/by-name/same.jpg")).expect("reads");
+        let id = docent_pipelines::asset::ContentHash::of(&lies).asset_id();
+        let known = known(&address);
+        let there: Vec<&String> =
+            known.iter().filter(|(_, uris)| !uris.is_empty()).map(|(id, _)| id).collect();
+        assert_eq!(there, [id.as_str()]);
+    }
 }
 
 #[test]

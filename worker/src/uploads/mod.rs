@@ -17,13 +17,13 @@ use std::time::Duration;
 use docent_pipelines::{AssetId, Owner};
 pub use incoming::{Incoming, Received};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit};
 
 use self::naming::{by_content, by_name};
-use crate::assets::file_uri;
+use crate::assets::{file_uri, path_of_uri};
 use crate::queue::Lane;
 use crate::scanner::stamp;
-use crate::store::{FoundFile, Ledger, StoreError, Wanted};
+use crate::store::{FoundFile, KnownPlace, Ledger, Requeue, StoreError, Wanted};
 
 /// Why an upload is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,8 @@ pub struct Uploads {
     wanted: Wanted,
     wake: Arc<Notify>,
     turns: Semaphore,
+    /// One file is moved to its place and registered at a time.
+    placing: Mutex<()>,
 }
 
 impl Uploads {
@@ -142,6 +144,7 @@ impl Uploads {
             wanted,
             wake,
             turns: Semaphore::new(AT_ONCE),
+            placing: Mutex::default(),
         };
         uploads.recover(&all).await?;
         Ok(uploads)
@@ -180,9 +183,8 @@ impl Uploads {
         let known = self.ledger.known_assets(std::slice::from_ref(&asset)).await?.remove(&asset);
         if placing == Placing::ByContent
             && owner.is_none()
-            && let Some(place) = known.as_ref().and_then(|places| places.iter().find(|place| !place.gone))
+            && let Some(uri) = self.living(&asset, known.as_deref().unwrap_or_default()).await?
         {
-            let uri = place.uri.clone();
             received.discard().await;
             return Ok(Taken { asset, uri, created: false });
         }
@@ -191,6 +193,8 @@ impl Uploads {
             Placing::ByName => Path::new(NAMED).join(by_name(&received.name)?),
         };
         let intent = Intent { place, owner };
+        // Of two contents for one name, the one that lies there last is registered last.
+        let _turn = self.placing.lock().await;
         let file = received.put(&self.folder, &intent).await?;
         let uri = file_uri(&file);
         let stamp = stamp(&tokio::fs::metadata(&file).await?);
@@ -202,9 +206,30 @@ impl Uploads {
             owner: intent.owner,
         };
         let registered = self.ledger.register(std::slice::from_ref(&found), &self.wanted).await?;
+        if known.is_some() {
+            // What failed for want of a file has one again.
+            let again = std::slice::from_ref(&asset);
+            self.ledger.requeue(Requeue::Failed, &self.wanted, Some(again)).await?;
+        }
         received.done().await;
         self.wake.notify_one();
         Ok(Taken { asset, uri, created: registered.new_assets > 0 })
+    }
+
+    /// One of the places of an asset where its content still lies, as far as size and time of change tell.
+    async fn living(&self, asset: &AssetId, places: &[KnownPlace]) -> Result<Option<String>, UploadError> {
+        let uris: Vec<String> =
+            places.iter().filter(|place| !place.gone).map(|place| place.uri.clone()).collect();
+        let known = self.ledger.known_files(&uris).await?;
+        for uri in uris {
+            let Some(file) = known.get(&uri).filter(|file| file.asset == *asset) else { continue };
+            let Some(path) = path_of_uri(&uri) else { continue };
+            let found = tokio::fs::metadata(&path).await;
+            if found.is_ok_and(|metadata| metadata.is_file() && stamp(&metadata) == file.stamp) {
+                return Ok(Some(uri));
+            }
+        }
+        Ok(None)
     }
 
     /// Those of these assets that are not analyzed yet.

@@ -54,7 +54,8 @@ impl Settling<'_> {
                 }
             }
         }
-        let queue = shared.names.delay(lane, delay);
+        // The broker's clock may be one percent faster than ours: Erlang brings it in line with the system's that way.
+        let queue = shared.names.delay(lane, delay.saturating_add(delay / 100));
         session.declare_delay(&queue.name, queue.arguments).await?;
         // Before it is there, so that nobody sees it nowhere.
         shared.state().delayed(lane, queue.name.clone(), queue.waits);
