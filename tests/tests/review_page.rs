@@ -1,11 +1,8 @@
 //! The review page in a real browser: headless Chromium, driven over WebDriver.
 
-mod archive;
-mod browser;
-mod review;
 
-use archive::{Archive, HOSTILE, PICTURES, TOKEN};
-use browser::Browser;
+use crate::archive::{Archive, HOSTILE, PICTURES, TOKEN};
+use crate::browser::Browser;
 use docent::queue::Lane;
 use docent::store::{Catalog, Decision, FileStamp, FoundFile, Ledger, Page, Reviewer, Reviews};
 use docent_pipelines::asset::ContentHash;

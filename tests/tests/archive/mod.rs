@@ -1,8 +1,5 @@
 //! A small archive in a real ledger, filled through the store's own contract, and the API over it.
 
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

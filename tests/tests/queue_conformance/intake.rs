@@ -12,7 +12,7 @@ use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use serde_json::{Value, json};
 
-use crate::broker::{Other, Place, header};
+use super::broker::{Other, Place, header};
 
 /// Waits until so many submissions wait for `lane`.
 async fn submitted_becomes(queue: &RabbitQueue, lane: Lane, wanted: usize) {

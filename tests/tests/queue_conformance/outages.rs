@@ -9,7 +9,7 @@ use docent_tests::conformance::queue::{LIMIT, job, receive};
 use docent_tests::proxy::Proxy;
 use docent_tests::servers::RabbitServer;
 
-use crate::broker::{Place, leased, words};
+use super::broker::{Place, leased, words};
 
 /// Calls that may wait for a lost connection answer within this time.
 const PROMPT: Duration = Duration::from_secs(20);

@@ -9,7 +9,7 @@ use docent::queue::{Job, Lane, Queue, QueueError, RabbitOptions, RabbitQueue};
 use docent_tests::conformance::queue::{LIMIT, Pace, depth_becomes, is_quiet, job, receive};
 use docent_tests::proxy::Proxy;
 
-use crate::broker::{Place, header, leased, words};
+use super::broker::{Place, header, leased, words};
 
 pub const PACE: Pace = Pace { delay: Duration::from_secs(1), quiet: Duration::from_millis(300) };
 

@@ -14,7 +14,7 @@ use docent_tests::conformance::queue::{LIMIT, depth_becomes};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Place;
+use super::broker::Place;
 
 const ASSETS: u32 = 30;
 const LONG: Duration = Duration::from_secs(3600);

@@ -4,8 +4,8 @@ use docent::store::{Reviewer, Reviews, Step};
 use docent_pipelines::Status;
 use serde_json::json;
 
-use super::super::archive::{Archive, Made, object, tag};
-use super::super::browser::Browser;
+use crate::archive::{Archive, Made, object, tag};
+use crate::browser::Browser;
 use super::{IDLE, begin, counted, made, shows, would_undo};
 
 const PERSON: [[f64; 4]; 4] =
@@ -15,7 +15,7 @@ async fn status(archive: &Archive, name: &str, value: &str) -> Status {
     archive.suggestion(name, value).await.status
 }
 
-fn people() -> Vec<super::super::archive::Said> {
+fn people() -> Vec<crate::archive::Said> {
     PERSON
         .into_iter()
         .zip([0.95, 0.9, 0.7, 0.6])

@@ -3,8 +3,8 @@
 use docent::store::{Decision, Ledger, Reviewer, Reviews};
 use serde_json::json;
 
-use super::super::archive::{self, Archive, BROKEN, Made, tag};
-use super::super::browser::Browser;
+use crate::archive::{self, Archive, BROKEN, Made, tag};
+use crate::browser::Browser;
 use super::{begin, lists, made, shows};
 
 fn somebody() -> Reviewer {

@@ -3,8 +3,8 @@
 use docent_pipelines::Status;
 use serde_json::json;
 
-use super::super::archive::{Archive, object, tag};
-use super::super::browser::Browser;
+use crate::archive::{Archive, object, tag};
+use crate::browser::Browser;
 use super::{IDLE, begin, counted, lists, made, shows, would_undo};
 
 async fn archive() -> Archive {

@@ -8,8 +8,8 @@ mod zoom;
 
 use serde_json::json;
 
-use super::archive::{Archive, made};
-use super::browser::Browser;
+use crate::archive::{Archive, made};
+use crate::browser::Browser;
 
 /// What is shown, once it is there: the picture, and the suggestion that is selected.
 const SHOWN: &str = "[document.getElementById('asset-name').textContent, \

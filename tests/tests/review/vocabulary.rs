@@ -5,8 +5,8 @@ use docent_pipelines::vocabulary::{Language, Term, TermId};
 use docent_pipelines::{Kind, Status};
 use serde_json::json;
 
-use super::super::archive::{Archive, Said, tag};
-use super::super::browser::Browser;
+use crate::archive::{Archive, Said, tag};
+use crate::browser::Browser;
 use super::{IDLE, begin, counted, lists, made, shows, would_undo};
 
 fn id(name: &str) -> TermId {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::archive::{Archive, Made, object};
-use super::super::browser::Browser;
+use crate::archive::{Archive, Made, object};
+use crate::browser::Browser;
 use super::{begin, made, shows};
 
 /// The picture and the region, on the screen: x, y, width, height of each, and the width of the region's line.

@@ -1,13 +1,12 @@
 //! The API, in process, over a real ledger.
 
-mod archive;
-mod http_jobs;
-mod http_vocabulary;
+mod jobs;
+mod vocabulary;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use archive::{Archive, BROKEN, PICTURES, TOKEN};
+use crate::archive::{Archive, BROKEN, PICTURES, TOKEN};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};

@@ -9,7 +9,7 @@ use docent::store::Terms;
 use docent_pipelines::{Kind, Status};
 use serde_json::{Value, json};
 
-use super::archive::{Archive, TOKEN, made, tag};
+use crate::archive::{Archive, TOKEN, made, tag};
 use super::{Answer, get, post, request, send};
 
 const TERMS: &str = "/api/v1/vocabulary/terms";

@@ -32,7 +32,7 @@ use docent_pipelines::pipeline::models_of;
 use docent_pipelines::{AnalyzerId, Pipeline, VectorSpace};
 use docent_tests::corpus;
 use docent_tests::fixtures::endless_jpeg;
-use ports::{Fault, Faulty, Plan, Side, Trigger};
+use self::ports::{Fault, Faulty, Plan, Side, Trigger};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;

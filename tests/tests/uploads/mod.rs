@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use client::{Answer, Way, post, put, try_post};
+use self::client::{Answer, Way, post, put, try_post};
 use docent_tests::corpus;
 use docent_tests::program::{Docent, Running};
 use docent_tests::random::Random;

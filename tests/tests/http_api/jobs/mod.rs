@@ -6,7 +6,7 @@ use docent::store::{Reviewer, Reviews};
 use docent_pipelines::Status;
 use serde_json::json;
 
-use super::archive::Archive;
+use crate::archive::Archive;
 use super::{get, post};
 
 #[tokio::test]

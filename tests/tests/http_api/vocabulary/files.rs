@@ -7,7 +7,7 @@ use docent::http::router;
 use docent_pipelines::vocabulary::MAX_BYTES;
 use serde_json::json;
 
-use super::super::archive::Archive;
+use crate::archive::Archive;
 use super::super::{Answer, get, send};
 use super::{TERMS, add, names};
 
