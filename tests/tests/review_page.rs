@@ -1,7 +1,6 @@
 //! The review page in a real browser: headless Chromium, driven over WebDriver.
 
-
-use crate::archive::{Archive, HOSTILE, PICTURES, TOKEN};
+use crate::archive::{self, Archive, HOSTILE, PICTURES, TOKEN};
 use crate::browser::Browser;
 use docent::queue::Lane;
 use docent::store::{Catalog, Decision, FileStamp, FoundFile, Ledger, Page, Reviewer, Reviews};
@@ -313,7 +312,7 @@ async fn large_archives_keep_the_page_small() {
         .map(|n| FoundFile {
             uri: format!("file:///nowhere/{n}.jpg"),
             stamp: FileStamp { bytes: 1, modified_ns: 0 },
-            hash: ContentHash::of(format!("{n}").as_bytes()),
+            hash: ContentHash::of(format!("{n}").as_bytes()).into(),
             lane: Lane::Backfill,
             owner: None,
         })

@@ -17,6 +17,7 @@ mod export;
 mod faults;
 mod help;
 mod http_api;
+mod identity;
 mod ingest;
 mod interrupted;
 mod kill;

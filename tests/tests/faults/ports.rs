@@ -16,7 +16,7 @@ use docent::store::{
     Leasing, Ledger, Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
-use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{AssetId, Fingerprint, VectorRecord, VectorSpace};
 use tokio_util::sync::CancellationToken;
 
 /// On which side of a call something happens.
@@ -245,6 +245,10 @@ impl Leasing for Faulty<dyn Ledger> {
 impl Ledger for Faulty<dyn Ledger> {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         self.trigger.around("known_files", self.inner.known_files(uris), store_error).await
+    }
+
+    async fn identify(&self, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError> {
+        self.inner.identify(files).await
     }
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use docent_pipelines::{AssetId, Owner};
+use docent_pipelines::{Fingerprint, Owner};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -105,7 +105,8 @@ pub async fn post(
             Err((code, message)) => refused.push(Refused { uri, code, message }),
         }
     }
-    let ids: Vec<AssetId> = found.iter().map(|file| file.hash.asset_id()).collect();
+    let prints: Vec<Fingerprint> = found.iter().map(|file| file.hash).collect();
+    let ids = state.store.identify(&prints).await?;
     let known = state.store.known_assets(&ids).await?;
     if !found.is_empty() {
         state.store.register(&found, &state.wanted).await?;

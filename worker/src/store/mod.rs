@@ -28,13 +28,14 @@ mod sqlite;
 mod tally;
 mod terms;
 mod texts;
+mod turn;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_models::ModelRef;
-use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+use docent_pipelines::{AnalyzerId, AssetId, Fingerprint, Status, SuggestionId, VectorRecord, VectorSpace};
 pub use filters::*;
 pub use fold::{characters, folded, places};
 pub use jobs::*;
@@ -199,8 +200,13 @@ pub trait Ledger: Leasing {
     async fn known_assets(&self, assets: &[AssetId])
     -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError>;
 
-    /// Registers files: their content as assets, their places as paths, and a pending work row for every wanted
-    /// analyzer that has none yet. A place that had other content now has this one.
+    /// The asset that each of these pictures is, or would be: the one that is known with these bytes, else the oldest with this
+    /// picture, else a new one.
+    async fn identify(&self, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError>;
+
+    /// Registers files: their pictures as assets ([`Ledger::identify`]), their places as paths, and a pending work row for every
+    /// wanted analyzer that has none yet. A place that had another picture now has this one. Where the picture is as it was and the
+    /// bytes are not, somebody wrote metadata: only `decode` becomes pending.
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
 
     /// Notes what was found out about known places: there is nothing at `gone` any more, and something again at `found`.

@@ -9,6 +9,8 @@ mod decisions;
 mod dialect;
 mod due;
 mod find;
+#[path = "../sql/identity.rs"]
+mod identity;
 mod jobs;
 mod leases;
 mod leasing;
@@ -49,7 +51,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity");
 
 /// The embedded store.
 pub struct SqliteStore {
