@@ -111,8 +111,13 @@ impl Suggestion {
             claim.value.as_bytes(),
             region.as_bytes(),
         ];
-        // A word may come from a classifier, from a thing and from the vocabulary, each with a life of its own.
-        if analyzer == AnalyzerId::Terms || (analyzer, claim.kind) == (AnalyzerId::Objects, Kind::Tag) {
+        // A word may come from a classifier, from a thing, from the vocabulary and from an earlier version, each with a life of its own.
+        let is_apart = match analyzer {
+            AnalyzerId::Terms | AnalyzerId::Predecessor => true,
+            AnalyzerId::Objects => claim.kind == Kind::Tag,
+            _ => false,
+        };
+        if is_apart {
             parts.push(analyzer.as_str().as_bytes());
         }
         let id = derived_id(&parts);

@@ -182,3 +182,29 @@ fn an_archive_that_is_edited_elsewhere_keeps_its_decisions() {
     assert_eq!(docent.status()["vectors"], vectors, "no vector was written again");
     assert_eq!(docent.listing(&["suggestions", "--status", "accepted"]).len(), 1);
 }
+
+/// A crop that is saved over its picture is another asset, which is offered what was accepted before.
+#[test]
+fn a_crop_that_is_saved_over_its_picture_keeps_what_was_accepted() {
+    let docent = Docent::new(PROGRAM);
+    let folder = docent.folder().join("pictures");
+    corpus::copy_samples(&folder);
+    let ingest = ["ingest".as_ref(), folder.as_os_str(), "--only=tags,embedding".as_ref()];
+    docent.run(ingest).expect(0);
+    let file = folder.join("chelsea.jpg");
+    let of_file = |rows: Vec<Value>| {
+        let place = docent_tests::program::uri(&file);
+        rows.into_iter().filter(|row| row["uri"] == Value::from(place.as_str())).collect::<Vec<_>>()
+    };
+    let tags = of_file(docent.listing(&["suggestions", "--kind", "tag"]));
+    docent.run(["accept", tags[0]["id"].as_str().expect("an id")]).expect(0);
+    let picture = image::open(&file).expect("opens");
+    let (width, height) = (picture.width(), picture.height());
+    picture.crop_imm(width / 20, height / 20, width * 8 / 10, height * 9 / 10).save(&file).expect("is saved");
+    docent.run(ingest).expect(0);
+    let now = of_file(docent.suggestions());
+    assert!(now.iter().all(|row| row["asset_id"] != tags[0]["asset_id"]), "is another asset");
+    let carried: Vec<&Value> = now.iter().filter(|row| row["analyzer"] == "predecessor").collect();
+    assert_eq!(carried.len(), 1, "{now:#?}");
+    assert_eq!((&carried[0]["value"], &carried[0]["status"]), (&tags[0]["value"], &Value::from("pending")));
+}

@@ -35,6 +35,8 @@ const OPTIONS: PostgresOptions = PostgresOptions { connections: 8, events: false
 conformance!(
     registering_is_idempotent,
     a_picture_is_one_asset_whatever_is_written_beside_it,
+    an_edit_is_offered_what_was_accepted_before,
+    another_orientation_turns_what_was_decided,
     leases_exclude_and_expire,
     lanes_are_leased_apart_and_leases_prolonged,
     an_orderly_end_hands_everything_back,

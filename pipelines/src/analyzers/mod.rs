@@ -86,6 +86,8 @@ pub enum AnalyzerId {
     /// The vocabulary's terms, from the picture's vector. It is not a choice: it works on what the ledger holds, and has no
     /// work of its own there.
     Terms,
+    /// What was accepted of the picture that was at the same place before it was edited. It is not a choice: nothing is analyzed.
+    Predecessor,
 }
 
 impl AnalyzerId {
@@ -104,6 +106,7 @@ impl AnalyzerId {
             Self::Caption => "caption",
             Self::Embedding => "embedding",
             Self::Terms => "terms",
+            Self::Predecessor => "predecessor",
         }
     }
 }
@@ -120,7 +123,7 @@ impl FromStr for AnalyzerId {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::CHOICES
             .into_iter()
-            .chain([Self::Decode, Self::Terms])
+            .chain([Self::Decode, Self::Terms, Self::Predecessor])
             .find(|id| id.as_str() == text)
             .ok_or_else(|| {
                 format!("'{text}' is not an analyzer (tags, objects, faces, text, caption, embedding)")

@@ -75,7 +75,7 @@ pub fn decoder() -> ModelRef {
 /// The tasks whose networks an analyzer needs.
 fn tasks(analyzer: AnalyzerId, options: &PipelineOptions) -> &'static [Task] {
     match analyzer {
-        AnalyzerId::Decode | AnalyzerId::Terms => &[],
+        AnalyzerId::Decode | AnalyzerId::Terms | AnalyzerId::Predecessor => &[],
         AnalyzerId::Tags => &[Task::Tagging],
         AnalyzerId::Objects => &[Task::ObjectDetection],
         AnalyzerId::Faces if options.emotion => {

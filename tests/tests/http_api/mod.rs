@@ -307,7 +307,7 @@ async fn pictures_are_scaled_and_cached() {
     let thumbnail = get(&router, &format!("/api/v1/assets/{china}/thumbnail")).await;
     assert_eq!(thumbnail.status, StatusCode::OK);
     assert_eq!(thumbnail.headers[header::CONTENT_TYPE], "image/jpeg");
-    assert_eq!(thumbnail.headers[header::CACHE_CONTROL], "private, max-age=86400");
+    assert_eq!(thumbnail.headers[header::CACHE_CONTROL], "private, max-age=60");
     let decoded = image::load_from_memory(&thumbnail.body).expect("is a picture");
     assert_eq!((decoded.width(), decoded.height()), (320, 214));
     let picture = get(&router, &format!("/api/v1/assets/{china}/picture?side=500")).await;

@@ -1,6 +1,6 @@
 //! Deciding picture by picture: what comes next, what undo takes back, and what is decided together.
 
-use docent::store::{Reviewer, Reviews, Step};
+use docent::store::{Decision, Reviewer, Reviews, Step};
 use docent_pipelines::Status;
 use serde_json::json;
 
@@ -235,5 +235,36 @@ async fn hundreds_of_decisions_need_one_key_each() {
         browser.until(&format!("{LEFT} <= {}", left - 5)).await;
         assert!(archive.pending().await <= left - 5, "none of five is lost");
     }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_an_edit_is_accepted_with_one_key() {
+    let said = vec![tag("harbor", 0.9, &[]), tag("boat", 0.8, &[]), tag("evening", 0.7, &[])];
+    let mut archive = Archive::with_made(vec![made("a.png", said)]).await;
+    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
+    for value in ["harbor", "boat"] {
+        let id = archive.suggestion("a.png", value).await.id;
+        archive.store.decide(&id, Decision::Accept, &by).await.expect("decides");
+    }
+    archive.edit("a.png", vec![tag("night", 0.6, &[])]).await;
+    let browser =
+        Browser::open(&format!("{}#asset={}", archive.serve(None).await, archive.assets["a.png"])).await;
+    browser
+        .until("document.querySelector('.carried')?.textContent.includes('2 decisions were carried over')")
+        .await;
+    browser
+        .until("[...document.querySelectorAll('.row .model')].filter(of => of.textContent === 'from the version before').length === 2")
+        .await;
+    browser.press("c").await;
+    browser.until("!document.querySelector('.carried')").await;
+    browser.until(IDLE).await;
+    for (value, expected) in
+        [("harbor", Status::Accepted), ("boat", Status::Accepted), ("night", Status::Pending)]
+    {
+        assert_eq!(status(&archive, "a.png", value).await, expected, "{value}");
+    }
+    // One step, as it was one key.
+    would_undo(&browser, "Accepted 2 suggestions").await;
     browser.close().await;
 }

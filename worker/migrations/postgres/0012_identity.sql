@@ -6,3 +6,7 @@ create index asset_picture on asset (picture, created_at) where picture is not n
 alter table asset_path add column content_hash text;
 -- How the picture was turned when it was looked at, by EXIF: regions go by that.
 alter table asset add column orientation bigint;
+-- The picture that was at its place before it: an edit was saved over it. Whether what was accepted there is still to be carried over
+-- ('open'), was ('carried'), or is not, because it is plainly another picture ('other').
+alter table asset add column predecessor text;
+alter table asset add column succession text check (succession in ('open', 'carried', 'other'));

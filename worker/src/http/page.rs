@@ -14,7 +14,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 
 /// Name, media type, content.
-const FILES: [(&str, &str, &str); 23] = [
+const FILES: [(&str, &str, &str); 24] = [
     ("style.css", STYLE, include_str!("web/style.css")),
     ("vocabulary.css", STYLE, include_str!("web/vocabulary.css")),
     ("icon.svg", ICON, include_str!("web/icon.svg")),
@@ -23,6 +23,7 @@ const FILES: [(&str, &str, &str); 23] = [
     ("app.js", SCRIPT, include_str!("web/app.js")),
     ("asking.js", SCRIPT, include_str!("web/asking.js")),
     ("bulk.js", SCRIPT, include_str!("web/bulk.js")),
+    ("carried.js", SCRIPT, include_str!("web/carried.js")),
     ("dom.js", SCRIPT, include_str!("web/dom.js")),
     ("failures.js", SCRIPT, include_str!("web/failures.js")),
     ("gallery.js", SCRIPT, include_str!("web/gallery.js")),

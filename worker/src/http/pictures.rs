@@ -19,8 +19,8 @@ const DEFAULT_SIDE: u32 = 1600;
 const SIDES: std::ops::RangeInclusive<u32> = 64..=4096;
 /// Changes whenever the same asset would be rendered differently.
 const RENDERING: u32 = 1;
-/// An id is a content hash, so a rendering never changes; the page may keep it, shared caches may not.
-const CACHE_CONTROL: &str = "private, max-age=86400";
+/// A rendering changes only with the orientation of its file; the page may keep it for a while, shared caches may not.
+const CACHE_CONTROL: &str = "private, max-age=60";
 
 /// How large.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -79,7 +79,8 @@ async fn rendered(
     side: u32,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let tag = format!("\"{id}-{side}-{RENDERING}\"");
+    let asset = state.store.asset(&id).await?;
+    let tag = format!("\"{id}-{side}-{}-{RENDERING}\"", asset.orientation.unwrap_or_default());
     let known = headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -90,10 +91,6 @@ async fn rendered(
     if known {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let asset = match state.renderings.kept(&id, side) {
-        Some(jpeg) => return Ok((caching, [(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response()),
-        None => state.store.asset(&id).await?,
-    };
     let jpeg = state.renderings.render(&asset, side).await?;
     Ok((caching, [(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response())
 }

@@ -22,7 +22,8 @@ pub struct Renderings {
     decoding: Arc<Semaphore>,
 }
 
-type Key = (AssetId, u32);
+/// The asset, its orientation, and the longer side.
+type Key = (AssetId, i64, u32);
 
 /// Renderings by last use, bounded in bytes.
 struct Kept {
@@ -52,17 +53,21 @@ impl Renderings {
     }
 
     /// A rendering that is still in memory.
-    pub fn kept(&self, asset: &AssetId, side: u32) -> Option<Bytes> {
+    fn kept(&self, key: &Key) -> Option<Bytes> {
         // The map is whole between statements, even after a panic.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&(asset.clone(), side))
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
     /// `asset` as a JPEG of at most `side` pixels. Waiting for one's turn can be given up at no cost.
     pub async fn render(&self, asset: &AssetRow, side: u32) -> Result<Bytes, ApiError> {
+        let key = (asset.asset_id.clone(), asset.orientation.unwrap_or_default(), side);
+        if let Some(jpeg) = self.kept(&key) {
+            return Ok(jpeg);
+        }
         let turn =
             Arc::clone(&self.decoding).acquire_owned().await.map_err(|e| ApiError::Internal(e.into()))?;
         // Another request may have asked for the same meanwhile.
-        if let Some(jpeg) = self.kept(&asset.asset_id, side) {
+        if let Some(jpeg) = self.kept(&key) {
             return Ok(jpeg);
         }
         let bytes = self.fetch(asset).await?;
@@ -77,7 +82,7 @@ impl Renderings {
         .map_err(|error| ApiError::Unprocessable { code: "undecodable", message: error.to_string() })?;
         let jpeg = Bytes::from(jpeg);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert((asset.asset_id.clone(), side), jpeg.clone());
+        kept.insert(key, jpeg.clone());
         Ok(jpeg)
     }
 
@@ -179,7 +184,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Key {
-        (docent_pipelines::asset::ContentHash::of(text.as_bytes()).asset_id(), 320)
+        (docent_pipelines::asset::ContentHash::of(text.as_bytes()).asset_id(), 1, 320)
     }
 
     #[test]

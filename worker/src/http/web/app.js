@@ -426,6 +426,7 @@ const KEYS = {
   ArrowLeft: () => stepPicture(-1),
   a: () => panel.decide("accept"),
   r: () => panel.decide("reject"),
+  c: () => panel.acceptCarried(),
   o: () => panel.toggle(),
   u: () => undo.run(),
   n: () => onward(),

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { $, el, icon, KIND_NAMES, KINDS, percent } from "./dom.js";
 import { announce, toast } from "./notices.js";
+import { carried, offered } from "./carried.js";
 import { adopted } from "./proposals.js";
 import { isAsked, passes, rowsOf, tally } from "./rows.js";
 
@@ -171,7 +172,21 @@ export class Panel {
     this.render();
   }
 
+  /** Accepts all that was carried over from the version before an edit. */
+  acceptCarried() {
+    const { picture } = this;
+    const members = carried(picture?.suggestions ?? []);
+    if (!members.length) return toast("Nothing was carried over to this picture.", "info");
+    for (const suggestion of members) this.shownAs(suggestion, DONE.accept);
+    this.enqueue(() => this.send("accept", picture, members, members));
+    return this.advance(0);
+  }
+
   onClick(event) {
+    if (event.target.closest("#accept-carried")) {
+      this.acceptCarried();
+      return;
+    }
     if (event.target.closest("#fold-proposals")) {
       this.unfolded = !this.showsProposals(this.rows());
       if (!this.current()) this.selectRow(this.first());
@@ -286,9 +301,9 @@ export class Panel {
 
   /** One job for all, which undo takes back at once. The value names it. */
   async sendTogether(action, asset, members) {
-    const [{ kind, value }] = members;
     const suggestions = members.map(({ id }) => id);
-    let job = await api.decideAll({ action, asset, suggestions, kind, value, min_confidence: 0 });
+    const common = (key) => (members.every((member) => member[key] === members[0][key]) ? members[0][key] : undefined);
+    let job = await api.decideAll({ action, asset, suggestions, kind: common("kind"), value: common("value"), min_confidence: 0 });
     while (job.state === "collecting" || job.state === "deciding") {
       await new Promise((resolve) => setTimeout(resolve, JOB_EVERY_MS));
       job = await api.job(job.id);
@@ -331,6 +346,7 @@ export class Panel {
     const groups = KINDS.map((kind) => [kind, rows.filter((row) => row.kind === kind)]).filter(([, rows]) => rows.length);
     const focused = this.root.contains(document.activeElement);
     this.root.replaceChildren(
+      ...offered(carried(this.picture?.suggestions ?? [])),
       ...groups.map(([kind, rows]) => {
         const members = rows.reduce((sum, row) => sum + row.members.length, 0);
         const name = [KIND_NAMES[kind][members === 1 ? 0 : 1], el("span", { class: "tally" }, String(members))];
@@ -365,7 +381,8 @@ export class Panel {
   /** A row, or one member of it. */
   node(row, members, { alone = false, isOpen = false }) {
     const { kind, value, status, covers } = row;
-    const [{ id, confidence, model, term_path: path }] = members;
+    const [{ id, confidence, model, analyzer, term_path: path }] = members;
+    const origin = analyzer === "predecessor" ? "from the version before" : model;
     const many = members.length > 1;
     const selected = this.isAt({ members, alone });
     const bar = el("span", { class: "bar" }, el("i"));
@@ -391,7 +408,7 @@ export class Panel {
       { class: `row ${kind} ${status}${alone ? " member" : ""}${selected ? " selected" : ""}`, tabIndex: selected ? 0 : -1, data: { id } },
       el("span", { class: "head" }, el("span", { class: "value", title: path }, value), times),
       el("span", { class: "actions" }, ...buttons(kind, status, value)),
-      el("span", { class: "facts" }, bar, el("b", {}, sure), el("span", { class: "model", title: model }, model)),
+      el("span", { class: "facts" }, bar, el("b", {}, sure), el("span", { class: "model", title: model }, origin)),
       !alone && covers.length ? el("span", { class: "covers", title: "Accepted with it" }, `and ${names(covers)}`) : null,
     );
     if (selected) item.setAttribute("aria-current", "true");

@@ -11,6 +11,7 @@ use super::due::{look_around, refresh_due};
 use super::identity::{identify, look_again};
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::add_missing;
+use super::succession::follow;
 use super::{PostgresStore, fault, get, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{
@@ -299,6 +300,7 @@ impl PostgresStore {
         .await
         .map_err(failed)?;
         let again = look_again(&mut tx, files, &assets, place_key, now).await.map_err(failed)?;
+        follow(&mut tx, files, &assets, place_key, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
              join asset_path p on p.uri = f.uri and p.asset_id = f.id",

@@ -32,6 +32,8 @@ mod requeue;
 mod reviews;
 #[path = "../sql/rules.rs"]
 mod rules;
+#[path = "../sql/succession.rs"]
+mod succession;
 #[path = "../sql/term_tasks.rs"]
 mod term_tasks;
 #[path = "../sql/terms.rs"]

@@ -14,6 +14,7 @@ use super::due::due_columns;
 use super::identity::turn;
 use super::matches::give_way;
 use super::outbox::tell_failures;
+use super::succession::carry_over;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
 use super::{PostgresStore, fault, get, region, text};
@@ -66,6 +67,7 @@ async fn record(
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, known, now).await?;
     write_vectors(tx, runs).await.map_err(failed)?;
+    carry_over(tx, runs, now).await?;
     end(tx, runs, now).await.map_err(failed)?;
     if events {
         announce(tx, runs, &places, &recorded, now).await.map_err(failed)?;

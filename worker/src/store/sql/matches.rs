@@ -118,7 +118,8 @@ pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i6
     .map_err(failed)
 }
 
-/// A tag is said once: by a classifier, or else by a thing in the picture, or else by the vocabulary.
+/// A tag is said once: by a person who accepted it before an edit, or else by a classifier, or else by a thing in the picture, or
+/// else by the vocabulary.
 pub(super) async fn give_way(tx: &mut Tx<'_>, raised: &[&Suggestion]) -> Result<(), StoreError> {
     let assets: BTreeSet<&AssetId> = raised
         .iter()
@@ -131,11 +132,12 @@ pub(super) async fn give_way(tx: &mut Tx<'_>, raised: &[&Suggestion]) -> Result<
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "update suggestion set status = 'superseded'
          where asset_id in (select value from {}) and status = 'pending' and kind = 'tag'
-           and analyzer in ('objects', 'terms')
+           and analyzer in ('tags', 'objects', 'terms')
            and exists (
              select 1 from suggestion o where o.asset_id = suggestion.asset_id and o.status = 'pending' and o.kind = 'tag'
              and o.term_id = suggestion.term_id
-             and (o.analyzer = 'tags' or (o.analyzer = 'objects' and suggestion.analyzer = 'terms')))",
+             and (o.analyzer = 'predecessor' or (o.analyzer = 'tags' and suggestion.analyzer in ('objects', 'terms'))
+                  or (o.analyzer = 'objects' and suggestion.analyzer = 'terms')))",
         each_text(1)
     )))
     .bind(json_array(assets))

@@ -12,6 +12,7 @@ use super::due::{let_ripe_run, look, look_around, refresh_due};
 use super::identity::{identify, look_again};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
+use super::succession::follow;
 use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, json_array, lane_number, millis, owner};
@@ -99,6 +100,7 @@ impl Ledger for SqliteStore {
         .await
         .map_err(failed)?;
         look_again(&mut tx, files, &assets, str::to_owned, now).await.map_err(failed)?;
+        follow(&mut tx, files, &assets, str::to_owned, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from json_each($1) f join asset_path p on p.uri = f.value ->> 'uri'
              and p.asset_id = f.value ->> 'id'",

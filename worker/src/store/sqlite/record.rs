@@ -13,6 +13,7 @@ use sqlx::{Sqlite, Transaction};
 use super::due::due_columns;
 use super::identity::turn;
 use super::matches::give_way;
+use super::succession::carry_over;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
 use super::{SqliteStore, fault, get, now, region};
@@ -59,6 +60,7 @@ async fn record(
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, &assets, known, now).await?;
     write_vectors(tx, runs, &assets).await.map_err(failed)?;
+    carry_over(tx, runs, now).await?;
     end(tx, runs, now).await.map_err(failed)?;
     Ok(recorded)
 }
