@@ -25,6 +25,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["worker/src/cli/"]),
     ("clap_complete", &["worker/src/cli/"]),
     ("indicatif", &["worker/src/cli/"]),
+    ("notify", &["worker/src/watch/"]),
 ];
 
 /// Who must not name whom. A rule with exceptions says why.

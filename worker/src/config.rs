@@ -3,6 +3,7 @@
 mod backends;
 mod device;
 mod load;
+mod watch;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,9 +22,11 @@ use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::PipelineOptions;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
+pub use watch::{WatchEntry, problem as watch_problem};
 
 use crate::assets::{Ignored, Roots};
 use crate::disposition::RetryPolicy;
+use crate::watch::WatchedFolder;
 
 /// All options. [`Config::load`] makes one of the defaults, a file, the environment and flags.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// Who decides, where nothing else says so.
     pub reviewer: String,
+    /// Folders that whoever analyzes watches.
+    pub watch: Vec<WatchEntry>,
     /// Which servers are shared with others.
     pub backends: Backends,
     /// What is run.
@@ -322,6 +327,11 @@ impl Config {
             false => Some(self.assets.uploads.clone()),
             true => self.backends.are_here().then(|| self.data_dir.join("uploads")),
         }
+    }
+
+    /// Folders that whoever analyzes watches.
+    pub fn watched(&self) -> Vec<WatchedFolder> {
+        self.watch.iter().map(WatchEntry::folder).collect()
     }
 
     /// The decoder's limits.

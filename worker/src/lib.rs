@@ -26,3 +26,4 @@ pub mod telemetry;
 pub mod terms;
 pub mod uploads;
 pub mod vectors;
+pub mod watch;

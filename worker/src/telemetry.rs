@@ -37,9 +37,10 @@ pub enum TelemetryError {
 /// Starts logging to stderr, once per process. `long_lived` adds the time to each line for people, who do not look at
 /// it while it is written.
 pub fn init(log: &Log, long_lived: bool) -> Result<(), TelemetryError> {
-    // ONNX Runtime and the HTTP stack log a lot; name them in the level to see it.
+    // ONNX Runtime and the HTTP stack log a lot, and what watches folders warns of each that is removed; name them in the level to
+    // see it.
     let filter = EnvFilter::builder()
-        .parse(format!("ort=warn,hyper=warn,{}", log.level))
+        .parse(format!("ort=warn,hyper=warn,notify=error,{}", log.level))
         .map_err(|source| TelemetryError::Level { level: log.level.clone(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
     match (log.format, long_lived) {

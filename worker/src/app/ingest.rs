@@ -242,7 +242,7 @@ impl App {
     }
 
     /// Runs feeder and consumer. Loads the networks only once there is work for them.
-    async fn work_off(
+    pub(super) async fn work_off(
         &self,
         wanted: &Wanted,
         progress: &Arc<Progress>,
@@ -295,7 +295,7 @@ impl App {
         }
     }
 
-    /// Whether there is anything to do, as soon as that is known.
+    /// Whether there is anything to do, as soon as that is known. Others write to the ledger, too.
     async fn wait_for_work(
         &self,
         wanted: &Wanted,
@@ -315,6 +315,7 @@ impl App {
                 () = wake.notified() => {}
                 () = complete.cancelled() => {}
                 () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
@@ -333,7 +334,7 @@ impl App {
     }
 
     /// Looks on while others do the work, until it is done or `stop`, or until the process that does it is gone.
-    async fn follow(
+    pub(super) async fn follow(
         &self,
         wanted: &Wanted,
         progress: &Progress,
@@ -362,7 +363,7 @@ impl App {
 
 /// How looking on ended.
 #[derive(PartialEq, Eq)]
-enum Followed {
+pub(super) enum Followed {
     /// The work is done, or it was asked to stop.
     ToTheEnd,
     /// Nobody does it any more.

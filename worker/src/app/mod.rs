@@ -7,6 +7,7 @@ pub mod inspect;
 mod pulse;
 mod spaces;
 mod vocabulary;
+mod watching;
 pub mod worker;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use docent_pipelines::{AnalyzerId, Pipeline};
 pub use ingest::{IngestRequest, IngestSummary, NetworkUsage};
 pub use spaces::{Rebuilt, SpaceRow};
 use tokio::sync::Notify;
+pub use watching::WatchSummary;
 
 use crate::assets::{AssetSource, FileSource};
 use crate::config::{Config, QueueBackend, StoreBackend};

@@ -19,6 +19,7 @@ use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
 use crate::store::{EventSink, Wanted};
 use crate::terms::TermMatching;
+use crate::watch::Watch;
 
 /// Servers that are away at the start are asked again after this time, spread by half of it.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -105,6 +106,7 @@ impl Work<'_> {
         let never = CancellationToken::new();
         let watched = CancellationToken::new();
         let ledger = app.ledger();
+        let watch = app.watcher(app.config.watched(), &wanted, progress, &self.wake, None)?;
         let working = async {
             let pipeline = match pipeline {
                 Some(pipeline) => Some(pipeline),
@@ -132,6 +134,7 @@ impl Work<'_> {
             tell(app, events.as_deref(), &watched),
             jobs::run(&*app.store, &watched),
             terms.run(&watched),
+            watch_folders(&watch, stop),
             super::pulse::beat(&*ledger, &app.owner, &watched)
         );
         // What was begun and not finished is pending again at once, without a stain; what waits in the queue stays there.
@@ -221,6 +224,16 @@ async fn watch_places(app: &App, progress: &Progress, health: &Health, done: &Ca
             () = done.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// Watches folders until `stop`.
+async fn watch_folders(watch: &Watch, stop: &CancellationToken) {
+    if let Err(error) = watch.run(stop).await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "no folder is watched until this is mended and docent is started again"
+        );
     }
 }
 

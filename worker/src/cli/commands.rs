@@ -7,7 +7,8 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::output::Out;
 use super::{
     Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, history, ingest, jobs,
-    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
+    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, watching,
+    worker,
 };
 use crate::config::{Config, Overrides};
 
@@ -64,6 +65,7 @@ pub(super) struct Global {
 #[derive(Subcommand)]
 pub(super) enum Command {
     Ingest(ingest::IngestArgs),
+    Watch(watching::WatchArgs),
     Analyze(analyze::AnalyzeArgs),
     Suggestions(suggestions::SuggestionsArgs),
     Accept(decide::AcceptArgs),
@@ -124,6 +126,7 @@ pub(super) fn configuration(global: &Global, command: &Command) -> anyhow::Resul
 pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) -> anyhow::Result<Outcome> {
     match command {
         Command::Ingest(args) => ingest::run(config, args, out).await,
+        Command::Watch(args) => watching::run(config, args, out).await,
         Command::Analyze(args) => analyze::run(config, args, out).await,
         Command::Suggestions(args) => suggestions::run(config, args, out).await,
         Command::Accept(args) => decide::accept(config, args, out).await,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use docent_pipelines::{AnalyzerId, Kind, Owner, Status};
 
+use super::follow::{follow, summary_event};
 use super::lookup::{analyzers, owner, pages, place, uri_prefix};
 use super::output::{Format, FormatArg, Out, say};
 use super::table::{Column, Table};
-use super::watch::{summary_event, watch};
 use super::{Outcome, words};
 use crate::app::{Access, App, IngestRequest, IngestSummary};
 use crate::config::Config;
@@ -86,7 +86,7 @@ pub async fn run(config: Config, args: IngestArgs, out: &mut Out) -> anyhow::Res
         wait: args.wait,
     };
     let job = app.ingest(request, Arc::clone(&progress), &shutdown);
-    let summary = watch(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
+    let summary = follow(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
     if format == Format::Json {
         summary_event(&summary, out)?;
     } else {

@@ -10,6 +10,7 @@ mod decide;
 mod doctor;
 mod export;
 mod failures;
+mod follow;
 mod history;
 mod ingest;
 mod jobs;
@@ -28,7 +29,7 @@ mod suggestions;
 mod table;
 mod vectors;
 mod vocabulary;
-mod watch;
+mod watching;
 mod words;
 mod worker;
 

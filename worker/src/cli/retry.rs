@@ -5,10 +5,10 @@ use std::sync::Arc;
 use clap::Args;
 use docent_pipelines::AnalyzerId;
 
+use super::follow::{follow, summary_event};
 use super::ingest::advise;
 use super::lookup::{analyzers, asset};
 use super::output::{Format, FormatArg, Out, say};
-use super::watch::{summary_event, watch};
 use super::{Outcome, words};
 use crate::app::{Access, App, IngestSummary};
 use crate::config::Config;
@@ -89,7 +89,7 @@ pub async fn run(config: Config, args: RetryArgs, out: &mut Out) -> anyhow::Resu
         let progress = Arc::new(Progress::default());
         let shutdown = Shutdown::new();
         let job = app.work(args.only, true, Arc::clone(&progress), &shutdown);
-        let summary = watch(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
+        let summary = follow(job, Arc::clone(&progress), &shutdown, grace, format, out).await?;
         report(&summary, format, out)?;
         match summary {
             IngestSummary { interrupted: true, .. } => Outcome::Interrupted,

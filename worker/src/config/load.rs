@@ -9,7 +9,7 @@ use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Num, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, Sources};
+use super::{Config, Sources, watch};
 
 /// Every option with its default and the reason for it.
 pub const DEFAULTS: &str = include_str!("../../worker.default.toml");
@@ -127,7 +127,7 @@ impl Provider for Layer {
 const PATHS: [&[&str]; 5] =
     [&["data_dir"], &["models_dir"], &["onnxruntime"], &["device", "engine_cache"], &["text", "tessdata"]];
 /// Options that are lists of paths.
-const LISTS: [&[&str]; 1] = [&["assets", "roots"]];
+const LISTS: [&[&str]; 2] = [&["assets", "roots"], &["watch"]];
 /// Variables that begin like options and are none.
 const NO_OPTIONS: [&str; 1] = ["DOCENT_CONFIG"];
 const PREFIX: &str = "DOCENT_";
@@ -203,6 +203,13 @@ impl Config {
             .iter()
             .map(|root| absolute(expand_home(&root.to_string_lossy(), home.as_deref())))
             .collect();
+        for entry in &mut config.watch {
+            entry.path = expand_home(&entry.path.to_string_lossy(), home.as_deref());
+        }
+        if let Some((key, found, expected)) = watch::problem(&config.watch) {
+            let origin = figment.find_metadata("watch").map_or_else(String::new, |m| m.name.to_string());
+            return Err(ConfigError::Value { origin, key, found, expected });
+        }
         if !config.assets.uploads.as_os_str().is_empty() {
             let uploads = config.assets.uploads.to_string_lossy().into_owned();
             config.assets.uploads = absolute(expand_home(&uploads, home.as_deref()));
@@ -267,23 +274,32 @@ fn file_layer(file: &Path, home: Option<&Path>) -> Result<Layer, ConfigError> {
     })?;
     let file = absolute(file.to_path_buf());
     let folder = file.parent().unwrap_or(Path::new("/"));
+    let place = |text: &str| folder.join(expand_home(text, home)).to_string_lossy().into_owned();
     for path in PATHS {
-        if let Some(Value::String(_, text)) = get_mut(&mut options, path)
-            && !text.is_empty()
-        {
-            *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+        if let Some(value) = get_mut(&mut options, path).filter(|value| value.as_str() != Some("")) {
+            put_in_place(value, &place);
         }
     }
     for path in LISTS {
-        if let Some(Value::Array(_, items)) = get_mut(&mut options, path) {
-            for item in items {
-                if let Value::String(_, text) = item {
-                    *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
-                }
-            }
+        if let Some(value) = get_mut(&mut options, path) {
+            put_in_place(value, &place);
         }
     }
     Ok(Layer { origin: file.display().to_string(), options })
+}
+
+/// A path, paths in a list, or those of sections in a list.
+fn put_in_place(value: &mut Value, place: &impl Fn(&str) -> String) {
+    match value {
+        Value::String(_, text) => *text = place(text),
+        Value::Array(_, items) => items.iter_mut().for_each(|item| put_in_place(item, place)),
+        Value::Dict(_, section) => {
+            if let Some(path) = section.get_mut("path").filter(|path| path.as_str() != Some("")) {
+                put_in_place(path, place);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn get_mut<'a>(options: &'a mut Dict, path: &[&str]) -> Option<&'a mut Value> {

@@ -17,7 +17,7 @@ pub use seen::Seen;
 use seen::{News, sorted};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
-use walk::{Found, Walk};
+pub use walk::{Found, Walk};
 
 use crate::assets::{Ignored, OpenError, Roots, file_uri, open_file, path_of_uri};
 use crate::progress::Progress;
@@ -65,6 +65,12 @@ pub struct Scan {
     pub gone: u64,
 }
 
+/// Files by their addresses: where each lies, and its size and time of change.
+pub type Files = BTreeMap<String, (PathBuf, FileStamp)>;
+
+/// Whether the drive of a place is away, so that nothing can be said of what lies there.
+pub type IsAway = Arc<dyn Fn(&Path) -> bool + Send + Sync>;
+
 /// So many unreadable places are reported by name; all are counted.
 pub const REPORTED: usize = 1000;
 /// Files looked up and registered together.
@@ -89,9 +95,9 @@ impl Scanner {
     pub async fn scan(&self, roots: Vec<PathBuf>, stop: &CancellationToken) -> Result<Scan, StoreError> {
         self.progress.scanning.store(true, Relaxed);
         let (found, mut finds) = mpsc::channel(4 * PORTION);
-        let walk = Walk { roots, follow_symlinks: self.follow_symlinks, ignored: self.ignored.clone() };
+        let walk = self.walk();
         let token = stop.clone();
-        let walker = tokio::task::spawn_blocking(move || walk.run(&token, &found));
+        let walker = tokio::task::spawn_blocking(move || walk.run(&roots, &token, &found));
         let mut scan = Scan::default();
         let mut outcome = Ok(());
         let mut portion = Vec::with_capacity(PORTION);
@@ -106,7 +112,7 @@ impl Scanner {
             Ok(folders) if outcome.is_ok() && !stop.is_cancelled() => {
                 for folder in folders {
                     outcome = match outcome {
-                        Ok(()) => self.sweep(&folder, stop, &mut scan).await,
+                        Ok(()) => self.sweep(&folder, Arc::new(|_| false), stop, &mut scan).await,
                         failed => failed,
                     };
                 }
@@ -118,11 +124,17 @@ impl Scanner {
         outcome.map(|()| scan)
     }
 
-    /// Notes which known places below a folder have nothing any more. Each is looked at: what the walk left out, because of
-    /// a pattern or because it cannot be read now, is not gone.
-    async fn sweep(
+    /// How this scanner walks folders.
+    pub fn walk(&self) -> Walk {
+        Walk { follow_symlinks: self.follow_symlinks, ignored: self.ignored.clone() }
+    }
+
+    /// Notes which known places at or below `folder` have nothing any more. Each is looked at: what the walk left out, because
+    /// of a pattern or because it cannot be read now, is not gone; neither is what lies on a drive that `is_away`.
+    pub async fn sweep(
         &self,
         folder: &Path,
+        is_away: IsAway,
         stop: &CancellationToken,
         scan: &mut Scan,
     ) -> Result<(), StoreError> {
@@ -132,8 +144,11 @@ impl Scanner {
             let places = self.ledger.places_below(&folder, after.as_deref(), SWEPT).await?;
             let Some(last) = places.last() else { break };
             after = Some(last.uri.clone());
+            let is_away = Arc::clone(&is_away);
             let look = move || {
-                let is_gone = |uri: &str| path_of_uri(uri).is_some_and(|path| is_gone(&path));
+                // The drive is looked at last: it may leave meanwhile.
+                let is_gone =
+                    |uri: &str| path_of_uri(uri).is_some_and(|path| is_gone(&path) && !is_away(&path));
                 places
                     .into_iter()
                     .filter(|place| !place.gone && is_gone(&place.uri))
@@ -151,6 +166,7 @@ impl Scanner {
         let mut files = BTreeMap::new();
         for found in portion {
             match found {
+                Found::Folder { .. } => {}
                 Found::LeftOut { rule, is_folder } => {
                     self.progress.left_out.fetch_add(1, Relaxed);
                     *if is_folder { &mut scan.folders_left_out } else { &mut scan.seen.left_out } += 1;
@@ -168,32 +184,21 @@ impl Scanner {
                 }
             }
         }
-        let uris: Vec<String> = files.keys().cloned().collect();
-        let known = self.ledger.known_files(&uris).await?;
+        self.take_files(files, scan).await.map(drop)
+    }
+
+    /// Takes files: those that are known and unchanged are noted, all others are read and registered. Answers those that are
+    /// no pictures.
+    pub async fn take_files(&self, files: Files, scan: &mut Scan) -> Result<Files, StoreError> {
+        let known = self.known(&files).await?;
         let mut reads = FuturesUnordered::new();
         let mut register = Vec::new();
-        let mut unchanged = Vec::new();
-        let mut back = Vec::new();
-        for (uri, (path, stamp)) in files {
-            let as_known = |known: &&KnownFile| {
-                !self.reread
-                    && known.identified
-                    && known.stamp == stamp
-                    && (self.owner.is_none() || known.owner == self.owner)
-            };
-            if let Some(known) = known.get(&uri).filter(as_known) {
-                self.progress.unchanged.fetch_add(1, Relaxed);
-                scan.seen.known += 1;
-                unchanged.push(known.asset.clone());
-                if known.gone {
-                    back.push((uri, known.asset.clone()));
-                }
-                continue;
-            }
+        let mut others = Files::new();
+        for (uri, (path, stamp)) in self.sift(files, &known, scan).await? {
             if reads.len() >= HASHERS
                 && let Some(read) = reads.next().await
             {
-                self.taken(read, scan, &mut register);
+                self.taken(read, scan, &mut register, &mut others);
             }
             reads.push(async move {
                 let read = {
@@ -204,20 +209,58 @@ impl Scanner {
             });
         }
         while let Some(read) = reads.next().await {
-            self.taken(read, scan, &mut register);
+            self.taken(read, scan, &mut register, &mut others);
         }
+        if !register.is_empty() {
+            self.register(register, known, scan).await?;
+        }
+        Ok(others)
+    }
+
+    /// Those of `files` that have to be read: new ones, and known ones that look changed. Notes the others.
+    pub async fn news(&self, files: Files, scan: &mut Scan) -> Result<Files, StoreError> {
+        let known = self.known(&files).await?;
+        self.sift(files, &known, scan).await
+    }
+
+    async fn known(&self, files: &Files) -> Result<HashMap<String, KnownFile>, StoreError> {
+        let uris: Vec<String> = files.keys().cloned().collect();
+        self.ledger.known_files(&uris).await
+    }
+
+    async fn sift(
+        &self,
+        mut files: Files,
+        known: &HashMap<String, KnownFile>,
+        scan: &mut Scan,
+    ) -> Result<Files, StoreError> {
+        let mut unchanged = Vec::new();
+        let mut back = Vec::new();
+        files.retain(|uri, (_, stamp)| {
+            let as_known = |known: &&KnownFile| {
+                !self.reread
+                    && known.identified
+                    && known.stamp == *stamp
+                    && (self.owner.is_none() || known.owner == self.owner)
+            };
+            let Some(known) = known.get(uri).filter(as_known) else { return true };
+            self.progress.unchanged.fetch_add(1, Relaxed);
+            scan.seen.known += 1;
+            unchanged.push(known.asset.clone());
+            if known.gone {
+                back.push((uri.clone(), known.asset.clone()));
+            }
+            false
+        });
         let (back, returned): (Vec<String>, Vec<AssetId>) = back.into_iter().unzip();
         self.ledger.note_places(&[], &back).await?;
         // A known picture may lack an analyzer that is wanted now.
         let more =
             self.again(Requeue::Missing, &unchanged).await? + self.again(Requeue::Failed, &returned).await?;
-        if register.is_empty() {
-            if more > 0 {
-                self.wake.notify_one();
-            }
-            return Ok(());
+        if more > 0 {
+            self.wake.notify_one();
         }
-        self.register(register, known, scan).await
+        Ok(files)
     }
 
     /// Makes work of these assets pending again. What failed for want of a place has one, and is tried again.
@@ -306,6 +349,7 @@ impl Scanner {
         (uri, path, stamp, read): (String, PathBuf, FileStamp, Looked),
         scan: &mut Scan,
         register: &mut Vec<FoundFile>,
+        others: &mut Files,
     ) {
         match read {
             // The stamp of the walk: what was written since is found by the next scan.
@@ -317,6 +361,7 @@ impl Scanner {
             Looked::Skipped => {
                 self.progress.skipped.fetch_add(1, Relaxed);
                 scan.seen.other += 1;
+                others.insert(uri, (path, stamp));
             }
             Looked::Unreadable(reason) => {
                 scan.seen.unreadable += 1;

@@ -46,6 +46,12 @@ const MEASURED: &[(&str, Kind, &str)] = &[
     ("docent_stuck", Kind::Gauge, "Pictures that took too long and still keep their places in this worker."),
     ("docent_vectors_lost", Kind::Gauge, "Vectors of a space that the ledger has and the index has not."),
     ("docent_outstanding_assets", Kind::Gauge, "Assets in the ledger with work that is not done."),
+    ("docent_watched_folders", Kind::Gauge, "Watched folders by state: watched, polled or away."),
+    (
+        "docent_watch_files_total",
+        Kind::Counter,
+        "Files of watched folders by what they were: new, copies, moved, changed, unreadable or gone.",
+    ),
     ("docent_in_flight", Kind::Gauge, "Assets that this worker has in work."),
     ("docent_session_provider", Kind::Gauge, "1 for what a network of this process runs on."),
     ("docent_session_batch", Kind::Gauge, "Inputs that a call of a network may have."),

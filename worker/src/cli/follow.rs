@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::output::{Format, Out, OutputError, say};
 use super::words;
-use crate::app::IngestSummary;
 use crate::progress::{Progress, ProgressSnapshot};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
@@ -18,11 +18,11 @@ use crate::telemetry;
 /// What a program reads on stdout while a job runs.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Event<'a> {
+enum Event<'a, S> {
     /// Once a second.
     Progress(&'a ProgressSnapshot),
     /// At the end.
-    Summary(&'a IngestSummary),
+    Summary(&'a S),
 }
 
 enum View {
@@ -39,7 +39,7 @@ const TELL: Duration = Duration::from_secs(1);
 const LINE: Duration = Duration::from_secs(10);
 
 /// Runs `job` and shows its progress until it ends. Ctrl-C and SIGTERM ask it to stop, `grace_seconds` at most.
-pub async fn watch<T>(
+pub async fn follow<T>(
     job: impl Future<Output = anyhow::Result<T>>,
     progress: Arc<Progress>,
     shutdown: &Shutdown,
@@ -47,6 +47,33 @@ pub async fn watch<T>(
     format: Format,
     out: &mut Out,
 ) -> anyhow::Result<T> {
+    // Nobody says anything on the way.
+    let (_silent, mut heard) = mpsc::channel::<()>(1);
+    let look = Look { progress, shutdown, grace_seconds, format };
+    follow_and_hear(job, look, &mut heard, |(), _| Ok(()), out).await
+}
+
+/// How a job is looked at.
+pub struct Look<'a> {
+    /// What it counts.
+    pub progress: Arc<Progress>,
+    /// How it is asked to stop …
+    pub shutdown: &'a Shutdown,
+    /// … and how long that takes at most.
+    pub grace_seconds: u64,
+    /// For whom.
+    pub format: Format,
+}
+
+/// The same for a job that says something on its way: `write` puts it out, above the bar if there is one.
+pub async fn follow_and_hear<T, W>(
+    job: impl Future<Output = anyhow::Result<T>>,
+    look: Look<'_>,
+    heard: &mut mpsc::Receiver<W>,
+    mut write: impl FnMut(W, &mut Out) -> Result<(), OutputError>,
+    out: &mut Out,
+) -> anyhow::Result<T> {
+    let Look { progress, shutdown, grace_seconds, format } = look;
     shutdown.listen(|| {})?;
     let mut view = View::new(format);
     let mut ticks = tokio::time::interval(if matches!(view, View::Bar(_)) { DRAW } else { TELL });
@@ -54,31 +81,39 @@ pub async fn watch<T>(
     let mut told = false;
     tokio::pin!(job);
     let result = loop {
-        tokio::select! {
+        let shown = tokio::select! {
             biased;
+            Some(words) = heard.recv() => view.aside(|| {
+                write(words, out)?;
+                out.flush()
+            }),
             result = &mut job => break result,
             () = shutdown.token().cancelled(), if !told => {
                 told = true;
                 view.say(&format!(
                     "stopping: what is in work may finish, at most {grace_seconds} s; a second Ctrl-C stops at once"
                 ));
+                Ok(())
             }
-            _ = ticks.tick() => {
-                if let Err(error) = view.show(&progress.snapshot(), out) {
-                    // Nobody reads any more; the work that was begun is finished all the same.
-                    shutdown.request();
-                    view = View::Lines { last: Instant::now(), text: String::new() };
-                    tracing::debug!(error = &error as &dyn std::error::Error, "stopping");
-                }
-            }
+            _ = ticks.tick() => view.show(&progress.snapshot(), out),
+        };
+        if let Err(error) = shown {
+            // Nobody reads any more; the work that was begun is finished all the same.
+            shutdown.request();
+            heard.close();
+            view = View::Lines { last: Instant::now(), text: String::new() };
+            tracing::debug!(error = &error as &dyn std::error::Error, "stopping");
         }
     };
+    while let Ok(words) = heard.try_recv() {
+        view.aside(|| write(words, out))?;
+    }
     view.end();
     result
 }
 
 /// Writes the summary as the last event.
-pub fn summary_event(summary: &IngestSummary, out: &mut Out) -> Result<(), OutputError> {
+pub fn summary_event(summary: &impl Serialize, out: &mut Out) -> Result<(), OutputError> {
     out.json(&Event::Summary(summary))?;
     out.flush()
 }
@@ -116,7 +151,7 @@ impl View {
                 }
             }
             Self::Events => {
-                out.json(&Event::Progress(snapshot))?;
+                out.json(&Event::<()>::Progress(snapshot))?;
                 out.flush()?;
             }
         }
@@ -124,9 +159,14 @@ impl View {
     }
 
     fn say(&self, text: &str) {
+        self.aside(|| say(text));
+    }
+
+    /// Writes something while no bar is in the way.
+    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
         match self {
-            Self::Bar(bar) => bar.suspend(|| say(text)),
-            _ => say(text),
+            Self::Bar(bar) => bar.suspend(write),
+            _ => write(),
         }
     }
 
@@ -188,7 +228,8 @@ mod tests {
 
     #[test]
     fn events_name_themselves() {
-        let event = serde_json::to_value(Event::Progress(&Progress::default().snapshot())).expect("is JSON");
+        let event =
+            serde_json::to_value(Event::<()>::Progress(&Progress::default().snapshot())).expect("is JSON");
         assert_eq!(event["event"], "progress");
         assert_eq!(event["done"], 0);
     }
