@@ -41,3 +41,4 @@ mod tidy;
 mod uploads;
 mod vectors_conformance;
 mod writer;
+mod xmp;
