@@ -42,3 +42,4 @@ mod tidy;
 mod uploads;
 mod vectors_conformance;
 mod writer;
+mod xmp;

@@ -167,6 +167,27 @@ impl Image {
     }
 }
 
+/// How a file stores its picture: EXIF's orientation, 1..=8, by which [`Image::decode`] turns it upright. Reads what the file says of
+/// its picture, and no pixels.
+///
+/// # Errors
+///
+/// The file is no picture, or says nothing that can be read.
+pub fn orientation(bytes: &[u8]) -> Result<u8, DecodeError> {
+    let format = recognize(bytes)?;
+    let read = || {
+        Ok(match format {
+            Format::Jpeg => jpeg::orientation(bytes)?,
+            Format::Tiff => tiff::orientation(bytes)?,
+            Format::Png => png::read(bytes).orientation,
+            Format::WebP => webp::read(bytes)?.orientation,
+            // They have no place for it.
+            Format::Gif | Format::Bmp | Format::Jpeg2000 => 1,
+        })
+    };
+    panic::catch_unwind(read).unwrap_or(Err(DecodeError::Crashed { format }))
+}
+
 /// No analyzer looks closer than the working size, and a much larger picture costs more.
 fn reduce(picture: Picture, limits: &DecodeLimits) -> Picture {
     let long = picture.width().max(picture.height());

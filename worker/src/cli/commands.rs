@@ -88,7 +88,8 @@ pub(super) enum Command {
     Leases(leases::LeasesCommand),
     #[command(subcommand)]
     Vocabulary(vocabulary::VocabularyCommand),
-    Export(export::ExportArgs),
+    #[command(subcommand)]
+    Export(export::ExportCommand),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Bench(bench::BenchArgs),
@@ -145,7 +146,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Vectors(command) => vectors::run(config, command, out).await,
         Command::Leases(command) => leases::run(config, command, out).await,
         Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
-        Command::Export(args) => export::run(config, args, out).await,
+        Command::Export(command) => export::run(config, command, out).await,
         Command::Backup(args) => backup::backup(config, args).await,
         Command::Restore(args) => backup::restore(config, args).await,
         Command::Bench(args) => bench::run(config, args, out).await,

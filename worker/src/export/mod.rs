@@ -6,8 +6,9 @@
 mod annotation;
 mod lines;
 mod table;
+pub mod xmp;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 pub use annotation::Annotations;
@@ -76,6 +77,8 @@ pub struct Export {
     pub store: Arc<dyn Store>,
     /// Which pictures.
     pub filter: AssetFilter,
+    /// Also pictures about which nothing is accepted.
+    pub everything: bool,
     /// Only pictures about which somebody decided since then, in milliseconds since 1970; also those of which nothing is left.
     pub since: Option<i64>,
 }
@@ -92,35 +95,31 @@ impl Export {
         mut take: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
         take(&form.head())?;
-        let known = self.store.vocabulary().await?;
         let mut pictures = 0;
-        match self.since {
-            None => {
-                let filter = AssetFilter { status: Some(Status::Accepted), ..self.filter.clone() };
-                let mut after = None;
-                loop {
-                    let page = Page { limit: PAGE, after };
-                    let listed = self.store.arranged(&filter, Arrangement::Place, &page).await?;
-                    pictures += self.portion(listed.rows, &known, form, &mut take).await?;
-                    after = listed.next;
-                    if after.is_none() {
-                        break;
-                    }
-                }
-            }
-            Some(since) => {
-                let decided: Vec<AssetId> = self.decided_since(since).await?.into_iter().collect();
-                for ids in decided.chunks(PAGE as usize) {
-                    let passing = self.store.passing(&self.filter, ids).await?;
-                    let ids: Vec<AssetId> = ids.iter().filter(|id| passing.contains(id)).cloned().collect();
-                    let mut assets = self.store.assets(&ids).await?;
-                    assets.retain(|asset| !asset.gone);
-                    assets.sort_by(|a, b| a.uris.cmp(&b.uris));
-                    pictures += self.portion(assets, &known, form, &mut take).await?;
-                }
+        let mut portions = self.portions().await?;
+        while let Some(portion) = portions.next().await? {
+            for picture in portion {
+                pictures += 1;
+                take(&form.picture(&picture))?;
             }
         }
         Ok(pictures)
+    }
+
+    /// The pictures, in portions.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub async fn portions(&self) -> Result<Portions<'_>, StoreError> {
+        let rest = match self.since {
+            None => Rest::From(None),
+            Some(since) => {
+                let decided: Vec<AssetId> = self.decided_since(since).await?.into_iter().collect();
+                Rest::Decided(decided.chunks(PAGE as usize).map(<[AssetId]>::to_vec).collect())
+            }
+        };
+        Ok(Portions { export: self, known: self.store.vocabulary().await?, rest })
     }
 
     /// The pictures about which somebody decided.
@@ -135,23 +134,6 @@ impl Export {
                 return Ok(assets);
             }
         }
-    }
-
-    async fn portion(
-        &self,
-        assets: Vec<AssetRow>,
-        known: &Vocabulary,
-        form: &dyn Form,
-        take: &mut impl FnMut(&[u8]) -> anyhow::Result<()>,
-    ) -> anyhow::Result<u64> {
-        let ids: Vec<AssetId> = assets.iter().map(|asset| asset.asset_id.clone()).collect();
-        let mut accepted = self.accepted(&ids, known).await?;
-        let pictures = assets.len() as u64;
-        for asset in assets {
-            let accepted = accepted.remove(&asset.asset_id).unwrap_or_default();
-            take(&form.picture(&Picture { asset, accepted }))?;
-        }
-        Ok(pictures)
     }
 
     /// What was accepted about these pictures.
@@ -190,5 +172,62 @@ impl Export {
                 return Ok(accepted);
             }
         }
+    }
+}
+
+/// The pictures of an export, in portions of one lookup each.
+pub struct Portions<'a> {
+    export: &'a Export,
+    known: Arc<Vocabulary>,
+    rest: Rest,
+}
+
+/// What is still to come.
+enum Rest {
+    /// All places after this one.
+    From(Option<String>),
+    /// These pictures.
+    Decided(VecDeque<Vec<AssetId>>),
+    Nothing,
+}
+
+impl Portions<'_> {
+    /// The next pictures, which may be none; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the ledger.
+    pub async fn next(&mut self) -> Result<Option<Vec<Picture>>, StoreError> {
+        let Export { store, filter, everything, .. } = self.export;
+        let assets = match std::mem::replace(&mut self.rest, Rest::Nothing) {
+            Rest::Nothing => return Ok(None),
+            Rest::From(after) => {
+                let status = Some(Status::Accepted).filter(|_| !everything);
+                let filter = AssetFilter { status, ..filter.clone() };
+                let listed =
+                    store.arranged(&filter, Arrangement::Place, &Page { limit: PAGE, after }).await?;
+                if listed.next.is_some() {
+                    self.rest = Rest::From(listed.next);
+                }
+                listed.rows
+            }
+            Rest::Decided(mut chunks) => {
+                let Some(ids) = chunks.pop_front() else { return Ok(None) };
+                self.rest = Rest::Decided(chunks);
+                let passing = store.passing(filter, &ids).await?;
+                let ids: Vec<AssetId> = ids.into_iter().filter(|id| passing.contains(id)).collect();
+                let mut assets = store.assets(&ids).await?;
+                assets.retain(|asset| !asset.gone);
+                assets.sort_by(|a, b| a.uris.cmp(&b.uris));
+                assets
+            }
+        };
+        let ids: Vec<AssetId> = assets.iter().map(|asset| asset.asset_id.clone()).collect();
+        let mut accepted = self.export.accepted(&ids, &self.known).await?;
+        let pictures = assets.into_iter().map(|asset| {
+            let accepted = accepted.remove(&asset.asset_id).unwrap_or_default();
+            Picture { asset, accepted }
+        });
+        Ok(Some(pictures.collect()))
     }
 }

@@ -94,6 +94,12 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     })
 }
 
+/// EXIF's orientation, 1..=8.
+pub(super) fn orientation(bytes: &[u8]) -> Result<u8, DecodeError> {
+    let start = sniff::start_of_jpeg(bytes).unwrap_or(0);
+    Ok(Stream::read(&bytes[start..], None)?.orientation)
+}
+
 /// Decodes a stream within another file at its full size, `most` pixels across and down at most. Samples are gray, red, green and
 /// blue, or inks as they are stored.
 pub(super) fn chunk(

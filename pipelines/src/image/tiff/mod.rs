@@ -36,6 +36,11 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded, Dec
     Ok(Decoded { full: (page.width, page.height), orientation: page.orientation, ..Decoded::new(picture) })
 }
 
+/// EXIF's orientation, 1..=8.
+pub(super) fn orientation(bytes: &[u8]) -> Result<u8, DecodeError> {
+    Ok(Page::read(bytes)?.orientation)
+}
+
 /// What decoding takes.
 fn need(page: &Page<'_>, limits: &DecodeLimits) -> Need {
     let (width, height) = (u64::from(page.width), u64::from(page.height));
