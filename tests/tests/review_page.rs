@@ -1,7 +1,6 @@
 //! The review page in a real browser: headless Chromium, driven over WebDriver.
 
-
-use crate::archive::{Archive, HOSTILE, PICTURES, TOKEN};
+use crate::archive::{self, Archive, HOSTILE, PICTURES, TOKEN};
 use crate::browser::Browser;
 use docent::queue::Lane;
 use docent::store::{Catalog, Decision, FileStamp, FoundFile, Ledger, Page, Reviewer, Reviews};

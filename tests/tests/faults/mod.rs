@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use self::ports::{Fault, Faulty, Plan, Side, Trigger};
 use async_trait::async_trait;
 use docent::app::LedgerVectors;
 use docent::assets::{AssetSource, FetchError, FileSource, Ignored, Roots};
@@ -32,7 +33,6 @@ use docent_pipelines::pipeline::models_of;
 use docent_pipelines::{AnalyzerId, Pipeline, VectorSpace};
 use docent_tests::corpus;
 use docent_tests::fixtures::endless_jpeg;
-use self::ports::{Fault, Faulty, Plan, Side, Trigger};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;

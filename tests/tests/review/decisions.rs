@@ -4,9 +4,9 @@ use docent::store::{Reviewer, Reviews, Step};
 use docent_pipelines::Status;
 use serde_json::json;
 
+use super::{IDLE, begin, counted, made, shows, would_undo};
 use crate::archive::{Archive, Made, object, tag};
 use crate::browser::Browser;
-use super::{IDLE, begin, counted, made, shows, would_undo};
 
 const PERSON: [[f64; 4]; 4] =
     [[0.0, 0.1, 0.2, 0.9], [0.2, 0.1, 0.4, 0.9], [0.4, 0.1, 0.6, 0.9], [0.6, 0.1, 0.8, 0.9]];

@@ -3,9 +3,9 @@
 use docent::store::{Decision, Ledger, Reviewer, Reviews};
 use serde_json::json;
 
+use super::{begin, lists, made, shows};
 use crate::archive::{self, Archive, BROKEN, Made, tag};
 use crate::browser::Browser;
-use super::{begin, lists, made, shows};
 
 fn somebody() -> Reviewer {
     Reviewer { name: "x".to_owned(), client: "cli".to_owned() }

@@ -3,9 +3,9 @@
 use docent_pipelines::Status;
 use serde_json::json;
 
+use super::{IDLE, begin, counted, lists, made, shows, would_undo};
 use crate::archive::{Archive, object, tag};
 use crate::browser::Browser;
-use super::{IDLE, begin, counted, lists, made, shows, would_undo};
 
 async fn archive() -> Archive {
     let cup = || object("cup", 0.95, [0.1, 0.1, 0.4, 0.4]);

@@ -5,9 +5,9 @@ use docent_pipelines::vocabulary::{Language, Term, TermId};
 use docent_pipelines::{Kind, Status};
 use serde_json::json;
 
+use super::{IDLE, begin, counted, lists, made, shows, would_undo};
 use crate::archive::{Archive, Said, tag};
 use crate::browser::Browser;
-use super::{IDLE, begin, counted, lists, made, shows, would_undo};
 
 fn id(name: &str) -> TermId {
     TermId::derived(&[name])

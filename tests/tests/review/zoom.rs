@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::{begin, made, shows};
 use crate::archive::{Archive, Made, object};
 use crate::browser::Browser;
-use super::{begin, made, shows};
 
 /// The picture and the region, on the screen: x, y, width, height of each, and the width of the region's line.
 const BOXES: &str = "(() => { const of = (selector) => { const { x, y, width, height } = \

@@ -6,8 +6,8 @@ use docent::store::{Reviewer, Reviews};
 use docent_pipelines::Status;
 use serde_json::json;
 
-use crate::archive::Archive;
 use super::{get, post};
+use crate::archive::Archive;
 
 #[tokio::test]
 async fn accepting_all_takes_what_was_counted() {

@@ -7,9 +7,9 @@ use docent::http::router;
 use docent_pipelines::vocabulary::MAX_BYTES;
 use serde_json::json;
 
-use crate::archive::Archive;
 use super::super::{Answer, get, send};
 use super::{TERMS, add, names};
+use crate::archive::Archive;
 
 async fn import(router: &Router, query: &str, file: impl Into<Body>) -> Answer {
     let request = Request::builder()

@@ -9,8 +9,8 @@ use docent::store::Terms;
 use docent_pipelines::{Kind, Status};
 use serde_json::{Value, json};
 
-use crate::archive::{Archive, TOKEN, made, tag};
 use super::{Answer, get, post, request, send};
+use crate::archive::{Archive, TOKEN, made, tag};
 
 const TERMS: &str = "/api/v1/vocabulary/terms";
 
