@@ -105,6 +105,7 @@ impl Work<'_> {
         let never = CancellationToken::new();
         let watched = CancellationToken::new();
         let ledger = app.ledger();
+        let forgetter = app.forgetter();
         let working = async {
             let pipeline = match pipeline {
                 Some(pipeline) => Some(pipeline),
@@ -131,6 +132,8 @@ impl Work<'_> {
             count(app, &queue, &wanted, progress, &watched),
             tell(app, events.as_deref(), &watched),
             jobs::run(&*app.store, &watched),
+            forgetter.run(&watched),
+            forgetter.follow(&watched, |_| {}),
             terms.run(&watched),
             super::pulse::beat(&*ledger, &app.owner, &watched)
         );

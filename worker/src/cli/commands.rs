@@ -6,8 +6,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::output::Out;
 use super::{
-    Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, history, ingest, jobs,
-    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
+    Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, forget, history, ingest,
+    jobs, leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
 };
 use crate::config::{Config, Overrides};
 
@@ -87,6 +87,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Vocabulary(vocabulary::VocabularyCommand),
     Export(export::ExportArgs),
+    Forget(forget::ForgetArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Bench(bench::BenchArgs),
@@ -143,6 +144,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Leases(command) => leases::run(config, command, out).await,
         Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
         Command::Export(args) => export::run(config, args, out).await,
+        Command::Forget(args) => forget::run(config, args, out).await,
         Command::Backup(args) => backup::backup(config, args).await,
         Command::Restore(args) => backup::restore(config, args).await,
         Command::Bench(args) => bench::run(config, args, out).await,

@@ -10,6 +10,7 @@ mod decide;
 mod doctor;
 mod export;
 mod failures;
+mod forget;
 mod history;
 mod ingest;
 mod jobs;

@@ -238,6 +238,11 @@ impl Scanner {
         // They come in the order in which they were read.
         files.sort_by(|a, b| a.uri.cmp(&b.uri));
         let ids: Vec<AssetId> = files.iter().map(|file| file.hash.asset_id()).collect();
+        let forgotten = self.ledger.forgotten(&ids).await?;
+        if !forgotten.is_empty() {
+            scan.seen.forgotten += self.leave_out(&mut files, &forgotten).await?;
+        }
+        let ids: Vec<AssetId> = files.iter().map(|file| file.hash.asset_id()).collect();
         let assets = self.ledger.known_assets(&ids).await?;
         let (files, news, left) = {
             let sort = move || {
@@ -271,6 +276,19 @@ impl Scanner {
         self.again(Requeue::Failed, &returned).await?;
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// Takes out files whose pictures were forgotten. What was known of their places before is not there any more.
+    async fn leave_out(
+        &self,
+        files: &mut Vec<FoundFile>,
+        forgotten: &HashSet<AssetId>,
+    ) -> Result<u64, StoreError> {
+        let out: Vec<FoundFile> =
+            files.extract_if(.., |file| forgotten.contains(&file.hash.asset_id())).collect();
+        let places: Vec<String> = out.into_iter().map(|file| file.uri).collect();
+        self.ledger.note_places(&places, &[]).await?;
+        Ok(places.len() as u64)
     }
 
     /// One file that the ledger cannot store costs only itself.

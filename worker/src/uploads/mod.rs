@@ -4,6 +4,7 @@
 //! - Nothing of a file that did not come to its end, is too large or is no picture is left, neither on disk nor in the ledger.
 //! - What was acknowledged is on disk and in the ledger. Where a process dies between the two, the next one completes it.
 //! - The same content twice is one asset with one file. A name that is written again has the new content.
+//! - Nothing is kept of a picture that was forgotten.
 //! - Memory does not depend on the size of a file.
 
 mod incoming;
@@ -45,6 +46,12 @@ pub enum UploadError {
     /// It is plainly something else.
     #[error("'{name}' is no picture, by its content and its name")]
     NotAPicture {
+        /// What the client calls it.
+        name: String,
+    },
+    /// The picture was forgotten.
+    #[error("'{name}' was forgotten, and is not taken in again")]
+    Forgotten {
         /// What the client calls it.
         name: String,
     },
@@ -169,7 +176,12 @@ impl Uploads {
         for file in files {
             received.push(file.complete().await?);
         }
-        Ok(received)
+        let assets: Vec<AssetId> = received.iter().map(|file| file.hash.asset_id()).collect();
+        let forgotten = self.ledger.forgotten(&assets).await?;
+        match received.iter().find(|file| forgotten.contains(&file.hash.asset_id())) {
+            Some(file) => Err(UploadError::Forgotten { name: file.name.clone() }),
+            None => Ok(received),
+        }
     }
 
     /// Takes a complete file in.
@@ -206,6 +218,13 @@ impl Uploads {
             owner: intent.owner,
         };
         let registered = self.ledger.register(std::slice::from_ref(&found), &self.wanted).await?;
+        if registered.forgotten > 0 {
+            // It was forgotten since all of it came.
+            tokio::fs::remove_file(&file).await?;
+            let name = received.name.clone();
+            received.done().await;
+            return Err(UploadError::Forgotten { name });
+        }
         if known.is_some() {
             // What failed for want of a file has one again.
             let again = std::slice::from_ref(&asset);

@@ -1,6 +1,6 @@
 //! Registering, leasing, recording.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, Owner, VectorSpace};
 
 use super::due::{look_around, refresh_due};
+use super::erase::{absent, admitted, marked};
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::add_missing;
 use super::{PostgresStore, fault, get, parsed};
@@ -64,6 +65,10 @@ impl Ledger for PostgresStore {
         again(|| self.register_once(files, wanted)).await
     }
 
+    async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
+        marked(&self.pool, assets).await
+    }
+
     async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
         self.note(gone, found).await
     }
@@ -109,7 +114,9 @@ impl Ledger for PostgresStore {
         correlation: Option<&str>,
     ) -> Result<Registered, StoreError> {
         let registered = self.register(std::slice::from_ref(file), wanted).await?;
-        self.tell_submitted(file, registered, correlation).await?;
+        if registered.forgotten == 0 {
+            self.tell_submitted(file, registered, correlation).await?;
+        }
         Ok(registered)
     }
 
@@ -246,11 +253,31 @@ impl PostgresStore {
     async fn register_once(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         const OPERATION: &str = "register files";
         let failed = fault(OPERATION);
+        let (mut tx, now) = self.begin(OPERATION).await?;
+        // Who forgets takes the other side.
+        sqlx::query("select pg_advisory_xact_lock_shared(hashtext('docent forgotten'))")
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        let (files, refused) = admitted(&mut tx, files).await?;
+        if !refused.is_empty() {
+            let places: BTreeSet<String> = refused.iter().map(|file| place_key(&file.uri)).collect();
+            sqlx::query(
+                "update asset_path p set gone_at = $2 from (
+                     select uri from asset_path where uri = any($1::text[]) and gone_at is null order by uri for update) n
+                 where p.uri = n.uri",
+            )
+            .bind(places.into_iter().collect::<Vec<_>>())
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
         // The last of several at one place counts; everybody writes places in the same order.
         let by_place: BTreeMap<&str, &FoundFile> =
-            files.iter().map(|file| (file.uri.as_str(), file)).collect();
+            files.iter().map(|file| (file.uri.as_str(), *file)).collect();
         let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
-        for file in files {
+        for file in &files {
             by_id.entry(file.hash.asset_id().to_string()).or_insert(file);
         }
         let ids: Vec<String> = by_id.keys().cloned().collect();
@@ -264,8 +291,6 @@ impl PostgresStore {
         let times: Vec<i64> = by_place.values().map(|file| file.stamp.modified_ns).collect();
         let owners: Vec<Option<&str>> =
             by_place.values().map(|file| file.owner.as_ref().map(Owner::as_str)).collect();
-
-        let (mut tx, now) = self.begin(OPERATION).await?;
         // What is uploaded again while it waits in the backfill is wanted now.
         let new_assets: i64 = sqlx::query_scalar(
             "with new as (
@@ -318,6 +343,7 @@ impl PostgresStore {
         Ok(Registered {
             new_assets: new_assets.unsigned_abs(),
             new_paths: (by_place.len() as u64).saturating_sub(same.unsigned_abs()),
+            forgotten: refused.len() as u64,
         })
     }
 
@@ -340,8 +366,13 @@ impl PostgresStore {
         .bind(owner)
         .fetch_optional(&mut *tx)
         .await
-        .map_err(failed)?
-        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        .map_err(failed)?;
+        let Some(row) = row else {
+            return match absent(&mut *tx, &job.asset).await {
+                StoreError::Forgotten { .. } => Ok(Begun::Forgotten),
+                error => Err(error),
+            };
+        };
         let held = Lease {
             owner: get(&row, "lease_owner")?,
             until: get(&row, "lease_until")?,

@@ -1,6 +1,6 @@
 //! Registering, leasing, recording.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use docent_pipelines::{AssetId, VectorSpace};
 use serde_json::json;
 
 use super::due::{let_ripe_run, look, look_around, refresh_due};
+use super::erase::{admitted, marked};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
 use super::{SqliteStore, fault, get, now, parsed};
@@ -59,13 +60,24 @@ impl Ledger for SqliteStore {
         const OPERATION: &str = "register files";
         let failed = fault(OPERATION);
         let now = now();
+        let mut tx = self.begin(OPERATION).await?;
+        let (files, refused) = admitted(&mut tx, files).await?;
+        if !refused.is_empty() {
+            sqlx::query(
+                "update asset_path set gone_at = $2 where gone_at is null and uri in (select value from json_each($1))",
+            )
+            .bind(json_array(refused.iter().map(|file| &file.uri)))
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
         let listed = json_array(files.iter().map(|file| {
             json!({
                 "uri": file.uri, "id": file.hash.asset_id(), "hash": file.hash.to_hex(), "bytes": file.stamp.bytes,
                 "modified": file.stamp.modified_ns, "lane": lane_number(file.lane), "owner": file.owner,
             })
         }));
-        let mut tx = self.begin(OPERATION).await?;
         let new_assets = sqlx::query(
             "insert or ignore into asset (id, content_hash, bytes, lane, created_at)
              select value ->> 'id', value ->> 'hash', value ->> 'bytes', value ->> 'lane', $2 from json_each($1)",
@@ -102,7 +114,15 @@ impl Ledger for SqliteStore {
         add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
         refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        Ok(Registered { new_assets, new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()) })
+        Ok(Registered {
+            new_assets,
+            new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()),
+            forgotten: refused.len() as u64,
+        })
+    }
+
+    async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
+        marked(&self.read, assets).await
     }
 
     async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
