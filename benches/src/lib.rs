@@ -64,6 +64,10 @@ impl VectorIndex for NoIndex {
         Ok(())
     }
 
+    async fn forget(&self, _: &[AssetId]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
         Ok(())
     }

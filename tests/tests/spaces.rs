@@ -264,6 +264,10 @@ impl VectorIndex for Ranked {
         Ok(())
     }
 
+    async fn forget(&self, _: &[AssetId]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
         Ok(())
     }

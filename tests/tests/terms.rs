@@ -246,6 +246,10 @@ impl VectorIndex for Asked {
         self.index.prune(space, assets, keep).await
     }
 
+    async fn forget(&self, assets: &[AssetId]) -> Result<(), IndexError> {
+        self.index.forget(assets).await
+    }
+
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
         self.index.drop_space(space).await
     }

@@ -61,6 +61,9 @@ impl VectorIndex for Calls {
         self.prunes.lock().expect("not poisoned").push(assets.len());
         Ok(())
     }
+    async fn forget(&self, _: &[AssetId]) -> Result<(), IndexError> {
+        Ok(())
+    }
     async fn drop_space(&self, _: &VectorSpace) -> Result<(), IndexError> {
         Ok(())
     }

@@ -54,6 +54,14 @@ pub enum WalkError {
     /// A submitted place cannot be read.
     #[error(transparent)]
     Fetch(FetchError),
+    /// A submitted picture was forgotten.
+    #[error(
+        "the picture at {uri} was forgotten, and is not taken in again; `docent forget --readmit` lets it in"
+    )]
+    Forgotten {
+        /// Where it lies.
+        uri: String,
+    },
     /// A submitted place was out of reach too often.
     #[error("given up after {attempts} attempts")]
     OutOfReach {
@@ -145,7 +153,11 @@ pub fn of_error(error: &WalkError, policy: &RetryPolicy, jitter: f64) -> Disposi
         WalkError::Index(IndexError::Dimensions { .. } | IndexError::Unfit { .. }) => {
             Disposition::Reject { reason: reason(error) }
         }
-        WalkError::GivenUp { .. } => Disposition::Reject { reason: reason(error) },
+        // Nothing is left to be done, and the job names a place of it: it goes without a trace.
+        WalkError::Store(StoreError::Forgotten { .. }) => Disposition::Ack,
+        WalkError::GivenUp { .. } | WalkError::Forgotten { .. } => {
+            Disposition::Reject { reason: reason(error) }
+        }
         WalkError::OutOfReach { source, .. } => {
             Disposition::Reject { reason: format!("{}, {error}", reason(source)) }
         }
@@ -235,6 +247,8 @@ mod tests {
         assert!(matches!(of_error(&unavailable.into(), &POLICY, 0.0), Disposition::Retry { .. }));
         let unknown = StoreError::NotFound { what: "asset", id: "0".to_owned() };
         assert!(matches!(of_error(&unknown.into(), &POLICY, 0.0), Disposition::Reject { .. }));
+        let asset = docent_pipelines::asset::ContentHash::of(b"a picture").asset_id();
+        assert_eq!(of_error(&StoreError::Forgotten { asset }.into(), &POLICY, 0.0), Disposition::Ack);
         let unfit = StoreError::Unfit { operation: "register files", reason: "too long".to_owned() };
         let Disposition::Reject { reason } = of_error(&unfit.into(), &POLICY, 0.0) else {
             panic!("it would not fit the next time either")

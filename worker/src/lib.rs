@@ -12,6 +12,7 @@ pub mod consumer;
 pub mod disposition;
 pub mod export;
 pub mod feeder;
+pub mod forget;
 pub mod health;
 pub mod http;
 pub mod jobs;

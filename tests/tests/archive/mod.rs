@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use docent::app::LedgerVectors;
 use docent::assets::{FileSource, file_uri};
+use docent::forget::Forgetter;
 use docent::http::{AppState, Options, Ports, Searcher, serve};
 use docent::queue::Lane;
 use docent::search::{Hit, Hits, SearchError};
 use docent::store::{
     AssetFilter, Catalog, FileStamp, Finished, FoundFile, LeaseRequest, Ledger, Outcome, OutcomeState, Page,
-    PictureFacts, Reviews, Run, SqliteStore, SuggestionFilter, SuggestionRow, Wanted,
+    PictureFacts, Reviews, Run, SqliteStore, Store, SuggestionFilter, SuggestionRow, Wanted,
 };
+use docent::vectors::EmbeddedIndex;
 use docent_models::ModelRef;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
@@ -273,7 +276,10 @@ impl Archive {
 
     /// What the API works with.
     pub fn ports(&self) -> Ports {
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let index = Arc::new(EmbeddedIndex::new(Arc::new(LedgerVectors(Arc::clone(&store)))));
         Ports {
+            forgetter: Arc::new(Forgetter::new(store, index, None)),
             store: Arc::clone(&self.store) as _,
             search: Arc::new(ByName(Arc::clone(&self.store))),
             source: Arc::new(FileSource { max_bytes: 10_000_000, ..FileSource::default() }),

@@ -262,6 +262,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.known_assets(assets).await
     }
 
+    async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
+        self.inner.forgotten(assets).await
+    }
+
     async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
         self.inner.note_places(gone, found).await
     }
@@ -371,6 +375,10 @@ impl VectorIndex for Faulty<dyn VectorIndex> {
 
     async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError> {
         self.inner.prune(space, assets, keep).await
+    }
+
+    async fn forget(&self, assets: &[AssetId]) -> Result<(), IndexError> {
+        self.inner.forget(assets).await
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {

@@ -10,3 +10,4 @@ alter table asset add column orientation bigint;
 -- ('open'), was ('carried'), or is not, because it is plainly another picture ('other').
 alter table asset add column predecessor text;
 alter table asset add column succession text check (succession in ('open', 'carried', 'other'));
+create index asset_predecessor on asset (predecessor) where predecessor is not null;

@@ -38,7 +38,7 @@ pub struct IngestRequest {
 /// What an ingest did.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct IngestSummary {
-    /// Files seen: the sum of the next eight.
+    /// Files seen: the sum of the next nine.
     pub found: u64,
     /// Pictures of which nothing was known.
     pub new: u64,
@@ -50,6 +50,8 @@ pub struct IngestSummary {
     pub changed: u64,
     /// Known places with the same picture as before.
     pub unchanged: u64,
+    /// Pictures that were forgotten, and are not taken in again.
+    pub forgotten: u64,
     /// Files that are plainly no pictures.
     pub skipped: u64,
     /// Files that a pattern leaves out.
@@ -217,6 +219,7 @@ impl App {
             moved: scan.seen.moved,
             changed: scan.seen.changed,
             unchanged: scan.seen.known,
+            forgotten: scan.seen.forgotten,
             skipped: scan.seen.other,
             left_out: scan.seen.left_out,
             unreadable_count: scan.seen.unreadable,

@@ -30,6 +30,7 @@ use crate::assets::{AssetSource, FileSource};
 use crate::config::{Config, QueueBackend, StoreBackend};
 use crate::consumer::{BatchLimits, Walk, WalkOptions};
 use crate::feeder::Feeder;
+use crate::forget::Forgetter;
 use crate::progress::Progress;
 use crate::queue::{Queue, QueueError};
 use crate::search::{Search, SearchOptions};
@@ -265,6 +266,11 @@ impl App {
         };
         let catalog: Arc<dyn Catalog> = Arc::clone(&self.store) as Arc<dyn Catalog>;
         Search::new(catalog, Arc::clone(&self.index), Arc::clone(&self.pack), options)
+    }
+
+    /// What forgets.
+    pub fn forgetter(&self) -> Forgetter {
+        Forgetter::new(self.store(), self.index(), self.config.uploads())
     }
 
     /// What applies the vocabulary to pictures.

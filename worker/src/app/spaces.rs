@@ -110,6 +110,12 @@ impl App {
             let last = *last;
             let records: Vec<_> = page.into_iter().map(|(_, record)| record).collect();
             self.upsert_patiently(&records, stop).await?;
+            // What was forgotten since it was read.
+            let assets: Vec<_> = records.iter().map(|record| record.asset.clone()).collect();
+            let forgotten: Vec<_> = self.store.forgotten(&assets).await?.into_iter().collect();
+            if !forgotten.is_empty() {
+                self.index.forget(&forgotten).await?;
+            }
             rebuilt = Rebuilt { written: rebuilt.written + records.len() as u64, last };
             told(rebuilt);
         }

@@ -107,6 +107,7 @@ impl Work<'_> {
         let watched = CancellationToken::new();
         let ledger = app.ledger();
         let watch = app.watcher(app.config.watched(), &wanted, progress, &self.wake, None)?;
+        let forgetter = app.forgetter();
         let working = async {
             let pipeline = match pipeline {
                 Some(pipeline) => Some(pipeline),
@@ -133,6 +134,8 @@ impl Work<'_> {
             count(app, &queue, &wanted, progress, &watched),
             tell(app, events.as_deref(), &watched),
             jobs::run(&*app.store, &watched),
+            forgetter.run(&watched),
+            forgetter.follow(&watched, |_| {}),
             terms.run(&watched),
             watch_folders(&watch, stop),
             super::pulse::beat(&*ledger, &app.owner, &watched)

@@ -6,8 +6,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use super::output::Out;
 use super::{
-    Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, history, ingest, jobs,
-    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, watching,
+    Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, forget, history, ingest,
+    jobs, leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, watching,
     worker,
 };
 use crate::config::{Config, Overrides};
@@ -90,6 +90,7 @@ pub(super) enum Command {
     Vocabulary(vocabulary::VocabularyCommand),
     #[command(subcommand)]
     Export(export::ExportCommand),
+    Forget(forget::ForgetArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Bench(bench::BenchArgs),
@@ -147,6 +148,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Leases(command) => leases::run(config, command, out).await,
         Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
         Command::Export(command) => export::run(config, command, out).await,
+        Command::Forget(args) => forget::run(config, args, out).await,
         Command::Backup(args) => backup::backup(config, args).await,
         Command::Restore(args) => backup::restore(config, args).await,
         Command::Bench(args) => bench::run(config, args, out).await,

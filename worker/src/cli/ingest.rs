@@ -120,6 +120,7 @@ fn told(summary: &IngestSummary) -> Vec<String> {
         ),
         (summary.moved, "moved"),
         (summary.changed, "changed"),
+        (summary.forgotten, "forgotten before"),
         (summary.skipped, if summary.skipped == 1 { "other file" } else { "other files" }),
         (summary.left_out, "left out"),
         (summary.unreadable_count, "unreadable"),
@@ -174,6 +175,10 @@ pub(super) fn advise(summary: &IngestSummary) {
     if unreadable > NAMED as u64 {
         let more = unreadable - NAMED as u64;
         say(format!("cannot be read: {} more", words::number(more)));
+    }
+    if summary.forgotten > 0 {
+        let pictures = words::count(summary.forgotten, "picture was forgotten", "pictures were forgotten");
+        say(format!("{pictures} and not taken in again: `docent forget --readmit FILE` lets one in"));
     }
     if summary.failed > 0 {
         let pictures = words::count(summary.failed, "picture", "pictures");

@@ -11,6 +11,7 @@ mod doctor;
 mod export;
 mod failures;
 mod follow;
+mod forget;
 mod history;
 mod ingest;
 mod jobs;

@@ -4,6 +4,7 @@ use super::output::OutputError;
 use crate::app::AppError;
 use crate::app::backup::BackupError;
 use crate::config::{ConfigError, Servers};
+use crate::forget::ForgetError;
 use crate::queue::QueueError;
 use crate::search::{SearchError, Unasked};
 use crate::store::StoreError;
@@ -127,6 +128,9 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         "stop that one and run this again, or enable the analyzer (`analyzers.enabled`) and start it again"
     } else if let Some(AppError::Refused { .. }) = cause.downcast_ref::<AppError>() {
         "mend that, ingest once more, and do again what failed by then: `docent retry --failed`"
+    } else if let Some(ForgetError::File { .. }) = cause.downcast_ref::<ForgetError>() {
+        "everything else is forgotten; give the user that runs docent the right to remove the file, and run \
+         `docent forget --go-on`"
     } else if let Some(error) = cause.downcast_ref::<BackupError>() {
         match error {
             BackupError::OnServer => "use pg_dump and pg_restore",
@@ -152,6 +156,7 @@ fn known(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             StoreError::Ambiguous { .. } => "give more digits of the id",
             StoreError::NotFound { .. } => "`docent suggestions` lists suggestions and assets with their ids",
             StoreError::Conflict { .. } => "`docent history` shows who decided what",
+            StoreError::Forgotten { .. } => "`docent forget --readmit` lets a forgotten picture in again",
             StoreError::Refused { .. } => {
                 "give the user that runs docent the right to read and write the data directory"
             }

@@ -82,11 +82,13 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
     let terms = Arc::new(app.terms());
     let wake = Arc::new(Notify::new());
     let uploads = app.uploads(&wake).await?.map(Arc::new);
+    let forgetter = Arc::new(app.forgetter());
     let ports = Ports {
         uploads,
         store: app.store(),
         search: Arc::new(app.search()),
         source: Arc::clone(app.source()),
+        forgetter: Arc::clone(&forgetter),
         terms: Some(Arc::clone(&terms)),
     };
     let options = Options {
@@ -138,11 +140,17 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
             shutdown.request();
             worked
         } else {
-            tokio::join!(jobs::run(&*store, &stopped), terms.run(&stopped), probe(&watched, &stopped));
+            tokio::join!(
+                jobs::run(&*store, &stopped),
+                forgetter.run(&stopped),
+                terms.run(&stopped),
+                probe(&watched, &stopped)
+            );
             Ok(())
         }
     };
-    let (served, worked) = tokio::join!(serving, working);
+    let remembering = forgetter.follow(&stopped, |marks| watched.drop_forgotten(marks));
+    let (served, worked, ()) = tokio::join!(serving, working, remembering);
     served.context("serve the review page")?;
     worked?;
     app.close().await;

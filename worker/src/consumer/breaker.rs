@@ -95,13 +95,19 @@ impl Breaker {
                     Err(_) => {}
                 }
             }
-            let Refused { assets, .. } = {
+            let Refused { assets, sample } = {
                 // Who is refused from now on closes the breaker again.
                 let mut refused = self.state();
                 self.progress.stall(None);
                 std::mem::take(&mut *refused)
             };
             tracing::warn!(assets = assets.len(), "the vector index takes vectors again; work goes on");
+            if let Err(error) = walk.drop_forgotten(&sample).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "vectors of a forgotten picture may be left"
+                );
+            }
             if assets.is_empty() {
                 continue;
             }
@@ -126,6 +132,13 @@ impl Breaker {
 }
 
 impl Walk {
+    /// Removes vectors from the index that were written to try it, and whose picture was forgotten meanwhile.
+    async fn drop_forgotten(&self, sample: &[VectorRecord]) -> Result<(), WalkError> {
+        let assets: Vec<AssetId> = sample.iter().map(|vector| vector.asset.clone()).collect();
+        let forgotten: Vec<AssetId> = self.ledger.forgotten(&assets).await?.into_iter().collect();
+        if forgotten.is_empty() { Ok(()) } else { Ok(self.index.forget(&forgotten).await?) }
+    }
+
     /// Fails what cannot be recorded, with the reason: it would not fit the next time either.
     pub(super) async fn fail(
         &self,

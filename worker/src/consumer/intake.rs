@@ -13,7 +13,7 @@ use super::places::Occupied;
 use crate::assets::{FetchError, normalized, path_of_uri};
 use crate::disposition::{self, WalkError};
 use crate::queue::{AnalyzeAsset, Lane, Submission};
-use crate::store::{FileStamp, FoundFile, StoreError, Wanted};
+use crate::store::{FileStamp, FoundFile, Registered, StoreError, Wanted};
 
 fn lost(reason: String) -> Failure {
     Failure { analyzer: AnalyzerId::Decode, kind: FailureKind::Permanent, reason }
@@ -89,6 +89,7 @@ impl Walk {
         // The ledger knows this place by the address that the job names.
         let file = found(uri.to_owned(), bytes, job.lane, None);
         match self.ledger.register(&[file], &self.wanted()).await {
+            Ok(Registered { forgotten: 1.., .. }) => tracing::info!(uri, "a forgotten picture lies here now"),
             Ok(registered) => self.progress.expect_more(registered.new_assets),
             Err(error @ (StoreError::Unfit { .. } | StoreError::Bug { .. })) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot register what has changed");
@@ -152,7 +153,9 @@ impl Walk {
         }
         let file = found(uri.clone(), &bytes, *lane, owner.clone());
         let (asset, wanted) = (self.identify(file.hash).await?, self.wanted());
-        self.ledger.submit(&file, &wanted, correlation.as_deref()).await?;
+        if self.ledger.submit(&file, &wanted, correlation.as_deref()).await?.forgotten > 0 {
+            return Err(WalkError::Forgotten { uri });
+        }
         if uri != *written {
             // Before places were normalized it may have been entered as it was written.
             self.note_gone(std::slice::from_ref(written)).await;

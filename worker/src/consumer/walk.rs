@@ -38,6 +38,7 @@ impl Walk {
         let begun = match self.ledger.begin_run(job, &self.options.owner).await? {
             Begun::Run(attempts) => attempts,
             Begun::Done => return Ok(()),
+            Begun::Forgotten => return Ok(()),
             Begun::Elsewhere => return elsewhere(),
             Begun::Suspect => return Err(WalkError::Suspect(Box::new(job.clone()))),
             Begun::GivenUp { lost } => {
@@ -66,6 +67,10 @@ impl Walk {
         let recorded = context.writer.take(finished, job.lane == Lane::Interactive).await;
         drop((place, expected));
         let recorded = match recorded.await.map_err(|_| WalkError::Ended)? {
+            Err(WalkError::Store(StoreError::Forgotten { asset })) => {
+                tracing::info!(%asset, "was forgotten while it was analyzed");
+                return Ok(());
+            }
             Err(WalkError::Store(error @ (StoreError::Unfit { .. } | StoreError::Bug { .. }))) => {
                 return self.fail(job, &begun, error, context).await;
             }

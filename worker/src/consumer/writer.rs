@@ -267,7 +267,12 @@ impl WriterTask {
             self.index.upsert(&vectors).await?;
         }
         self.prune(runs).await?;
-        Ok(self.ledger.record(runs).await?)
+        let recorded = self.ledger.record(runs).await;
+        if let Err(StoreError::Forgotten { asset }) = &recorded {
+            // What was forgotten while it was analyzed leaves no vectors either.
+            self.index.forget(std::slice::from_ref(asset)).await?;
+        }
+        Ok(recorded?)
     }
 
     /// Removes from the index what an earlier run found and this one does not, such as a face: one call for each space

@@ -1,6 +1,6 @@
 //! A ledger for tests of the feeder: it remembers what it was asked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -104,6 +104,9 @@ impl Ledger for Work {
         unreachable!()
     }
     async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
+        unreachable!()
+    }
+    async fn forgotten(&self, _: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
         unreachable!()
     }
     async fn note_places(&self, _: &[String], _: &[String]) -> Result<(), StoreError> {

@@ -20,6 +20,9 @@ pub enum ApiError {
     /// There is no such thing.
     #[error("{0}")]
     NotFound(String),
+    /// It was forgotten.
+    #[error("{0}")]
+    Forgotten(String),
     /// There is no such route.
     #[error("there is nothing at {0}")]
     NoRoute(String),
@@ -101,6 +104,7 @@ impl ApiError {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Forgotten(_) => (StatusCode::GONE, "forgotten"),
             Self::NoRoute(_) => (StatusCode::NOT_FOUND, "no_route"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
@@ -142,6 +146,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound { .. } => Self::NotFound(error.to_string()),
+            StoreError::Forgotten { .. } => Self::Forgotten(error.to_string()),
             StoreError::Ambiguous { .. } | StoreError::InvalidCursor(_) | StoreError::NoConfidence => {
                 Self::Invalid(error.to_string())
             }

@@ -1,5 +1,7 @@
 //! Pictures that are named by their places.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State;
 use docent_pipelines::{Fingerprint, Owner};
@@ -15,6 +17,8 @@ use crate::store::FoundFile;
 
 /// Places of one request.
 const MAX_PLACES: usize = 1000;
+/// Why a forgotten picture is refused.
+const FORGOTTEN: &str = "it was forgotten, and is not taken in again";
 /// The longest place.
 const MAX_CHARS: usize = 8192;
 
@@ -68,7 +72,7 @@ pub struct TakenAsset {
 pub struct Refused {
     /// The place, as the request has it.
     uri: String,
-    /// `place`, `unreadable` or `not_a_picture`.
+    /// `place`, `unreadable`, `not_a_picture` or `forgotten`.
     code: &'static str,
     /// Why.
     message: String,
@@ -108,16 +112,21 @@ pub async fn post(
     let prints: Vec<Fingerprint> = found.iter().map(|file| file.hash).collect();
     let ids = state.store.identify(&prints).await?;
     let known = state.store.known_assets(&ids).await?;
+    let mut forgotten = HashSet::new();
     if !found.is_empty() {
-        state.store.register(&found, &state.wanted).await?;
+        if state.store.register(&found, &state.wanted).await?.forgotten > 0 {
+            forgotten = state.store.forgotten(&ids).await?;
+        }
         state.wake.notify_one();
     }
-    let assets = found.into_iter().zip(ids).map(|(file, id)| TakenAsset {
-        uri: file.uri,
-        created: !known.contains_key(&id),
-        asset_id: id.into(),
-    });
-    Ok(Json(TakenIn { assets: assets.collect(), refused }))
+    let mut assets = Vec::with_capacity(found.len());
+    for (FoundFile { uri, .. }, id) in found.into_iter().zip(ids) {
+        match forgotten.contains(&id) {
+            true => refused.push(Refused { uri, code: "forgotten", message: FORGOTTEN.to_owned() }),
+            false => assets.push(TakenAsset { uri, created: !known.contains_key(&id), asset_id: id.into() }),
+        }
+    }
+    Ok(Json(TakenIn { assets, refused }))
 }
 
 impl AppState {

@@ -11,6 +11,7 @@ mod access;
 mod assets;
 mod error;
 mod extract;
+mod forget;
 mod intake;
 mod jobs;
 mod observe;
@@ -27,6 +28,7 @@ mod uploads;
 mod vocabulary;
 mod wire;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +46,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::assets::{AssetSource, Roots};
+use crate::forget::Forgetter;
 use crate::health::{self, Health, HealthReport};
-use crate::store::{Store, Wanted};
+use crate::store::{Mark, Store, Wanted};
 use crate::telemetry::Metrics;
 use crate::terms::TermMatching;
 use crate::uploads::Uploads;
@@ -66,6 +69,8 @@ pub struct Ports {
     pub search: Arc<dyn Searcher>,
     /// Where pictures come from.
     pub source: Arc<dyn AssetSource>,
+    /// What forgets.
+    pub forgetter: Arc<Forgetter>,
     /// What applies the vocabulary, where this process does.
     pub terms: Option<Arc<TermMatching>>,
     /// What takes pictures in, where there is a folder for them.
@@ -110,6 +115,7 @@ pub struct AppState {
     health: Arc<Health>,
     terms: Option<Arc<TermMatching>>,
     uploads: Option<Arc<Uploads>>,
+    forgetter: Arc<Forgetter>,
     indexed: Arc<vocabulary::Indexed>,
 }
 
@@ -138,6 +144,7 @@ impl AppState {
             health,
             terms: ports.terms,
             uploads: ports.uploads,
+            forgetter: ports.forgetter,
             indexed: Arc::default(),
         }
     }
@@ -145,6 +152,11 @@ impl AppState {
     /// What is known of the parts that this process works with.
     pub fn health(&self) -> Arc<Health> {
         Arc::clone(&self.health)
+    }
+
+    /// Removes rendered pictures from memory whose assets have these marks.
+    pub fn drop_forgotten(&self, marks: &HashSet<Mark>) {
+        self.renderings.forget(|asset| marks.contains(&Mark::of(asset)));
     }
 
     /// Asks ledger and index whether they are there.
@@ -182,6 +194,11 @@ pub fn router(state: AppState) -> Router {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::one))
         .route("/jobs/{id}/revert", post(jobs::revert))
+        .route("/forget", get(forget::list).post(forget::post))
+        .route("/forget/preview", post(forget::preview))
+        .route("/forget/{id}", get(forget::one))
+        .route("/forgotten", get(forget::barred))
+        .route("/forgotten/{id}", axum::routing::delete(forget::readmit))
         .route("/search", get(searches::words))
         .route("/vocabulary", get(vocabulary::summary))
         .route("/vocabulary/terms", get(vocabulary::list).post(vocabulary::change::add))

@@ -9,7 +9,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::extract::{CLIENT_HEADER, REVIEWER_HEADER};
 use super::{
-    assets, intake, jobs, pictures, searches, session, status, suggestions, uploads, vocabulary, wire,
+    assets, forget, intake, jobs, pictures, searches, session, status, suggestions, uploads, vocabulary, wire,
 };
 
 /// Every documented route.
@@ -48,6 +48,12 @@ use super::{
         jobs::list,
         jobs::one,
         jobs::revert,
+        forget::list,
+        forget::post,
+        forget::preview,
+        forget::one,
+        forget::barred,
+        forget::readmit,
         searches::words,
         vocabulary::summary,
         vocabulary::list,
@@ -105,7 +111,9 @@ impl Modify for Shared {
                 if let RefOr::T(Schema::Array(array)) = schema
                     && matches!(
                         (name.as_str(), property.as_str()),
-                        ("AcceptAll", "assets" | "suggestions") | ("TermBody", "parents")
+                        ("AcceptAll", "assets" | "suggestions")
+                            | ("TermBody", "parents")
+                            | ("ForgetOrder", "assets")
                     )
                     && let ArrayItems::RefOrSchema(items) = &mut array.items
                     && let RefOr::T(Schema::Object(item)) = &mut **items
@@ -113,7 +121,7 @@ impl Modify for Shared {
                     item.pattern = Some(wire::ID_PATTERN.to_owned());
                 }
                 if let RefOr::T(Schema::Object(object)) = schema
-                    && matches!(name.as_str(), "AcceptAll" | "Intake")
+                    && matches!(name.as_str(), "AcceptAll" | "Intake" | "ForgetOrder")
                 {
                     restrict("", property, object);
                 }
@@ -140,12 +148,14 @@ fn restrict(path: &str, name: &str, object: &mut Object) {
         "after" => match path {
             "/api/v1/assets" => wire::ASSETS_CURSOR,
             "/api/v1/failures" => wire::FAILURES_CURSOR,
-            "/api/v1/jobs" | "/api/v1/vocabulary/log" => wire::JOBS_CURSOR,
+            "/api/v1/jobs" | "/api/v1/forget" | "/api/v1/forgotten" | "/api/v1/vocabulary/log" => {
+                wire::JOBS_CURSOR
+            }
             "/api/v1/vocabulary/terms" => wire::TERMS_CURSOR,
             _ => wire::SUGGESTIONS_CURSOR,
         },
         "id" if path == "/api/v1/suggestions/{id}" || path.ends_with("/reviews") => wire::PREFIX_PATTERN,
-        "id" if path.starts_with("/api/v1/jobs/") => return,
+        "id" if path.starts_with("/api/v1/jobs/") || path.starts_with("/api/v1/forget/") => return,
         "id" => wire::ID_PATTERN,
         _ => return,
     };

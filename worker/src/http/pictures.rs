@@ -39,6 +39,7 @@ pub struct Size {
         (status = 200, description = "The picture", content_type = "image/jpeg", body = Vec<u8>),
         (status = 304, description = "The client has it"),
         (status = 404, description = "There is no such asset, or its file is gone", body = ErrorBody),
+        (status = 410, description = "It was forgotten", body = ErrorBody),
         (status = 422, description = "It cannot be decoded", body = ErrorBody),
     ),
 )]
@@ -62,6 +63,7 @@ pub async fn picture(
         (status = 200, description = "The thumbnail", content_type = "image/jpeg", body = Vec<u8>),
         (status = 304, description = "The client has it"),
         (status = 404, description = "There is no such asset, or its file is gone", body = ErrorBody),
+        (status = 410, description = "It was forgotten", body = ErrorBody),
         (status = 422, description = "It cannot be decoded", body = ErrorBody),
     ),
 )]
@@ -79,6 +81,7 @@ async fn rendered(
     side: u32,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
+    state.renderings.is_known(&id).await?;
     let asset = state.store.asset(&id).await?;
     let tag = format!("\"{id}-{side}-{}-{RENDERING}\"", asset.orientation.unwrap_or_default());
     let known = headers

@@ -58,6 +58,22 @@ impl Renderings {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
+    /// Removes the renderings of some assets.
+    pub fn forget(&self, is_gone: impl Fn(&AssetId) -> bool) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<Key> = kept.renderings.keys().filter(|(asset, ..)| is_gone(asset)).cloned().collect();
+        gone.iter().for_each(|key| kept.remove(key));
+    }
+
+    /// Whether an asset may be shown: what was forgotten may be in memory yet.
+    pub async fn is_known(&self, asset: &AssetId) -> Result<(), ApiError> {
+        if self.store.forgotten(std::slice::from_ref(asset)).await?.is_empty() {
+            return Ok(());
+        }
+        self.forget(|kept| kept == asset);
+        Err(ApiError::Forgotten(format!("asset {asset} was forgotten")))
+    }
+
     /// `asset` as a JPEG of at most `side` pixels. Waiting for one's turn can be given up at no cost.
     pub async fn render(&self, asset: &AssetRow, side: u32) -> Result<Bytes, ApiError> {
         let key = (asset.asset_id.clone(), asset.orientation.unwrap_or_default(), side);
@@ -81,6 +97,7 @@ impl Renderings {
         .map_err(|panic| ApiError::Internal(anyhow::Error::new(panic).context("render a picture")))?
         .map_err(|error| ApiError::Unprocessable { code: "undecodable", message: error.to_string() })?;
         let jpeg = Bytes::from(jpeg);
+        self.is_known(&asset.asset_id).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(key, jpeg.clone());
         Ok(jpeg)

@@ -82,6 +82,7 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         let code = match error {
             UploadError::TooLarge { .. } => return Self::FileTooLarge(error.to_string()),
+            UploadError::Forgotten { .. } => return Self::Forgotten(error.to_string()),
             UploadError::Empty { .. } => "empty",
             UploadError::NotAPicture { .. } => "not_a_picture",
             UploadError::Name { .. } => "name",
@@ -185,6 +186,7 @@ fn answer(told: UploadedAssets) -> Response {
         (status = 201, description = "Something was new", body = UploadedAssets),
         (status = 400, description = "A parameter or the body is wrong, or the body broke off", body = ErrorBody),
         (status = 403, description = "This server takes no pictures in", body = ErrorBody),
+        (status = 410, description = "A picture was forgotten, and is not taken in again", body = ErrorBody),
         (status = 413, description = "A file is too large", body = ErrorBody),
         (status = 422, description = "A file is empty or no picture", body = ErrorBody),
         (status = 503, description = "Too many uploads at once, or the folder cannot be written", body = ErrorBody),
@@ -237,6 +239,7 @@ pub async fn post(
         (status = 201, description = "It is new", body = UploadedAssets),
         (status = 400, description = "A parameter is wrong, or the body broke off", body = ErrorBody),
         (status = 403, description = "This server takes no pictures in", body = ErrorBody),
+        (status = 410, description = "The picture was forgotten, and is not taken in again", body = ErrorBody),
         (status = 413, description = "The file is too large", body = ErrorBody),
         (status = 422, description = "The file is empty or no picture, or no file can have that name", body = ErrorBody),
         (status = 503, description = "Too many uploads at once, or the folder cannot be written", body = ErrorBody),

@@ -283,7 +283,11 @@ impl Scanner {
         // They come in the order in which they were read.
         files.sort_by(|a, b| a.uri.cmp(&b.uri));
         let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
-        let ids = self.ledger.identify(&prints).await?;
+        let mut ids = self.ledger.identify(&prints).await?;
+        let forgotten = self.ledger.forgotten(&ids).await?;
+        if !forgotten.is_empty() {
+            scan.seen.forgotten += self.leave_out(&mut files, &mut ids, &forgotten).await?;
+        }
         let assets = self.ledger.known_assets(&ids).await?;
         let (files, ids, news, left) = {
             let sort = move || {
@@ -317,6 +321,21 @@ impl Scanner {
         self.again(Requeue::Failed, &returned).await?;
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// Takes out files whose pictures were forgotten. What was known of their places before is not there any more.
+    async fn leave_out(
+        &self,
+        files: &mut Vec<FoundFile>,
+        ids: &mut Vec<AssetId>,
+        forgotten: &HashSet<AssetId>,
+    ) -> Result<u64, StoreError> {
+        let mut of = ids.iter();
+        let is_forgotten = |_: &mut FoundFile| of.next().is_some_and(|asset| forgotten.contains(asset));
+        let places: Vec<String> = files.extract_if(.., is_forgotten).map(|file| file.uri).collect();
+        ids.retain(|asset| !forgotten.contains(asset));
+        self.ledger.note_places(&places, &[]).await?;
+        Ok(places.len() as u64)
     }
 
     /// One file that the ledger cannot store costs only itself.

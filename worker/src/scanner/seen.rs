@@ -20,6 +20,8 @@ pub struct Seen {
     pub changed: u64,
     /// Known places with the same picture as before.
     pub known: u64,
+    /// Pictures that were forgotten, and are not taken in again.
+    pub forgotten: u64,
     /// Files that are no pictures, by content and name.
     pub other: u64,
     /// Files that a pattern leaves out.
@@ -31,8 +33,8 @@ pub struct Seen {
 impl Seen {
     /// All files.
     pub fn files(&self) -> u64 {
-        let Self { new, copies, moved, changed, known, other, left_out, unreadable } = *self;
-        new + copies + moved + changed + known + other + left_out + unreadable
+        let Self { new, copies, moved, changed, known, forgotten, other, left_out, unreadable } = *self;
+        new + copies + moved + changed + known + forgotten + other + left_out + unreadable
     }
 
     pub(super) fn count(&mut self, news: News) {

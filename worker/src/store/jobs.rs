@@ -1,6 +1,6 @@
 //! Decisions on many suggestions: jobs that are made a portion at a time, by whichever process has time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -211,4 +211,51 @@ pub(super) const DECIDED_AT_ONCE: i64 = 2000;
 pub(super) fn check(job: &NewJob) -> Result<(), StoreError> {
     let SuggestionFilter { min_confidence, suggestions, .. } = &job.filter;
     if min_confidence.is_some() || !suggestions.is_empty() { Ok(()) } else { Err(StoreError::NoConfidence) }
+}
+
+/// The newest run that was recorded, whether or not its asset is still there.
+pub(super) const NEWEST_RUN: &str =
+    "select max(id) from (select max(id) as id from run union all select max(newest_run) from forgetting) n";
+
+/// A job's filter without assets and suggestions that were forgotten; `None` if it named them, and nothing else is left of what
+/// it named.
+pub(super) fn without(
+    filter: &SuggestionFilter,
+    assets: &HashSet<&str>,
+    suggestions: &HashSet<&str>,
+) -> Option<SuggestionFilter> {
+    let mut rest = filter.clone();
+    rest.asset.take_if(|asset| assets.contains(asset.as_str()));
+    rest.assets.retain(|asset| !assets.contains(asset.as_str()));
+    rest.suggestions.retain(|suggestion| !suggestions.contains(suggestion.as_str()));
+    let is_over = filter.asset.is_some() && rest.asset.is_none()
+        || !filter.assets.is_empty() && rest.assets.is_empty()
+        || !filter.suggestions.is_empty() && rest.suggestions.is_empty();
+    (!is_over).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use docent_pipelines::asset::ContentHash;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_forgets_and_never_grows() {
+        let [one, other] = [1_u8, 2].map(|number| ContentHash::of(&[number]).asset_id());
+        let gone = HashSet::from([one.as_str()]);
+        let of = |filter: &SuggestionFilter| without(filter, &gone, &HashSet::new());
+        let all = SuggestionFilter { min_confidence: Some(0.9), ..SuggestionFilter::default() };
+        assert_eq!(of(&all), Some(all.clone()));
+        let both = SuggestionFilter { assets: vec![one.clone(), other.clone()], ..all.clone() };
+        assert_eq!(of(&both), Some(SuggestionFilter { assets: vec![other.clone()], ..all.clone() }));
+        for over in [
+            SuggestionFilter { asset: Some(one.clone()), ..all.clone() },
+            SuggestionFilter { assets: vec![one.clone()], ..all.clone() },
+        ] {
+            assert_eq!(of(&over), None, "without a name it would be about everything");
+        }
+        let alive = SuggestionFilter { asset: Some(other), ..all };
+        assert_eq!(of(&alive), Some(alive.clone()));
+    }
 }

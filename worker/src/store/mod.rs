@@ -1,6 +1,6 @@
 //! The ledger: what there is, what is to be done, what was said, what was decided.
 //!
-//! Six roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
+//! Seven roles, one store. Guarantees every implementation gives, checked by `tests/tests/store_conformance.rs`:
 //! - Every write is one transaction and can be repeated: the same call twice leaves the rows of one call.
 //! - A decided suggestion is never changed by [`Ledger::record`], and a claim that a decided suggestion answers
 //!   ([`docent_pipelines::Suggestion::is_answered_by`]) is not raised again.
@@ -15,6 +15,7 @@ mod fault;
 mod filters;
 mod find;
 mod fold;
+mod forget;
 mod jobs;
 mod known;
 mod lease;
@@ -38,6 +39,10 @@ use docent_models::ModelRef;
 use docent_pipelines::{AnalyzerId, AssetId, Fingerprint, Status, SuggestionId, VectorRecord, VectorSpace};
 pub use filters::*;
 pub use fold::{characters, folded, places};
+pub use forget::{
+    Forget, ForgetRow, ForgetState, Forgetting, Leftover, MOST_ASSETS, MOST_PLACES, Mark, MarkRow, Named,
+    NewForget, Toll,
+};
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
@@ -110,6 +115,12 @@ pub enum StoreError {
         what: &'static str,
         /// Its id.
         id: String,
+    },
+    /// The asset was forgotten, and does not come back.
+    #[error("asset {asset} was forgotten")]
+    Forgotten {
+        /// The asset.
+        asset: AssetId,
     },
     /// An abbreviated id fits several rows.
     #[error("'{prefix}' fits {count} suggestions; give more digits")]
@@ -206,8 +217,12 @@ pub trait Ledger: Leasing {
 
     /// Registers files: their pictures as assets ([`Ledger::identify`]), their places as paths, and a pending work row for every
     /// wanted analyzer that has none yet. A place that had another picture now has this one. Where the picture is as it was and the
-    /// bytes are not, somebody wrote metadata: only `decode` becomes pending.
+    /// bytes are not, somebody wrote metadata: only `decode` becomes pending. A file
+    /// whose asset was forgotten is left out; where something else was known at its place, that is gone.
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
+
+    /// Those of these assets that were forgotten and do not come back.
+    async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError>;
 
     /// Notes what was found out about known places: there is nothing at `gone` any more, and something again at `found`.
     /// Registering a place says the latter, too.
@@ -256,7 +271,8 @@ pub trait Ledger: Leasing {
     /// Records runs in one transaction, the point of truth: for every completed analyzer its pending suggestions are
     /// replaced and its vectors overwritten, decided suggestions stay; for every outcome the work row is settled and
     /// its attempts counted; the lease ends. A failed `decode` sets the asset's other pending work aside until `requeue`.
-    /// Answers in the order of `runs`. If one cannot be recorded, none is.
+    /// Answers in the order of `runs`. If one cannot be recorded, none is: [`StoreError::Forgotten`] says that its asset was
+    /// forgotten meanwhile.
     async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError>;
 
     /// Ends a lease without a result: the work is pending again, and not counted as lost.
@@ -426,5 +442,5 @@ pub trait Catalog: Send + Sync {
 }
 
 /// All roles together.
-pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts + Terms {}
-impl<T: Ledger + Reviews + Catalog + Jobs + Texts + Terms> Store for T {}
+pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts + Terms + Forgetting {}
+impl<T: Ledger + Reviews + Catalog + Jobs + Texts + Terms + Forgetting> Store for T {}

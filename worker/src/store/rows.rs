@@ -72,6 +72,8 @@ pub struct Registered {
     pub new_assets: u64,
     /// Places never seen before, or with other content than before.
     pub new_paths: u64,
+    /// Files that were left out because their assets were forgotten.
+    pub forgotten: u64,
 }
 
 /// Who leases how much, of what, for how long.
@@ -96,6 +98,8 @@ pub enum Begun {
     Run(BTreeMap<AnalyzerId, u32>),
     /// Everything was done meanwhile.
     Done,
+    /// The asset was forgotten meanwhile.
+    Forgotten,
     /// Another process is at it.
     Elsewhere,
     /// An earlier run over it was lost: begin it again `alone`.

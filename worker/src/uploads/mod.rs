@@ -4,6 +4,7 @@
 //! - Nothing of a file that did not come to its end, is too large or is no picture is left, neither on disk nor in the ledger.
 //! - What was acknowledged is on disk and in the ledger. Where a process dies between the two, the next one completes it.
 //! - The same content twice is one asset with one file; the same picture with other metadata is one asset with two. A name that is written again has the new content.
+//! - Nothing is kept of a picture that was forgotten.
 //! - Memory does not depend on the size of a file.
 
 mod incoming;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{AssetId, Owner};
+use docent_pipelines::{AssetId, Fingerprint, Owner};
 pub use incoming::{Incoming, Received};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit};
@@ -46,6 +47,12 @@ pub enum UploadError {
     /// It is plainly something else.
     #[error("'{name}' is no picture, by its content and its name")]
     NotAPicture {
+        /// What the client calls it.
+        name: String,
+    },
+    /// The picture was forgotten.
+    #[error("'{name}' was forgotten, and is not taken in again")]
+    Forgotten {
         /// What the client calls it.
         name: String,
     },
@@ -170,7 +177,13 @@ impl Uploads {
         for file in files {
             received.push(file.complete().await?);
         }
-        Ok(received)
+        let prints: Vec<Fingerprint> = received.iter().map(|file| file.hash).collect();
+        let assets = self.ledger.identify(&prints).await?;
+        let forgotten = self.ledger.forgotten(&assets).await?;
+        match received.iter().zip(assets).find(|(_, asset)| forgotten.contains(asset)) {
+            Some((file, _)) => Err(UploadError::Forgotten { name: file.name.clone() }),
+            None => Ok(received),
+        }
     }
 
     /// Takes a complete file in.
@@ -209,6 +222,13 @@ impl Uploads {
             owner: intent.owner,
         };
         let registered = self.ledger.register(std::slice::from_ref(&found), &self.wanted).await?;
+        if registered.forgotten > 0 {
+            // It was forgotten since all of it came.
+            tokio::fs::remove_file(&file).await?;
+            let name = received.name.clone();
+            received.done().await;
+            return Err(UploadError::Forgotten { name });
+        }
         if known.is_some() {
             // What failed for want of a file has one again.
             let again = std::slice::from_ref(&asset);

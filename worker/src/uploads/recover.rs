@@ -8,7 +8,7 @@ use docent_pipelines::Fingerprint;
 
 use super::incoming::{NOTE, PART, move_to};
 use super::{Intent, UploadError, Uploads, blocking};
-use crate::assets::file_uri;
+use crate::assets::{file_uri, path_of_uri};
 use crate::queue::Lane;
 use crate::scanner::stamp;
 use crate::store::FoundFile;
@@ -40,7 +40,11 @@ impl Uploads {
                 blocking(move || promised(&folder, &root)).await?
             };
             for found in notes {
-                self.ledger.register(std::slice::from_ref(&found), &self.wanted).await?;
+                let registered = self.ledger.register(std::slice::from_ref(&found), &self.wanted).await?;
+                if registered.forgotten > 0 {
+                    blocking(move || path_of_uri(&found.uri).map_or(Ok(()), std::fs::remove_file)).await?;
+                    continue;
+                }
                 tracing::info!(uri = found.uri, "an upload of an earlier process is registered");
             }
             blocking(move || std::fs::remove_dir_all(&folder)).await?;

@@ -103,6 +103,12 @@ pub trait VectorIndex: Send + Sync {
     ) -> Result<Vec<Neighbor>, IndexError>;
     /// Removes the records of these assets in `space`, except those in `keep`.
     async fn prune(&self, space: &VectorSpace, assets: &[AssetId], keep: &[&str]) -> Result<(), IndexError>;
+    /// Removes the records of these assets from all spaces, and from this process's memory.
+    async fn forget(&self, assets: &[AssetId]) -> Result<(), IndexError>;
+    /// The assets of whose records this process keeps something in memory, in any order and maybe several times.
+    async fn held(&self) -> Vec<AssetId> {
+        Vec::new()
+    }
     /// Removes a space with all its records. One that does not exist is removed already.
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError>;
     /// Records in `space`.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use axum::Router;
 use docent::assets::{AssetSource, FetchError};
+use docent::forget::Forgetter;
 use docent::http::{AppState, Options, Ports, Searcher, router};
 use docent::search::{Hits, Question, SearchError, nearest};
 use docent::store::{
@@ -115,7 +116,9 @@ impl Archive {
             Arc::new(ids.into_iter().filter_map(|id| AssetId::try_from(id).ok()).collect());
         let search =
             Arc::new(ByNumber { catalog: Arc::clone(&store) as _, index: Spread(Arc::clone(&assets)) });
+        let index = Arc::new(Spread(Arc::clone(&assets)));
         let ports = Ports {
+            forgetter: Arc::new(Forgetter::new(Arc::clone(&store) as _, index, None)),
             store: Arc::clone(&store) as _,
             search,
             source: Arc::new(Nothing),
@@ -251,6 +254,10 @@ impl VectorIndex for Spread {
     }
 
     async fn prune(&self, _: &VectorSpace, _: &[AssetId], _: &[&str]) -> Result<(), IndexError> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &[AssetId]) -> Result<(), IndexError> {
         Ok(())
     }
 

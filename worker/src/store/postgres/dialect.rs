@@ -4,17 +4,28 @@ use docent_pipelines::AssetId;
 use serde_json::Value;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{Postgres, Transaction};
+use sqlx::{Postgres, QueryBuilder, Transaction};
 
+use super::find::in_order;
 use super::{PostgresStore, fault};
 use crate::store::StoreError;
 
 pub(super) type Backend = PostgresStore;
 pub(super) type Row = PgRow;
 pub(super) type Tx<'t> = Transaction<'t, Postgres>;
+pub(super) type Db = Postgres;
+pub(super) type Query = QueryBuilder<Postgres>;
 /// A number that says yes or no.
 pub(super) type Flag = i32;
 
+/// Keeps rows as they are until the transaction ends …
+pub(super) const FOR_UPDATE: &str = " for update";
+/// … and passes those over that somebody else has.
+pub(super) const SKIP_LOCKED: &str = " for update skip locked";
+/// What makes a text parameter JSON as columns have it.
+pub(super) const AS_JSON: &str = "::jsonb";
+/// The address of an `asset_path p`.
+pub(super) const WHOLE_URI: &str = "coalesce(p.whole, p.uri)";
 /// Whoever records runs, or changes the vocabulary, waits.
 pub(super) const TAKE_VOCABULARY: &str = "select revision from vocabulary for update";
 /// The value of a suggestion `s` as its indexes have it …
@@ -53,4 +64,40 @@ pub(super) async fn lock_assets(tx: &mut Tx<'_>, assets: &[AssetId]) -> Result<(
         .await
         .map(drop)
         .map_err(fault("take assets"))
+}
+
+/// Adds the elements of a JSON array, as texts, as a selection.
+pub(super) fn push_each(query: &mut Query, json: String) {
+    query.push("select value from jsonb_array_elements_text(").push_bind(json).push("::jsonb)");
+}
+
+/// Tables are followed by their indexes, whatever statistics believe.
+pub(super) async fn steady(tx: &mut Tx<'static>) -> Result<(), StoreError> {
+    in_order(tx).await
+}
+
+/// Nobody registers pictures until the transaction ends: whether one comes back is decided before or after.
+pub(super) async fn take_turn(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    sqlx::query("select pg_advisory_xact_lock(hashtext('docent forgotten'))")
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(fault("forget"))
+}
+
+/// Removes events about assets, a JSON array, that nobody was told yet.
+pub(super) async fn drop_events(tx: &mut Tx<'_>, assets: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "delete from outbox where body ->> 'asset_id' in (select value from jsonb_array_elements_text($1::jsonb))",
+    )
+    .bind(assets)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(fault("forget"))
+}
+
+/// The server's affair: it overwrites deleted rows after it has vacuumed, and keeps its log for as long as it is told to.
+pub(super) async fn wipe(_: &PostgresStore) -> Result<(), StoreError> {
+    Ok(())
 }

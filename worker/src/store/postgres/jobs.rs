@@ -11,7 +11,7 @@ use super::{PostgresStore, fault, get, text};
 use crate::store::codec::{MOST_ROWS, corrupt, number, rfc3339};
 use crate::store::fault::again;
 use crate::store::find::{Archive, Asked, From, Spot, portion};
-use crate::store::jobs::{DECIDED_AT_ONCE, check};
+use crate::store::jobs::{DECIDED_AT_ONCE, NEWEST_RUN, check};
 use crate::store::{
     JobAction, JobRow, JobState, Jobs, NewJob, Page, Paged, Reviewer, StoreError, SuggestionFilter,
 };
@@ -43,8 +43,7 @@ impl Jobs for PostgresStore {
             .execute(&mut *tx)
             .await
             .map_err(failed)?;
-        let newest: Option<i64> =
-            sqlx::query_scalar("select max(id) from run").fetch_one(&mut *tx).await.map_err(failed)?;
+        let newest: Option<i64> = sqlx::query_scalar(NEWEST_RUN).fetch_one(&mut *tx).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(newest.unwrap_or(0))
     }

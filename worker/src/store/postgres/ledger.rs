@@ -1,6 +1,6 @@
 //! Registering, leasing, recording.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, Fingerprint, Owner, VectorSpace};
 
 use super::due::{look_around, refresh_due};
+use super::erase::{absent, admitted, marked};
 use super::identity::{identify, look_again};
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::add_missing;
@@ -73,6 +74,10 @@ impl Ledger for PostgresStore {
         again(|| self.register_once(files, wanted)).await
     }
 
+    async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
+        marked(&self.pool, assets).await
+    }
+
     async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {
         self.note(gone, found).await
     }
@@ -118,7 +123,9 @@ impl Ledger for PostgresStore {
         correlation: Option<&str>,
     ) -> Result<Registered, StoreError> {
         let registered = self.register(std::slice::from_ref(file), wanted).await?;
-        self.tell_submitted(file, registered, correlation).await?;
+        if registered.forgotten == 0 {
+            self.tell_submitted(file, registered, correlation).await?;
+        }
         Ok(registered)
     }
 
@@ -255,14 +262,31 @@ impl PostgresStore {
     async fn register_once(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         const OPERATION: &str = "register files";
         let failed = fault(OPERATION);
-        // The last of several at one place counts; everybody writes places in the same order.
         let (mut tx, now) = self.begin(OPERATION).await?;
-        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
-        let assets = identify(&mut tx, &prints).await?;
-        let by_place: BTreeMap<&str, (&FoundFile, &AssetId)> =
-            files.iter().zip(&assets).map(|(file, asset)| (file.uri.as_str(), (file, asset))).collect();
+        // Who forgets takes the other side.
+        sqlx::query("select pg_advisory_xact_lock_shared(hashtext('docent forgotten'))")
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        let (files, refused) = admitted(&mut tx, files).await?;
+        if !refused.is_empty() {
+            let places: BTreeSet<String> = refused.iter().map(|file| place_key(&file.uri)).collect();
+            sqlx::query(
+                "update asset_path p set gone_at = $2 from (
+                     select uri from asset_path where uri = any($1::text[]) and gone_at is null order by uri for update) n
+                 where p.uri = n.uri",
+            )
+            .bind(places.into_iter().collect::<Vec<_>>())
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
+        // The last of several at one place counts; everybody writes places in the same order.
+        let by_place: BTreeMap<&str, &(&FoundFile, AssetId)> =
+            files.iter().map(|found| (found.0.uri.as_str(), found)).collect();
         let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
-        for (file, asset) in files.iter().zip(&assets) {
+        for (file, asset) in &files {
             by_id.entry(asset.to_string()).or_insert(file);
         }
         let ids: Vec<String> = by_id.keys().cloned().collect();
@@ -299,8 +323,8 @@ impl PostgresStore {
         .fetch_one(&mut *tx)
         .await
         .map_err(failed)?;
-        let again = look_again(&mut tx, files, &assets, place_key, now).await.map_err(failed)?;
-        follow(&mut tx, files, &assets, place_key, now).await.map_err(failed)?;
+        let again = look_again(&mut tx, &files, place_key, now).await.map_err(failed)?;
+        follow(&mut tx, &files, place_key, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
              join asset_path p on p.uri = f.uri and p.asset_id = f.id",
@@ -339,6 +363,7 @@ impl PostgresStore {
         Ok(Registered {
             new_assets: new_assets.unsigned_abs(),
             new_paths: (by_place.len() as u64).saturating_sub(same.unsigned_abs()),
+            forgotten: refused.len() as u64,
         })
     }
 
@@ -361,8 +386,13 @@ impl PostgresStore {
         .bind(owner)
         .fetch_optional(&mut *tx)
         .await
-        .map_err(failed)?
-        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        .map_err(failed)?;
+        let Some(row) = row else {
+            return match absent(&mut *tx, &job.asset).await {
+                StoreError::Forgotten { .. } => Ok(Begun::Forgotten),
+                error => Err(error),
+            };
+        };
         let held = Lease {
             owner: get(&row, "lease_owner")?,
             until: get(&row, "lease_until")?,

@@ -97,9 +97,11 @@ impl PostgresStore {
              from asset where id = $1",
         )
         .bind(asset.as_str())
-        .fetch_one(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(failed)?;
+        // It was forgotten since.
+        let Some(row) = row else { return Ok(()) };
         let body = json!({
             "asset_id": asset, "uri": file.uri, "owner": file.owner, "correlation_id": correlation,
             "created": registered.new_assets > 0, "new_place": registered.new_paths > 0,

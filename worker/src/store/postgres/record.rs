@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
 use super::due::due_columns;
+use super::erase::absent;
 use super::identity::turn;
 use super::matches::give_way;
 use super::outbox::tell_failures;
@@ -107,8 +108,7 @@ async fn places(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<Places, 
     let (mut of, mut owners, mut by) = (Vec::new(), Vec::new(), Vec::new());
     for Finished { run, analysis, .. } in runs {
         let asset = run.asset.as_str();
-        let place =
-            places.get(asset).ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
+        let Some(place) = places.get(asset) else { return Err(absent(&mut **tx, &run.asset).await) };
         if place.run_id == 0 {
             of.push(asset);
             owners.push(run.owner.as_str());

@@ -62,16 +62,20 @@ pub(super) async fn withdraw(
 pub(super) async fn raise(tx: &mut Tx<'_>, portion: &MatchedPortion<'_>, now: i64) -> Result<(), StoreError> {
     let failed = fault(MATCH);
     let Some(first) = portion.found.first() else { return Ok(()) };
-    let run: i64 = sqlx::query_scalar(
-        "insert into run (asset_id, owner, finished_at, models) values ($1, $2, $3, $4) returning id",
-    )
-    .bind(first.asset.as_str())
+    // Some may have been forgotten since their vectors were read.
+    let run: Option<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "insert into run (asset_id, owner, finished_at, models)
+         select min(id), $2, $3, $4 from asset where id in (select value from {}) having count(*) > 0 returning id",
+        each_text(1)
+    )))
+    .bind(json_array(portion.found.iter().map(|found| &found.asset)))
     .bind(portion.owner)
     .bind(now)
     .bind(models(json!({ "terms": first.model })))
-    .fetch_one(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await
     .map_err(failed)?;
+    let Some(run) = run else { return Ok(()) };
     let mut terms: Vec<&str> =
         portion.found.iter().filter_map(|found| Some(found.term.as_ref()?.as_str())).collect();
     terms.sort_unstable();

@@ -3,17 +3,26 @@
 use docent_pipelines::AssetId;
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
+use sqlx::{QueryBuilder, Sqlite, Transaction};
 
-use super::SqliteStore;
+use super::{SqliteStore, fault};
 use crate::store::StoreError;
 
 pub(super) type Backend = SqliteStore;
 pub(super) type Row = SqliteRow;
 pub(super) type Tx<'t> = Transaction<'t, Sqlite>;
+pub(super) type Db = Sqlite;
+pub(super) type Query = QueryBuilder<Sqlite>;
 /// A number that says yes or no.
 pub(super) type Flag = i64;
 
+/// Every transaction that writes has the file to itself: rows need no locks.
+pub(super) const FOR_UPDATE: &str = "";
+pub(super) const SKIP_LOCKED: &str = "";
+/// What makes a text parameter JSON as columns have it.
+pub(super) const AS_JSON: &str = "";
+/// The address of an `asset_path p`.
+pub(super) const WHOLE_URI: &str = "p.uri";
 /// Every transaction here has the file to itself.
 pub(super) const TAKE_VOCABULARY: &str = "select revision from vocabulary";
 /// The value of a suggestion `s` as its indexes have it …
@@ -46,4 +55,40 @@ pub(super) fn models(models: Value) -> String {
 /// Nobody else writes.
 pub(super) async fn lock_assets(_: &mut Tx<'_>, _: &[AssetId]) -> Result<(), StoreError> {
     Ok(())
+}
+
+/// Adds the elements of a JSON array, as texts, as a selection.
+pub(super) fn push_each(query: &mut Query, json: String) {
+    query.push("select value from json_each(").push_bind(json).push(")");
+}
+
+/// Statistics mislead nobody.
+pub(super) async fn steady(_: &mut Tx<'_>) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Nobody else registers.
+pub(super) async fn take_turn(_: &mut Tx<'_>) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// There are no events.
+pub(super) async fn drop_events(_: &mut Tx<'_>, _: &str) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Moves everything from the log to the file, where deleted rows are overwritten, and empties the log. Waits for those who read.
+pub(super) async fn wipe(store: &SqliteStore) -> Result<(), StoreError> {
+    const OPERATION: &str = "empty the ledger's log";
+    let (busy, ..): (i64, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
+        .fetch_one(&store.write)
+        .await
+        .map_err(fault(OPERATION))?;
+    if busy == 0 {
+        return Ok(());
+    }
+    let source = anyhow::anyhow!(
+        "another process reads the ledger for long; what was forgotten may still be in its log"
+    );
+    Err(StoreError::Contended { operation: OPERATION, source })
 }

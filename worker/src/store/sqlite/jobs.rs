@@ -9,7 +9,7 @@ use super::find::says;
 use super::{SqliteStore, fault, get, now};
 use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339};
 use crate::store::find::{Archive, Asked, From, Spot, portion};
-use crate::store::jobs::{DECIDED_AT_ONCE, check};
+use crate::store::jobs::{DECIDED_AT_ONCE, NEWEST_RUN, check};
 use crate::store::{
     JobAction, JobRow, JobState, Jobs, NewJob, Page, Paged, Reviewer, StoreError, SuggestionFilter,
 };
@@ -32,7 +32,7 @@ struct Open {
 #[async_trait]
 impl Jobs for SqliteStore {
     async fn newest_run(&self) -> Result<i64, StoreError> {
-        let newest: Option<i64> = sqlx::query_scalar("select max(id) from run")
+        let newest: Option<i64> = sqlx::query_scalar(NEWEST_RUN)
             .fetch_one(&self.read)
             .await
             .map_err(fault("read the newest run"))?;

@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::due::refresh_due;
+use super::erase::absent;
 use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, corrupt, json_array, lane_of, millis};
@@ -121,8 +122,13 @@ impl SqliteStore {
         .bind(owner)
         .fetch_optional(&mut *tx)
         .await
-        .map_err(failed)?
-        .ok_or_else(|| StoreError::NotFound { what: "asset", id: job.asset.to_string() })?;
+        .map_err(failed)?;
+        let Some(row) = row else {
+            return match absent(&mut *tx, &job.asset).await {
+                StoreError::Forgotten { .. } => Ok(Begun::Forgotten),
+                error => Err(error),
+            };
+        };
         let held = Lease {
             owner: get(&row, "lease_owner")?,
             until: get(&row, "lease_until")?,

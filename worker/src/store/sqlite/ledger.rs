@@ -1,6 +1,6 @@
 //! Registering, leasing, recording.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use docent_pipelines::{AssetId, Fingerprint, VectorSpace};
 use serde_json::json;
 
 use super::due::{let_ripe_run, look, look_around, refresh_due};
+use super::erase::{admitted, marked};
 use super::identity::{identify, look_again};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
@@ -71,9 +72,18 @@ impl Ledger for SqliteStore {
         let failed = fault(OPERATION);
         let now = now();
         let mut tx = self.begin(OPERATION).await?;
-        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
-        let assets = identify(&mut tx, &prints).await?;
-        let listed = json_array(files.iter().zip(&assets).map(|(file, asset)| {
+        let (files, refused) = admitted(&mut tx, files).await?;
+        if !refused.is_empty() {
+            sqlx::query(
+                "update asset_path set gone_at = $2 where gone_at is null and uri in (select value from json_each($1))",
+            )
+            .bind(json_array(refused.iter().map(|file| &file.uri)))
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+        }
+        let listed = json_array(files.iter().map(|(file, asset)| {
             json!({
                 "uri": file.uri, "id": asset, "hash": file.hash.bytes.to_hex(), "picture": file.hash.picture.to_hex(),
                 "bytes": file.stamp.bytes, "modified": file.stamp.modified_ns, "lane": lane_number(file.lane),
@@ -99,8 +109,8 @@ impl Ledger for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        look_again(&mut tx, files, &assets, str::to_owned, now).await.map_err(failed)?;
-        follow(&mut tx, files, &assets, str::to_owned, now).await.map_err(failed)?;
+        look_again(&mut tx, &files, str::to_owned, now).await.map_err(failed)?;
+        follow(&mut tx, &files, str::to_owned, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from json_each($1) f join asset_path p on p.uri = f.value ->> 'uri'
              and p.asset_id = f.value ->> 'id'",
@@ -123,11 +133,19 @@ impl Ledger for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        let ids = json_array(&assets);
+        let ids = json_array(files.iter().map(|(_, asset)| asset));
         add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
         refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        Ok(Registered { new_assets, new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()) })
+        Ok(Registered {
+            new_assets,
+            new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()),
+            forgotten: refused.len() as u64,
+        })
+    }
+
+    async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
+        marked(&self.read, assets).await
     }
 
     async fn note_places(&self, gone: &[String], found: &[String]) -> Result<(), StoreError> {

@@ -8,7 +8,11 @@ mod catalog;
 mod decisions;
 mod dialect;
 mod due;
+#[path = "../sql/erase.rs"]
+mod erase;
 mod find;
+#[path = "../sql/forget.rs"]
+mod forget;
 #[path = "../sql/identity.rs"]
 mod identity;
 mod jobs;
@@ -53,7 +57,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity", "0012_forgotten");
 
 /// The embedded store.
 pub struct SqliteStore {
@@ -93,7 +97,13 @@ impl SqliteStore {
         let write = SqlitePoolOptions::new()
             .max_connections(1)
             .test_before_acquire(false)
-            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE))
+            .connect_with(
+                options
+                    .clone()
+                    .pragma("cache_size", WRITER_CACHE)
+                    // What is deleted is overwritten.
+                    .pragma("secure_delete", "on"),
+            )
             .await
             .map_err(&opening)?;
         migrate(&write).await?;
@@ -156,6 +166,14 @@ impl SqliteStore {
     /// Begins a transaction and tells the time.
     async fn begin_at(&self, operation: &'static str) -> Result<(Transaction<'_, Sqlite>, i64), StoreError> {
         Ok((self.begin(operation).await?, now()))
+    }
+
+    /// The same for one that only reads: nobody waits for it.
+    async fn begin_to_read(
+        &self,
+        operation: &'static str,
+    ) -> Result<(Transaction<'_, Sqlite>, i64), StoreError> {
+        Ok((self.read.begin().await.map_err(fault(operation))?, now()))
     }
 
     fn reader(&self) -> &SqlitePool {

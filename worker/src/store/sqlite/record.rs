@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use super::due::due_columns;
+use super::erase::absent;
 use super::identity::turn;
 use super::matches::give_way;
 use super::succession::carry_over;
@@ -90,8 +91,7 @@ async fn places(tx: &mut Tx<'_>, runs: &[Finished], assets: &str, now: i64) -> R
     let mut fresh = Vec::new();
     for Finished { run, analysis, .. } in runs {
         let asset = run.asset.as_str();
-        let place =
-            places.get(asset).ok_or_else(|| StoreError::NotFound { what: "asset", id: asset.to_owned() })?;
+        let Some(place) = places.get(asset) else { return Err(absent(&mut **tx, &run.asset).await) };
         if place.run_id == 0 {
             let models = serde_json::to_string(&analysis.completed).unwrap_or_default();
             fresh.push(json!({ "asset": asset, "owner": run.owner, "models": models }));

@@ -21,6 +21,11 @@ pub(super) fn number(id: &str) -> Option<Id> {
     })
 }
 
+/// The digits of an id.
+pub(super) fn digits(id: Id) -> String {
+    format!("{id:032x}")
+}
+
 /// Some ids.
 pub(super) type Ids = HashSet<Id, BuildHasherDefault<AsItIs>>;
 /// Something for each id.
@@ -61,7 +66,7 @@ mod tests {
         ];
         let numbers = ids.map(|id| number(id).expect("has an id's form"));
         assert!(numbers.is_sorted());
-        assert_eq!(numbers.map(|number| format!("{number:032x}")), ids);
+        assert_eq!(numbers.map(digits), ids);
         for wrong in ["", "0", &"0".repeat(33), &"G".repeat(32), &"F".repeat(32), &"+".repeat(32)] {
             assert_eq!(number(wrong), None, "{wrong}");
         }

@@ -28,7 +28,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use self::candidates::Candidate;
 use self::codes::Query;
-use self::ids::{Ids, number};
+use self::ids::{Ids, digits, number};
 use self::score::Score;
 use self::space::{Space, Vectors};
 use super::{IndexError, Neighbor, VectorIndex};
@@ -189,6 +189,21 @@ impl VectorIndex for EmbeddedIndex {
             space.remove(|row| assets.contains(&row.asset) && !keep.contains(&row.record));
         }
         Ok(())
+    }
+
+    async fn forget(&self, assets: &[AssetId]) -> Result<(), IndexError> {
+        for space in self.opened().into_keys() {
+            self.prune(&space, assets, &[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn held(&self) -> Vec<AssetId> {
+        let mut held = Vec::new();
+        for space in self.opened().into_values() {
+            held.extend(space.lock().await.assets().map(digits).filter_map(|id| AssetId::try_from(id).ok()));
+        }
+        held
     }
 
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {

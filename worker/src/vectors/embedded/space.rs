@@ -46,6 +46,11 @@ pub(super) struct Row {
 }
 
 impl Space {
+    /// The assets of its vectors.
+    pub(super) fn assets(&self) -> impl Iterator<Item = Id> {
+        self.vectors.chunks.iter().flat_map(|chunk| chunk.rows.iter().map(|row| row.asset))
+    }
+
     /// The vectors as they are now.
     pub(super) fn vectors(&self) -> Vectors {
         self.vectors.clone()

@@ -220,6 +220,14 @@ impl VectorIndex for QdrantIndex {
         Ok(())
     }
 
+    async fn forget(&self, assets: &[AssetId]) -> Result<(), IndexError> {
+        // Whatever models they came from, and whether or not the ledger knows these.
+        for space in self.spaces().await? {
+            self.prune(&space, assets, &[]).await?;
+        }
+        Ok(())
+    }
+
     async fn drop_space(&self, space: &VectorSpace) -> Result<(), IndexError> {
         self.forget(space);
         let name = &self.collection(space);

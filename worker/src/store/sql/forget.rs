@@ -1,0 +1,534 @@
+//! Forgetting, a portion at a time. Both ledgers compile this file.
+
+use async_trait::async_trait;
+use docent_pipelines::AssetId;
+use sqlx::Row as _;
+
+use super::dialect::{
+    Backend, Query, Row, SKIP_LOCKED, Tx, WHOLE_URI, drop_events, each_text, lock_assets, push_each, steady,
+    wipe,
+};
+use super::erase::{Order, erase};
+use super::listing::{has_prefix, is_at};
+use super::{fault, get, parsed};
+use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339};
+use crate::store::fault::again;
+use crate::store::forget::{Cursor, FORGOTTEN_AT_ONCE, Way};
+use crate::store::{
+    Forget, ForgetRow, Forgetting, Leftover, Mark, MarkRow, Named, NewForget, Page, Paged, PlaceFilter,
+    StoreError, Toll,
+};
+
+const FORGET: &str = "forget";
+const LIST: &str = "list what was forgotten";
+
+const ORDER: &str = "select id, state, what, after, uploads, assets, places, suggestions, decisions, files, kept, reviewer, client,
+    created_at, finished_at from forgetting";
+
+#[async_trait]
+impl Forgetting for Backend {
+    async fn start_forgetting(&self, order: &NewForget) -> Result<ForgetRow, StoreError> {
+        let failed = fault(FORGET);
+        let what = serde_json::to_string(&order.what).map_err(|error| corrupt("order")(error.to_string()))?;
+        let (mut tx, now) = self.begin_at(FORGET).await?;
+        let id: i64 = sqlx::query_scalar(
+            "insert into forgetting (state, what, uploads, reviewer, client, created_at)
+             values ('open', $1, $2, $3, $4, $5) returning id",
+        )
+        .bind(what)
+        .bind(&order.uploads)
+        .bind(crate::store::codec::text(&order.by.name))
+        .bind(crate::store::codec::text(&order.by.client))
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        self.forgetting(id).await
+    }
+
+    async fn forget_portion(
+        &self,
+        id: Option<i64>,
+        uploads: Option<&str>,
+    ) -> Result<Option<ForgetRow>, StoreError> {
+        again(|| portion(self, id, uploads)).await
+    }
+
+    async fn leftovers(&self, uploads: Option<&str>, limit: u32) -> Result<Vec<Leftover>, StoreError> {
+        let (mut tx, now) = self.begin_to_read(FORGET).await?;
+        let rows = sqlx::query(
+            "select r.id, r.asset_id, r.file from forgetting_rest r join forgetting f on f.id = r.forgetting_id
+             where r.not_before <= $1 and (r.file is null or f.uploads = $2) order by r.not_before, r.id limit $3",
+        )
+        .bind(now)
+        .bind(uploads)
+        .bind(i64::from(limit.min(MOST_ROWS)))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(fault(FORGET))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Leftover { id: get(row, "id")?, asset: parsed(row, "asset_id")?, file: get(row, "file")? })
+            })
+            .collect()
+    }
+
+    async fn cleared(&self, leftovers: &[Leftover]) -> Result<(), StoreError> {
+        let ids = json_array(leftovers.iter().map(|leftover| leftover.id.to_string()));
+        let (mut tx, _) = self.begin_at(FORGET).await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "delete from forgetting_rest where id in (select cast(value as bigint) from {})",
+            each_text(1)
+        )))
+        .bind(ids)
+        .execute(&mut *tx)
+        .await
+        .map_err(fault(FORGET))?;
+        tx.commit().await.map_err(fault(FORGET))
+    }
+
+    async fn finish_forgetting(&self, id: i64) -> Result<ForgetRow, StoreError> {
+        const UNDONE: &str = "state = 'clearing'
+            and not exists (select 1 from forgetting_rest r where r.forgetting_id = forgetting.id and r.not_before <= $2)";
+        let failed = fault(FORGET);
+        let (mut tx, now) = self.begin_to_read(FORGET).await?;
+        let is_ready: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "select exists (select 1 from forgetting where id = $1 and {UNDONE})"
+        )))
+        .bind(id)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(failed)?;
+        drop(tx);
+        if is_ready {
+            wipe(self).await?;
+            let (mut tx, now) = self.begin_at(FORGET).await?;
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "update forgetting set state = 'done', finished_at = $2 where id = $1 and {UNDONE}"
+            )))
+            .bind(id)
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+        }
+        self.forgetting(id).await
+    }
+
+    async fn named(&self, what: &Forget, after: Option<&str>) -> Result<Named, StoreError> {
+        let (mut tx, _) = self.begin_to_read(FORGET).await?;
+        steady(&mut tx).await?;
+        let (assets, next) = meet(&mut tx, what, Cursor::read(after)?).await?;
+        let assets = assets.into_iter().map(AssetId::try_from).collect::<Result<_, _>>();
+        Ok(Named { assets: assets.map_err(corrupt("asset_id"))?, next: next.map(|next| next.write()) })
+    }
+
+    async fn toll(
+        &self,
+        what: &Forget,
+        assets: &[AssetId],
+        uploads: Option<&str>,
+    ) -> Result<Toll, StoreError> {
+        let (mut tx, _) = self.begin_to_read(FORGET).await?;
+        steady(&mut tx).await?;
+        let ids: Vec<String> = assets.iter().map(ToString::to_string).collect();
+        let (wholes, parts) = sorted(&mut tx, what, &ids).await?;
+        let mut toll = weighed(&mut tx, &wholes).await?;
+        toll.places += lost_places(&mut tx, what, &parts).await?.len() as u64;
+        toll.kept = parts.len() as u64;
+        toll.files = stored(&mut tx, what, &wholes, &parts, uploads).await?.len() as u64;
+        Ok(toll)
+    }
+
+    async fn forgetting(&self, id: i64) -> Result<ForgetRow, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{ORDER} where id = $1")))
+            .bind(id)
+            .fetch_optional(self.reader())
+            .await
+            .map_err(fault(LIST))?;
+        let missing = || StoreError::NotFound { what: "forgetting", id: id.to_string() };
+        told(&row.ok_or_else(missing)?)
+    }
+
+    async fn forgettings(&self, page: &Page) -> Result<Paged<ForgetRow>, StoreError> {
+        let before = page.after.as_deref().map_or(Ok(i64::MAX), |after| number(after, after))?;
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{ORDER} where id < $1 order by id desc limit {}",
+            limit + 1
+        )))
+        .bind(before)
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault(LIST))?;
+        let is_cut = rows.len() > limit;
+        let rows = rows.iter().take(limit).map(told).collect::<Result<Vec<_>, _>>()?;
+        Ok(Paged { next: rows.last().filter(|_| is_cut).map(|last| last.id.to_string()), rows })
+    }
+
+    async fn marks(&self, page: &Page) -> Result<Paged<MarkRow>, StoreError> {
+        let before = page.after.as_deref().map_or(Ok(i64::MAX), |after| number(after, after))?;
+        let limit = page.limit.clamp(1, MOST_ROWS) as usize;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select sequence, mark, forgetting_id, at from forgotten where sequence < $1 and mark = asset
+             order by sequence desc limit {}",
+            limit + 1
+        )))
+        .bind(before)
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault(LIST))?;
+        let next = match rows.get(limit - 1) {
+            Some(last) if rows.len() > limit => Some(get::<i64>(last, "sequence")?.to_string()),
+            _ => None,
+        };
+        let mark = |row: &Row| {
+            Ok(MarkRow {
+                mark: parsed(row, "mark")?,
+                forgetting: get(row, "forgetting_id")?,
+                at: rfc3339(get(row, "at")?),
+            })
+        };
+        Ok(Paged { rows: rows.iter().take(limit).map(mark).collect::<Result<_, StoreError>>()?, next })
+    }
+
+    async fn marks_after(&self, sequence: i64, limit: u32) -> Result<Vec<(i64, Mark)>, StoreError> {
+        let rows = sqlx::query(
+            "select sequence, mark from forgotten where sequence > $1 order by sequence limit $2",
+        )
+        .bind(sequence)
+        .bind(i64::from(limit))
+        .fetch_all(self.reader())
+        .await
+        .map_err(fault(LIST))?;
+        rows.iter().map(|row| Ok((get(row, "sequence")?, parsed(row, "mark")?))).collect()
+    }
+
+    async fn newest_mark(&self) -> Result<i64, StoreError> {
+        let newest: Option<i64> = sqlx::query_scalar("select max(sequence) from forgotten")
+            .fetch_one(self.reader())
+            .await
+            .map_err(fault(LIST))?;
+        Ok(newest.unwrap_or(0))
+    }
+
+    async fn readmit(&self, mark: &Mark) -> Result<bool, StoreError> {
+        let (mut tx, _) = self.begin_at(FORGET).await?;
+        let gone =
+            sqlx::query("delete from forgotten where asset = (select asset from forgotten where mark = $1)")
+                .bind(mark.as_str())
+                .execute(&mut *tx)
+                .await
+                .map_err(fault(FORGET))?
+                .rows_affected();
+        tx.commit().await.map_err(fault(FORGET))?;
+        Ok(gone > 0)
+    }
+}
+
+/// Makes a portion of an order.
+async fn portion(
+    store: &Backend,
+    id: Option<i64>,
+    uploads: Option<&str>,
+) -> Result<Option<ForgetRow>, StoreError> {
+    let failed = fault(FORGET);
+    // Most of the time nothing is to be forgotten, and nobody who writes has to wait.
+    let any = "select exists (select 1 from forgetting where state <> 'done')";
+    if !sqlx::query_scalar::<_, bool>(any).fetch_one(store.reader()).await.map_err(failed)? {
+        return Ok(None);
+    }
+    let (mut tx, now) = store.begin_at(FORGET).await?;
+    steady(&mut tx).await?;
+    let mut query = Query::new(ORDER);
+    query
+        .push(" where state <> 'done' and (uploads is null or uploads = ")
+        .push_bind(uploads.map(str::to_owned));
+    query.push(")");
+    if let Some(id) = id {
+        query.push(" and id = ").push_bind(id);
+    }
+    query.push(" order by case state when 'open' then 0 else 1 end, id limit 1").push(SKIP_LOCKED);
+    let Some(row) = query.build().fetch_optional(&mut *tx).await.map_err(failed)? else { return Ok(None) };
+    let mut order = told(&row)?;
+    let Some(what) = get::<Option<String>>(&row, "what")? else { return Ok(Some(order)) };
+    let what: Forget = serde_json::from_str(&what).map_err(|error| corrupt("order")(error.to_string()))?;
+    super::dialect::take_turn(&mut tx).await?;
+    let cursor = Cursor::read(get::<Option<String>>(&row, "after")?.as_deref())?;
+    let (met, next) = meet(&mut tx, &what, cursor).await?;
+    let mut ids = Vec::with_capacity(met.len());
+    for id in met {
+        ids.push(AssetId::try_from(id).map_err(corrupt("asset_id"))?);
+    }
+    lock_assets(&mut tx, &ids).await?;
+    let ids: Vec<String> = ids.into_iter().map(String::from).collect();
+    let (wholes, parts) = sorted(&mut tx, &what, &ids).await?;
+    let mut toll = weighed(&mut tx, &wholes).await?;
+    let files = stored(&mut tx, &what, &wholes, &parts, uploads).await?;
+    toll.files = files.len() as u64;
+    toll.kept = parts.len() as u64;
+    leave_files(&mut tx, order.id, &files, now).await?;
+    let lost = lost_places(&mut tx, &what, &parts).await?;
+    toll.places += lost.len() as u64;
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "delete from asset_path where uri in (select value from {})",
+        each_text(1)
+    )))
+    .bind(json_array(&lost))
+    .execute(&mut *tx)
+    .await
+    .map_err(failed)?;
+    erase(&mut tx, &Order { id: order.id, now }, &wholes).await?;
+    drop_events(&mut tx, &json_array(&wholes)).await?;
+    let is_last = next.is_none();
+    sqlx::query(
+        "update forgetting set state = $2, what = $3, after = $4, assets = assets + $5, places = places + $6,
+             suggestions = suggestions + $7, decisions = decisions + $8, files = files + $9, kept = kept + $10
+         where id = $1",
+    )
+    .bind(order.id)
+    .bind(if is_last { "clearing" } else { "open" })
+    .bind(if is_last { None } else { get::<Option<String>>(&row, "what")? })
+    .bind(next.map(|next| next.write()))
+    .bind(toll.assets as i64)
+    .bind(toll.places as i64)
+    .bind(toll.suggestions as i64)
+    .bind(toll.decisions as i64)
+    .bind(toll.files as i64)
+    .bind(toll.kept as i64)
+    .execute(&mut *tx)
+    .await
+    .map_err(failed)?;
+    tx.commit().await.map_err(failed)?;
+    order.toll += toll;
+    if is_last {
+        order.state = crate::store::ForgetState::Clearing;
+    }
+    Ok(Some(order))
+}
+
+/// The next assets on an order's ways, each once, and where the next portion begins.
+async fn meet(
+    tx: &mut Tx<'_>,
+    what: &Forget,
+    mut cursor: Cursor,
+) -> Result<(Vec<String>, Option<Cursor>), StoreError> {
+    let ways = what.ways();
+    let Some(way) = ways.get(cursor.way) else { return Ok((Vec::new(), None)) };
+    let mut query = Query::new("select ");
+    match way {
+        Way::Assets(assets) => {
+            let ids = assets.iter().map(|asset| asset.as_str()).filter(|id| *id > cursor.after.as_str());
+            query.push("id as asset_id, id as last from asset where id in (");
+            push_each(&mut query, json_array(ids.take(FORGOTTEN_AT_ONCE)));
+            query.push(") order by id");
+        }
+        Way::Below(place) => {
+            query.push("p.asset_id, p.uri as last from asset_path p where ");
+            has_prefix(&mut query, "p", place);
+            query.push(" and p.uri > ").push_bind(cursor.after.clone()).push(" order by p.uri");
+        }
+        // What was met is not there any more.
+        Way::Owner(owner) => {
+            query
+                .push("p.asset_id, '' as last from asset_path p where p.owner = ")
+                .push_bind(owner.to_string());
+        }
+        Way::Missing => {
+            query.push("id as asset_id, id as last from asset where id > ").push_bind(cursor.after.clone());
+            query.push(" order by id");
+        }
+    }
+    query.push(format!(" limit {FORGOTTEN_AT_ONCE}"));
+    let rows = query.build().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
+    let (mut met, mut after) = (Vec::with_capacity(rows.len()), String::new());
+    for row in &rows {
+        met.push(get::<String>(row, "asset_id")?);
+        after = get(row, "last")?;
+    }
+    met.sort();
+    met.dedup();
+    let goes_on = match way {
+        // Some of those that are named may not be there.
+        Way::Assets(assets) => assets
+            .iter()
+            .skip_while(|id| id.as_str() <= cursor.after.as_str())
+            .nth(FORGOTTEN_AT_ONCE)
+            .is_some(),
+        _ => rows.len() == FORGOTTEN_AT_ONCE,
+    };
+    if let Way::Assets(assets) = way {
+        let last = assets.iter().filter(|id| id.as_str() > cursor.after.as_str()).nth(FORGOTTEN_AT_ONCE - 1);
+        after = last.map(|id| id.to_string()).unwrap_or_default();
+    }
+    cursor = if goes_on {
+        Cursor { way: cursor.way, after }
+    } else {
+        Cursor { way: cursor.way + 1, after: String::new() }
+    };
+    Ok((met, (cursor.way < ways.len()).then_some(cursor)))
+}
+
+/// Adds whether an order names `asset_path p`.
+fn is_named(query: &mut Query, what: &Forget) {
+    query.push("(false");
+    for place in &what.places {
+        query.push(" or (");
+        has_prefix(query, "p", place);
+        query.push(")");
+    }
+    if what.owner.is_some() {
+        query.push(" or (true");
+        is_at(query, &PlaceFilter { uri_prefix: None, owner: what.owner.clone() });
+        query.push(")");
+    }
+    query.push(")");
+}
+
+/// Those of these assets that go as a whole, and those that lie elsewhere, too, and lose places.
+async fn sorted(
+    tx: &mut Tx<'_>,
+    what: &Forget,
+    ids: &[String],
+) -> Result<(Vec<String>, Vec<String>), StoreError> {
+    let failed = fault(FORGET);
+    let mut query = Query::new("select a.id from asset a where a.id in (");
+    push_each(&mut query, json_array(ids));
+    query.push(") and (a.id in (");
+    push_each(&mut query, json_array(&what.assets));
+    query.push(")");
+    if what.missing {
+        query.push(
+            " or not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null)",
+        );
+    }
+    query.push(" or (exists (select 1 from asset_path p where p.asset_id = a.id and ");
+    is_named(&mut query, what);
+    query.push(
+        ") and not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null and not ",
+    );
+    is_named(&mut query, what);
+    query.push("))) order by a.id");
+    let wholes: Vec<String> = query.build_query_scalar().fetch_all(&mut **tx).await.map_err(failed)?;
+    let mut query = Query::new("select distinct p.asset_id from asset_path p where p.asset_id in (");
+    push_each(&mut query, json_array(ids));
+    query.push(") and ");
+    is_named(&mut query, what);
+    let mut parts: Vec<String> = query.build_query_scalar().fetch_all(&mut **tx).await.map_err(failed)?;
+    parts.retain(|id| wholes.binary_search(id).is_err());
+    parts.sort();
+    Ok((wholes, parts))
+}
+
+/// What these assets cost, without files.
+async fn weighed(tx: &mut Tx<'_>, wholes: &[String]) -> Result<Toll, StoreError> {
+    let ids = each_text(1);
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "select (select count(*) from asset_path where asset_id in (select value from {ids})) as places,
+             (select count(*) from suggestion where asset_id in (select value from {ids})) as suggestions,
+             (select count(*) from suggestion where asset_id in (select value from {ids})
+              and status in ('accepted', 'rejected')) as decisions"
+    )))
+    .bind(json_array(wholes))
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(fault(FORGET))?;
+    let count = |column: &'static str| get::<i64>(&row, column).map(i64::unsigned_abs);
+    Ok(Toll {
+        assets: wholes.len() as u64,
+        places: count("places")?,
+        suggestions: count("suggestions")?,
+        decisions: count("decisions")?,
+        ..Toll::default()
+    })
+}
+
+/// The places that assets lose that stay, as the ledger stores them.
+async fn lost_places(tx: &mut Tx<'_>, what: &Forget, parts: &[String]) -> Result<Vec<String>, StoreError> {
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = Query::new("select p.uri from asset_path p where p.asset_id in (");
+    push_each(&mut query, json_array(parts));
+    query.push(") and ");
+    is_named(&mut query, what);
+    query.push(" order by p.uri");
+    query.build_query_scalar().fetch_all(&mut **tx).await.map_err(fault(FORGET))
+}
+
+/// The files among the places that go that docent itself stored, with their assets.
+async fn stored(
+    tx: &mut Tx<'_>,
+    what: &Forget,
+    wholes: &[String],
+    parts: &[String],
+    uploads: Option<&str>,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let Some(uploads) = uploads else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for (ids, named) in [(wholes, false), (parts, true)] {
+        if ids.is_empty() {
+            continue;
+        }
+        let mut query = Query::new("select p.asset_id, ");
+        query.push(WHOLE_URI).push(" from asset_path p where p.asset_id in (");
+        push_each(&mut query, json_array(ids));
+        query.push(") and ");
+        has_prefix(&mut query, "p", uploads);
+        if named {
+            query.push(" and ");
+            is_named(&mut query, what);
+        }
+        let rows: Vec<Row> = query.build().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
+        for row in &rows {
+            let file = row.try_get(1).map_err(|error| corrupt("uri")(error.to_string()))?;
+            files.push((get(row, "asset_id")?, file));
+        }
+    }
+    Ok(files)
+}
+
+/// Notes files that are to be removed.
+async fn leave_files(
+    tx: &mut Tx<'_>,
+    order: i64,
+    files: &[(String, String)],
+    now: i64,
+) -> Result<(), StoreError> {
+    for (asset, file) in files {
+        sqlx::query(
+            "insert into forgetting_rest (forgetting_id, asset_id, file, not_before) values ($1, $2, $3, $4)",
+        )
+        .bind(order)
+        .bind(asset)
+        .bind(file)
+        .bind(now)
+        .execute(&mut **tx)
+        .await
+        .map_err(fault(FORGET))?;
+    }
+    Ok(())
+}
+
+fn told(row: &Row) -> Result<ForgetRow, StoreError> {
+    let count = |column: &'static str| get::<i64>(row, column).map(i64::unsigned_abs);
+    Ok(ForgetRow {
+        id: get(row, "id")?,
+        state: get::<String>(row, "state")?.parse().map_err(corrupt("state"))?,
+        toll: Toll {
+            assets: count("assets")?,
+            places: count("places")?,
+            suggestions: count("suggestions")?,
+            decisions: count("decisions")?,
+            files: count("files")?,
+            kept: count("kept")?,
+        },
+        reviewer: get(row, "reviewer")?,
+        client: get(row, "client")?,
+        created_at: rfc3339(get(row, "created_at")?),
+        finished_at: get::<Option<i64>>(row, "finished_at")?.map(rfc3339),
+    })
+}
