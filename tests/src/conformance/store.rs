@@ -130,27 +130,6 @@ fn somebody() -> Reviewer {
     Reviewer { name: "Ada".to_owned(), client: "test".to_owned() }
 }
 
-/// Registering twice is registering once; the same content at another place is the same asset.
-pub async fn registering_is_idempotent(store: &dyn Store) {
-    let first = store.register(&[file(1), file(2)], &wanted()).await.expect("registers");
-    assert_eq!((first.new_assets, first.new_paths), (2, 2));
-    let again = store.register(&[file(1), file(2)], &wanted()).await.expect("registers");
-    assert_eq!((again.new_assets, again.new_paths), (0, 0));
-    let copy = FoundFile { uri: "file:///elsewhere/copy.jpg".to_owned(), ..file(1) };
-    let copied = store.register(std::slice::from_ref(&copy), &wanted()).await.expect("registers");
-    assert_eq!((copied.new_assets, copied.new_paths), (0, 1));
-    let row = store.asset(&content(1).asset_id()).await.expect("is there");
-    assert_eq!(row.uris, [copy.uri.clone(), file(1).uri]);
-    let known = store.known_files(&[file(1).uri, "file:///unknown".to_owned()]).await.expect("looks up");
-    assert_eq!(known.len(), 1);
-    assert_eq!(known[&file(1).uri].stamp, file(1).stamp);
-    // Other content at a known place moves the place, and leaves the former asset its other one.
-    let changed = FoundFile { uri: copy.uri.clone(), ..file(3) };
-    store.register(&[changed], &wanted()).await.expect("registers");
-    assert_eq!(store.asset_at(&copy.uri).await.expect("looks up"), Some(content(3).asset_id()));
-    assert_eq!(store.asset(&content(1).asset_id()).await.expect("is there").uris, [file(1).uri]);
-}
-
 /// A leased asset is nobody else's until its lease ends; then it is leased again.
 pub async fn leases_exclude_and_expire(store: &dyn Store) {
     register(store, 0..3).await;

@@ -11,7 +11,6 @@ use docent::store::{
     Run, SqliteStore, Store, Wanted,
 };
 use docent_models::ModelRef;
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{Analysis, AnalyzerId, AssetId, Confidence, Kind, Owner, Region, Suggestion};
 use docent_tests::program::{Docent, Ended};
@@ -152,12 +151,15 @@ impl Shelf {
         owner: Option<&str>,
     ) -> AssetId {
         let path = self.write(name, bytes);
-        let hash = ContentHash::of(bytes);
+        let hash = docent_pipelines::Fingerprint::of(bytes);
         let stamp = docent::scanner::stamp(&std::fs::metadata(&path).expect("is there"));
         let owner = owner.map(|owner| Owner::try_from(owner.to_owned()).expect("is a name"));
         let file = FoundFile { uri: file_uri(&path), stamp, hash, lane: Lane::Backfill, owner };
         let image = docent_pipelines::Image::decode(bytes, &Default::default()).expect("is a picture");
-        let facts = PictureFacts::new(image.width(), image.height(), "picture");
+        let facts = PictureFacts {
+            orientation: image.orientation(),
+            ..PictureFacts::new(image.width(), image.height(), "picture")
+        };
         self.runtime.block_on(self.register(&file, facts, said));
         hash.asset_id()
     }

@@ -110,7 +110,7 @@ impl Renderings {
         for uri in &asset.uris {
             match self.source.fetch(uri).await {
                 // A file may have been overwritten since: its suggestions are not about what is there now.
-                Ok(bytes) if is_of(asset, &bytes) => {
+                Ok(bytes) if asset.is(&Fingerprint::of(&bytes)) => {
                     // It was taken for gone, and is back.
                     found.extend(asset.gone.then(|| uri.clone()));
                     fetched = Some(bytes);
@@ -130,13 +130,6 @@ impl Renderings {
         }
         fetched.ok_or_else(|| last.unwrap_or_else(|| ApiError::NotFound("the asset has no place".to_owned())))
     }
-}
-
-/// Whether these bytes are a file of this asset.
-fn is_of(asset: &AssetRow, bytes: &[u8]) -> bool {
-    let found = Fingerprint::of(bytes);
-    found.names(&asset.asset_id)
-        || asset.picture.as_ref().is_some_and(|known| *known == found.picture.to_hex())
 }
 
 /// What lies at an asset's place is something else.

@@ -375,6 +375,14 @@ pub struct AssetRow {
     pub accepted_tags: Vec<String>,
 }
 
+impl AssetRow {
+    /// Whether a file is one of this asset.
+    pub fn is(&self, file: &Fingerprint) -> bool {
+        file.names(&self.asset_id)
+            || self.picture.as_ref().is_some_and(|known| *known == file.picture.to_hex())
+    }
+}
+
 /// Numbers for `docent status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Counts {

@@ -1,5 +1,7 @@
 //! Cases for what makes an asset.
 
+use std::collections::BTreeSet;
+
 use docent::store::{Decision, FileStamp, Finished, FoundFile, PictureFacts, Run, Store, SuggestionFilter};
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
@@ -18,6 +20,27 @@ fn at(name: &str, hash: Fingerprint) -> FoundFile {
 
 async fn identified(store: &dyn Store, prints: &[Fingerprint]) -> Vec<AssetId> {
     store.identify(prints).await.expect("identifies")
+}
+
+/// Registering twice is registering once; the same content at another place is the same asset.
+pub async fn registering_is_idempotent(store: &dyn Store) {
+    let first = store.register(&[file(1), file(2)], &wanted()).await.expect("registers");
+    assert_eq!((first.new_assets, first.new_paths), (2, 2));
+    let again = store.register(&[file(1), file(2)], &wanted()).await.expect("registers");
+    assert_eq!((again.new_assets, again.new_paths), (0, 0));
+    let copy = FoundFile { uri: "file:///elsewhere/copy.jpg".to_owned(), ..file(1) };
+    let copied = store.register(std::slice::from_ref(&copy), &wanted()).await.expect("registers");
+    assert_eq!((copied.new_assets, copied.new_paths), (0, 1));
+    let row = store.asset(&content(1).asset_id()).await.expect("is there");
+    assert_eq!(row.uris, [copy.uri.clone(), file(1).uri]);
+    let known = store.known_files(&[file(1).uri, "file:///unknown".to_owned()]).await.expect("looks up");
+    assert_eq!(known.len(), 1);
+    assert_eq!(known[&file(1).uri].stamp, file(1).stamp);
+    // Other content at a known place moves the place, and leaves the former asset its other one.
+    let changed = FoundFile { uri: copy.uri.clone(), ..file(3) };
+    store.register(&[changed], &wanted()).await.expect("registers");
+    assert_eq!(store.asset_at(&copy.uri).await.expect("looks up"), Some(content(3).asset_id()));
+    assert_eq!(store.asset(&content(1).asset_id()).await.expect("is there").uris, [file(1).uri]);
 }
 
 /// An asset is its picture, whatever else its files hold; of a file that was read again because of its metadata only the decoding
@@ -158,7 +181,7 @@ pub async fn another_orientation_turns_what_was_decided(store: &dyn Store) {
     decoded(6, &[], &all[..1]).await;
     assert_eq!(place().await, [0.4, 0.1, 0.4, 0.3]);
     let jobs = lease(store, "test", 10, LONG).await;
-    assert_eq!(jobs[0].analyzers, [AnalyzerId::Tags, AnalyzerId::Objects]);
+    assert_eq!(jobs[0].analyzers.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([all[1], all[2]]));
     store.hand_back(&asset).await.expect("hands back");
     decoded(8, &[], &all[..1]).await;
     assert_eq!(place().await, [0.2, 0.6, 0.4, 0.3]);

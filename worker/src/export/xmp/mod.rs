@@ -22,8 +22,7 @@ mod wanted;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{Kind, image};
+use docent_pipelines::{Fingerprint, Kind, image};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -278,7 +277,7 @@ impl XmpExport {
             Err(FetchError::Gone { .. }) => return Err(GONE.to_owned()),
             Err(error) => return Err(chain(&error)),
         };
-        if ContentHash::of(&bytes).asset_id() != job.known.asset {
+        if !job.picture.asset.is(&Fingerprint::of(&bytes)) {
             return Err(OTHER.to_owned());
         }
         let read = tokio::task::spawn_blocking(move || image::orientation(&bytes)).await;
@@ -303,7 +302,7 @@ fn place(job: &Job, source: &FileSource) -> Result<(), String> {
         return Ok(());
     }
     match look(&job.path, &source.roots) {
-        Looked::Candidate(hash, _) if hash.asset_id() == job.known.asset => Ok(()),
+        Looked::Candidate(file, _) if job.picture.asset.is(&file) => Ok(()),
         Looked::Candidate(..) | Looked::Skipped => Err(OTHER.to_owned()),
         Looked::Unreadable(reason) => Err(reason),
     }

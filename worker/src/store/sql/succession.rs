@@ -111,10 +111,10 @@ async fn compare(tx: &mut Tx<'_>, asset: &AssetId, before: &AssetId) -> Result<O
     let (now, before) = (values(&row, "now")?, values(&row, "before")?);
     let usual = others.iter().map(|other| Ok(dot(&values(other, "data")?, &before)));
     let usual: Vec<f32> = usual.collect::<Result<_, StoreError>>()?;
-    Ok(Some(dot(&now, &before) >= still_the_same(usual)))
+    Ok(Some(dot(&now, &before) > still_the_same(usual)))
 }
 
-/// From which cosine on a picture is the one it was, where others have these with it.
+/// Beyond which cosine a picture is the one it was, where others have these with it.
 fn still_the_same(mut usual: Vec<f32>) -> f32 {
     if usual.len() < FEWEST {
         return STILL_THE_SAME;
