@@ -50,6 +50,7 @@ impl Machine {
             "chromium",
             "chromedriver",
             "epmd",
+            "exiftool",
             "python3",
         ] {
             machine.stand_in(tool, "exit 0");

@@ -264,3 +264,31 @@ fn a_sidecar_is_no_picture() {
         assert!(!docent_pipelines::image::is_candidate(bytes, Some("xmp")));
     }
 }
+
+#[test]
+fn it_stops_between_two_sidecars_and_goes_on() {
+    let shelf = Shelf::new();
+    for number in 0..4 {
+        shelf.add(&format!("{number}.png"), &picture(number), everything());
+    }
+    shelf.accept();
+    let stopped = shelf.export_one();
+    assert!(stopped.interrupted && stopped.total() == 1, "{stopped:?}");
+    let (_, numbers) = shelf.told(&[]);
+    assert_eq!((&numbers["unchanged"], &numbers["created"]), (&json!(1), &json!(3)));
+}
+
+#[test]
+fn a_name_that_is_no_text_has_a_sidecar_too() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let shelf = Shelf::new();
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.png");
+    shelf.add(name, &picture(1), everything());
+    shelf.accept();
+    let (told, _) = shelf.told(&[]);
+    assert_eq!(told[0]["state"], "created");
+    assert!(shelf.path(std::ffi::OsStr::from_bytes(b"caf\xe9.png.xmp")).exists());
+    let (_, numbers) = shelf.told(&[]);
+    assert_eq!(numbers["unchanged"], 1);
+}

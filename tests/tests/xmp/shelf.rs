@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use docent::assets::file_uri;
+use docent::assets::{FileSource, file_uri};
+use docent::export::Export;
+use docent::export::xmp::{Extras, Naming, Sidecars, XmpExport};
 use docent::queue::Lane;
 use docent::store::{
-    Finished, FoundFile, LeaseRequest, Outcome, OutcomeState, PictureFacts, PostgresOptions, PostgresStore,
-    Run, SqliteStore, Store, Wanted,
+    AssetFilter, Finished, FoundFile, LeaseRequest, Outcome, OutcomeState, PictureFacts, PostgresOptions,
+    PostgresStore, Run, SqliteStore, Store, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::suggestion::Claim;
@@ -17,6 +20,7 @@ use docent_tests::program::{Docent, Ended};
 use docent_tests::servers::Database;
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 
@@ -33,7 +37,7 @@ const TERMS: &str = "\
 pub struct Shelf {
     pub docent: Docent,
     runtime: Runtime,
-    store: Box<dyn Store>,
+    store: Arc<dyn Store>,
     /// Of a shared ledger.
     _database: Option<Database>,
 }
@@ -112,12 +116,12 @@ impl Shelf {
             Some((runtime, database)) => (runtime, Some(database)),
             None => (Runtime::new().expect("a runtime"), None),
         };
-        let store: Box<dyn Store> = match url {
+        let store: Arc<dyn Store> = match url {
             Some(url) => {
                 let options = PostgresOptions { connections: 2, events: false };
-                Box::new(runtime.block_on(PostgresStore::connect(&url, options)).expect("connects"))
+                Arc::new(runtime.block_on(PostgresStore::connect(&url, options)).expect("connects"))
             }
-            None => Box::new(
+            None => Arc::new(
                 runtime.block_on(SqliteStore::open(&docent.data().join("ledger.sqlite"))).expect("opens"),
             ),
         };
@@ -125,12 +129,12 @@ impl Shelf {
     }
 
     /// Where a file lies.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.docent.folder().join("pictures").join(name)
     }
 
     /// Writes a file beside the pictures.
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub fn write(&self, name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("has a folder")).expect("is made");
         std::fs::write(&path, bytes).expect("is written");
@@ -138,14 +142,14 @@ impl Shelf {
     }
 
     /// Puts a picture there, with what is claimed about it.
-    pub fn add(&self, name: &str, bytes: &[u8], said: Vec<(AnalyzerId, Claim)>) -> AssetId {
+    pub fn add(&self, name: impl AsRef<Path>, bytes: &[u8], said: Vec<(AnalyzerId, Claim)>) -> AssetId {
         self.add_for(name, bytes, said, None)
     }
 
     /// The same, as somebody's.
     pub fn add_for(
         &self,
-        name: &str,
+        name: impl AsRef<Path>,
         bytes: &[u8],
         said: Vec<(AnalyzerId, Claim)>,
         owner: Option<&str>,
@@ -204,6 +208,30 @@ impl Shelf {
                 assert!(ended.code == Some(0) || value.is_none(), "{ended:?}");
             }
         }
+    }
+
+    /// The same as a part of this process, stopped after the first sidecar.
+    pub fn export_one(&self) -> Sidecars {
+        let export = Export {
+            store: Arc::clone(&self.store),
+            filter: AssetFilter::default(),
+            everything: true,
+            since: None,
+        };
+        let export = XmpExport {
+            export,
+            kind: None,
+            naming: Naming::Full,
+            extras: Extras::default(),
+            dry_run: false,
+            source: FileSource { max_bytes: 1 << 20, ..FileSource::default() },
+        };
+        let stop = CancellationToken::new();
+        let take = |_| {
+            stop.cancel();
+            Ok(())
+        };
+        self.runtime.block_on(export.run(&stop, take)).expect("is written")
     }
 
     /// Writes sidecars.

@@ -8,7 +8,7 @@ use docent_tests::random::Random;
 
 use super::shelf::{Shelf, picture, says};
 
-const PICTURES: usize = 120;
+const PICTURES: usize = 60;
 const KILLS: usize = 50;
 /// Change it to look at other moments; a failure prints the one in use.
 const SEED: u64 = 20_261;
@@ -22,7 +22,7 @@ fn fifty_kills_leave_whole_sidecars() {
         "<rdf:Description rdf:about=\"\" xmlns:crs=\"http://ns.adobe.com/camera-raw-settings/1.0/\" crs:Exposure2012=\"+0.50\"/>",
     );
     for number in 0..PICTURES {
-        let name = format!("{:02}/{number:03}.png", number / 40);
+        let name = format!("{:02}/{number:03}.png", number / 20);
         let words = (0..20).map(|word| says(Kind::Tag, &format!("word {word} of {number}"), None));
         shelf.add(
             &name,

@@ -11,13 +11,14 @@ use serde::Serialize;
 use unicode_normalization::UnicodeNormalization;
 
 use super::names::{
-    ALT_TEXT, CV_TERM_ID, CV_TERM_NAME, CV_TERMS, DESCRIPTION, HEADLINE, HIERARCHY, RDF_ALT, RDF_LI,
-    RDF_PARSE_TYPE, RDF_SEQ, REGION_INFO, REGION_LIST, SUBJECT, TAGS_LIST, TEXT, XML_LANG,
+    ALT_TEXT, APPLIED_TO, CV_TERM_ID, CV_TERM_NAME, CV_TERMS, DESCRIPTION, HEADLINE, HIERARCHY, RDF_ALT,
+    RDF_LI, RDF_PARSE_TYPE, RDF_SEQ, REGION_INFO, REGION_LIST, SUBJECT, TAGS_LIST, TEXT, XML_LANG,
 };
-use super::packet::{List, Packet, PacketError, Value};
+use super::packet::{List, Packet, PacketError};
 use super::record::{Entry, Written};
-use super::regions::Regions;
+use super::regions::{Marked, Regions};
 use super::tree::{Name, New};
+use super::value::Value;
 use super::wanted::Wanted;
 
 /// What a merge did to a property.
@@ -248,46 +249,57 @@ impl Merge<'_> {
     fn regions(&mut self, wanted: &Wanted) -> Result<(), PacketError> {
         let value = self.packet.get(REGION_INFO);
         let regions = value.as_ref().map(Regions::read).unwrap_or_default();
-        let there: Vec<Option<String>> =
-            regions.list.iter().map(|marked| marked.as_ref().map(|marked| marked.key())).collect();
-        let fit = wanted.regions.is_empty() || regions.fit(wanted.size);
-        if !fit {
-            self.merged
-                .notes
-                .push(format!("{REGION_INFO} stays: its regions are about a picture of another shape"));
-        }
-        let keys: Vec<String> = wanted.regions.iter().filter(|_| fit).map(|marked| marked.key()).collect();
-        let is_there = |index: usize, gone: &HashSet<usize>| {
-            let stays = regions.list.iter().enumerate().filter(|(place, _)| !gone.contains(place));
-            let others = stays.filter_map(|(_, marked)| marked.as_ref());
-            wanted
-                .regions
-                .get(index)
-                .is_some_and(|wanted| others.into_iter().any(|other| other.is_about(wanted)))
+        let ours = std::mem::take(&mut self.written.regions);
+        let key = |marked: &Option<Marked>| marked.as_ref().map(Marked::key);
+        let there: Vec<Option<String>> = regions.list.iter().map(key).collect();
+        let is_ours = |key: &Option<String>| key.as_ref().is_some_and(|key| ours.contains(key));
+        let fits = wanted.regions.is_empty() || regions.fit(wanted.size);
+        let nothing_else = match &value {
+            Some(Value::Struct(fields)) => {
+                fields.keys().all(|field| APPLIED_TO.is(field) || REGION_LIST.is(field))
+            }
+            _ => self.packet.is_empty(REGION_INFO),
         };
-        let Plan { without, with, written, removed } = plan(&there, &self.written.regions, &keys, is_there);
-        let items: Vec<New> =
-            with.iter().filter_map(|index| wanted.regions.get(*index)).map(|marked| marked.item()).collect();
-        let added: Vec<String> = with.iter().filter_map(|index| keys.get(*index)).cloned().collect();
-        let has_list = value.as_ref().is_some_and(|value| value.field(REGION_LIST).is_some());
-        if value.is_none() {
-            if !items.is_empty() {
-                self.packet.add(&Regions::property(wanted.size, items));
-            }
-        } else if !has_list && self.packet.is_empty(REGION_INFO) {
-            self.packet.take_out(REGION_INFO);
-            if !items.is_empty() {
-                self.packet.add(&Regions::property(wanted.size, items));
-            }
-        } else if !without.is_empty() && without.len() == there.len() && items.is_empty() {
-            // Nobody's region is left, and the size alone says nothing.
-            self.packet.take_out(REGION_INFO);
-        } else if !without.is_empty() || !items.is_empty() {
-            self.packet.change_field(REGION_INFO, REGION_LIST, List::Bag, (&without, items))?;
+        if nothing_else && there.iter().all(is_ours) {
+            self.written.regions = self.own_regions(wanted, there, fits);
+            return Ok(());
         }
+        if !fits {
+            let note = format!("{REGION_INFO} stays: its regions are about a picture of another shape");
+            self.merged.notes.push(note);
+        }
+        let wanted: Vec<&Marked> = wanted.regions.iter().filter(|_| fits).collect();
+        let keys: Vec<String> = wanted.iter().map(|marked| marked.key()).collect();
+        let others: Vec<&Marked> =
+            regions.list.iter().flatten().filter(|marked| !ours.contains(&marked.key())).collect();
+        let is_there = |index: usize, _: &HashSet<usize>| {
+            wanted.get(index).is_some_and(|wanted| others.iter().any(|other| other.is_about(wanted)))
+        };
+        let Plan { without, with, written, removed } = plan(&there, &ours, &keys, is_there);
+        if !without.is_empty() || !with.is_empty() {
+            let items = with.iter().filter_map(|index| wanted.get(*index)).map(|marked| marked.item());
+            self.packet.change_field(REGION_INFO, REGION_LIST, List::Bag, (&without, items.collect()))?;
+        }
+        let added = with.iter().filter_map(|index| keys.get(*index)).cloned().collect();
         self.note(REGION_INFO, added, removed);
         self.written.regions = written;
         Ok(())
+    }
+
+    /// Regions where there are none of others. Answers what docent has written then.
+    fn own_regions(&mut self, wanted: &Wanted, there: Vec<Option<String>>, fits: bool) -> Vec<String> {
+        let there: Vec<String> = there.into_iter().flatten().collect();
+        let keys: Vec<String> = wanted.regions.iter().map(Marked::key).collect();
+        let (added, removed) = (only(&keys, &there), only(&there, &keys));
+        if !added.is_empty() || !removed.is_empty() || !fits {
+            self.packet.take_out(REGION_INFO);
+            if !keys.is_empty() {
+                let items = wanted.regions.iter().map(Marked::item).collect();
+                self.packet.add(&Regions::property(wanted.size, items));
+            }
+        }
+        self.note(REGION_INFO, added, removed);
+        keys
     }
 
     fn own_texts(&mut self, texts: &[String]) {
@@ -295,9 +307,11 @@ impl Merge<'_> {
         let items = texts.iter().map(|text| New::text(RDF_LI, text)).collect();
         let new = New::elements(TEXT, vec![New::elements(RDF_SEQ, items)]);
         self.packet.replace(TEXT, (!texts.is_empty()).then_some(new));
-        let only = |some: &[String], others: &[String]| -> Vec<String> {
-            some.iter().filter(|text| !others.contains(text)).cloned().collect()
-        };
         self.note(TEXT, only(texts, &there), only(&there, texts));
     }
+}
+
+/// Those of `some` that are not among `others`.
+fn only(some: &[String], others: &[String]) -> Vec<String> {
+    some.iter().filter(|text| !others.contains(text)).cloned().collect()
 }

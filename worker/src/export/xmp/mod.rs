@@ -17,24 +17,27 @@ mod record;
 mod regions;
 mod sidecar;
 mod tree;
+mod value;
 mod wanted;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use docent_pipelines::{Fingerprint, Kind, image};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio_util::sync::CancellationToken;
 
 pub use self::folder::Naming;
 use self::folder::{Folder, Found};
 pub use self::merge::{Change, Merged};
-pub use self::packet::{Item, List, MAX_BYTES, Packet, PacketError, Value};
+pub use self::packet::{List, MAX_BYTES, Packet, PacketError};
 pub use self::read::{Metadata, Texts, metadata};
 pub use self::regions::{Area, Marked, Regions};
 pub use self::sidecar::SidecarError;
 use self::sidecar::{Outcome, update};
 pub use self::tree::{Tree, TreeError};
+pub use self::value::{Item, Value};
 pub use self::wanted::Extras;
 use self::wanted::{Scope, Wanted};
 use super::{Export, Picture};
@@ -63,7 +66,8 @@ pub struct XmpExport {
 pub struct Told {
     /// The place of the picture.
     pub uri: String,
-    /// The sidecar; none if the picture is not where it was.
+    /// The sidecar; none if its folder cannot be listed.
+    #[serde(serialize_with = "readable")]
     pub sidecar: Option<PathBuf>,
     /// What became of it.
     pub state: State,
@@ -76,6 +80,11 @@ pub struct Told {
     /// What was left as it is, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// JSON holds no names that are not UTF-8.
+fn readable<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.to_string_lossy()).serialize(serializer)
 }
 
 /// What became of a sidecar.
@@ -297,7 +306,12 @@ fn is_below(uri: &str, prefix: &str) -> bool {
 /// Whether the picture at a place still is what was decided about.
 fn place(job: &Job, source: &FileSource) -> Result<(), String> {
     let real = source.roots.allowed(&job.path).map_err(|error| error.to_string());
-    let metadata = real.and_then(|real| std::fs::metadata(real).map_err(|_| GONE.to_owned()))?;
+    let metadata = real.and_then(|real| {
+        std::fs::metadata(real).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => GONE.to_owned(),
+            _ => error.to_string(),
+        })
+    })?;
     if stamp(&metadata) == job.known.stamp {
         return Ok(());
     }

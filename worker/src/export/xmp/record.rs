@@ -8,8 +8,9 @@ use super::names::{
     WRITTEN_DESCRIPTION, WRITTEN_HEADLINE, WRITTEN_HIERARCHY, WRITTEN_REGIONS, WRITTEN_SUBJECT,
     WRITTEN_TAGS_LIST, WRITTEN_TERMS,
 };
-use super::packet::{Packet, Value};
+use super::packet::Packet;
 use super::tree::{Name, New};
+use super::value::Value;
 use crate::export::Accepted;
 
 /// What docent wrote into properties of others.

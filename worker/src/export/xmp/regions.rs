@@ -7,8 +7,8 @@ use super::names::{
     APPLIED_TO, AREA_H, AREA_UNIT, AREA_W, AREA_X, AREA_Y, DIM_H, DIM_UNIT, DIM_W, RDF_BAG, RDF_LI,
     RDF_PARSE_TYPE, REGION_AREA, REGION_INFO, REGION_LIST, REGION_NAME, REGION_TYPE,
 };
-use super::packet::Value;
 use super::tree::New;
+use super::value::Value;
 
 /// The type of a human face.
 pub const FACE: &str = "Face";

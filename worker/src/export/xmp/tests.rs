@@ -227,10 +227,22 @@ fn prefixes_that_others_use_for_something_else_are_left_to_them() {
 
 #[test]
 fn regions_of_another_shape_are_left_alone() {
-    let mut packet = Packet::empty().expect("is a packet");
-    merged(&mut packet, &everything());
     let turned = Wanted { size: (300, 400), ..everything() };
-    let Merged { notes, changes } = merged(&mut packet, &turned);
-    assert_eq!(notes.len(), 1, "{notes:?}");
-    assert_eq!(changes.len(), 1, "{changes:?}");
+    let mut own = Packet::empty().expect("is a packet");
+    merged(&mut own, &everything());
+    merged(&mut own, &turned);
+    assert_eq!(metadata(&own).regions.size, Some((300.0, 400.0)), "docent's own are written anew");
+    let face = Wanted {
+        regions: vec![marked(Some("Face"), Some("Ada"), [0.7, 0.1, 0.2, 0.2])],
+        size: (400, 300),
+        ..Wanted::default()
+    };
+    let mut theirs = Packet::empty().expect("is a packet");
+    theirs
+        .add(&super::regions::Regions::property(face.size, face.regions.iter().map(Marked::item).collect()));
+    let before = metadata(&theirs).regions;
+    let Merged { notes, changes } = merged(&mut theirs, &turned);
+    assert_eq!(notes, ["mwg-rs:Regions stays: its regions are about a picture of another shape"]);
+    assert!(changes.iter().all(|change| change.property != "mwg-rs:Regions"), "{changes:?}");
+    assert_eq!(metadata(&theirs).regions, before);
 }
