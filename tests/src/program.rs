@@ -103,6 +103,13 @@ impl Docent {
         self.start_by(shell, args)
     }
 
+    /// Starts a command as root of a namespace of its own, with mounts and limits of its own, after a shell has run `script`.
+    pub fn start_after<A: AsRef<OsStr>>(&self, script: &str, args: impl IntoIterator<Item = A>) -> Running {
+        let mut shell = Command::new("unshare");
+        shell.args(["-Urm", "sh", "-c", &format!("{script}\nexec \"$0\" \"$@\"")]).arg(&self.program);
+        self.start_by(shell, args)
+    }
+
     fn start_by<A: AsRef<OsStr>>(&self, mut command: Command, args: impl IntoIterator<Item = A>) -> Running {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
         command.args(args).arg("--data-dir").arg(self.data()).env_clear();

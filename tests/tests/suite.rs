@@ -41,5 +41,6 @@ mod terms;
 mod tidy;
 mod uploads;
 mod vectors_conformance;
+mod watching;
 mod writer;
 mod xmp;

@@ -20,6 +20,7 @@ use super::{Outcome, words};
 use crate::app::{Access, App, inspect};
 use crate::config::{Config, Servers};
 use crate::store::{PostgresLedger, StoreError};
+use crate::watch::{self, WatchedFolder};
 
 const HELP: &str = "\
 Exit codes: 0 everything is in place, 1 something is missing or broken, 2 an error.";
@@ -76,6 +77,7 @@ pub async fn run(config: Config, args: DoctorArgs, out: &mut Out) -> anyhow::Res
     findings.push(networks(&config));
     findings.push(tesseract(&config));
     findings.extend(data_directory(&config.data_dir));
+    findings.extend(config.watched().iter().map(watched));
     let (store, transport, search) = tokio::join!(ledger(&config), queue(&config), index(&config));
     findings.push(store);
     findings.extend(transport);
@@ -123,6 +125,27 @@ fn configuration(config: &Config) -> Finding {
             "worker.default.toml lists all options; as a variable, work.in_flight is DOCENT_WORK_IN_FLIGHT",
         ),
     }
+}
+
+/// How a folder of the configuration is watched, or why it is not.
+fn watched(folder: &WatchedFolder) -> Finding {
+    const CHECK: &str = "watched folder";
+    let path = folder.path.display();
+    if let Err(error) = std::fs::read_dir(&folder.path) {
+        let hint = "docent waits for it; if it is not to come, take it out of [[watch]] in the configuration";
+        return Finding::bad(CHECK, format!("{path}: {error}"), hint);
+    }
+    let seconds = |time: Duration| words::duration(time.as_secs_f64());
+    Finding::good(
+        CHECK,
+        match (folder.poll, watch::silent(&folder.path)) {
+            (Some(poll), _) => format!("{path}: swept every {}", seconds(poll)),
+            (None, Some(kind)) => {
+                format!("{path}: swept often, because {kind} does not tell what others change")
+            }
+            (None, None) => format!("{path}: watched by events, swept every {}", seconds(folder.sweep)),
+        },
+    )
 }
 
 fn reviewer(config: &Config) -> Finding {

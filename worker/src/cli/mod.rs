@@ -91,7 +91,8 @@ fn ended(outcome: anyhow::Result<Outcome>, servers: &Servers) -> ExitCode {
 }
 
 fn run(config: Config, command: Command) -> anyhow::Result<Outcome> {
-    telemetry::init(&config.log, matches!(command, Command::Serve(_) | Command::Worker(_)))?;
+    let is_long_lived = matches!(command, Command::Serve(_) | Command::Worker(_) | Command::Watch(_));
+    telemetry::init(&config.log, is_long_lived)?;
     for name in &config.sources.unknown_variables {
         tracing::warn!("variable {name} names no option and is ignored");
     }

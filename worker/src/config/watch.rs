@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use docent_pipelines::Owner;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::assets::lexical;
@@ -64,12 +64,18 @@ impl<'de> Deserialize<'de> for WatchEntry {
         #[serde(deny_unknown_fields)]
         struct Section {
             path: PathBuf,
+            #[serde(default, deserialize_with = "owner")]
             owner: Option<Owner>,
             poll_seconds: Option<u64>,
             #[serde(default = "sweep_seconds")]
             sweep_seconds: u64,
             #[serde(default = "settle_seconds")]
             settle_seconds: u64,
+        }
+        fn owner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Owner>, D::Error> {
+            let name = String::deserialize(deserializer)?;
+            let refused = |problem| D::Error::custom(format_args!("a name; this one {problem}"));
+            Owner::try_from(name).map(Some).map_err(refused)
         }
         fn sweep_seconds() -> u64 {
             SWEEP_SECONDS

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::events::Events;
-use super::look::{Looker, Met};
+use super::look::{Looker, Met, Silence};
 use super::root::{Away, Root};
 use super::stable::{MOST, Settling, Touch};
 use super::{Board, Portion, State, WatchedFolder};
@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_secs(60);
 const SHARE: u32 = 10;
 /// Files looked up, or read, together.
 const PORTION: usize = 64;
-/// So many files that are no pictures are kept in mind, by eight bytes each.
+/// So many files that are no pictures, or cannot be read, are kept in mind, by eight bytes each.
 const OTHERS: usize = 65_536;
 
 /// Keeps one folder watched.
@@ -137,7 +137,8 @@ struct Watching<'a> {
     settling: Settling,
     /// Folders whose known places are to be looked for, and since when.
     to_check: BTreeMap<PathBuf, Instant>,
-    /// Files that are no pictures, by a hash of place and stamp: a sweep need not open them again.
+    /// Files that are no pictures, by a hash of place and stamp: a sweep need not open them again. And what was said to be
+    /// unreadable, by a hash of place and reason.
     others: HashSet<u64>,
     fresh: Scan,
     told_at: Instant,
@@ -231,9 +232,14 @@ impl<'a> Watching<'a> {
             self.looked_at = std::mem::take(&mut self.touched);
             self.looking = Some(self.look(self.looked_at.keys().cloned().collect()));
         }
-        if self.sweeping.is_none() && now >= self.sweep_at {
+        // A sweep ends with the look at what was known.
+        let is_sweeping = self.sweeping.is_some() || self.to_check.contains_key(&self.keeper.folder.path);
+        if !is_sweeping && now >= self.sweep_at {
             (self.swept_from, self.is_lost) = (now, false);
             self.sweeping = Some(self.look(vec![self.keeper.folder.path.clone()]));
+        }
+        if self.settling.room() < PORTION {
+            self.is_lost |= self.settling.forget_restless(now);
         }
         let has_more = self.take(now).await?;
         if !has_more || self.told_at.elapsed() >= TELL {
@@ -241,7 +247,7 @@ impl<'a> Watching<'a> {
         }
         self.show().await;
         let now = Instant::now();
-        let sweep_at = if self.sweeping.is_none() { Some(self.sweep_at) } else { None };
+        let sweep_at = Some(self.sweep_at).filter(|_| !is_sweeping);
         let due =
             [Some(self.presence_at), sweep_at, self.settling.next(), self.to_check.values().min().copied()];
         let due = due.into_iter().flatten().min().unwrap_or(self.presence_at);
@@ -253,7 +259,10 @@ impl<'a> Watching<'a> {
     fn listen(&mut self, now: Instant) {
         let Some(happened) = self.looker.events.as_ref().map(Events::take) else { return };
         for (path, touch) in happened.touched {
-            if !self.settling.touch(&path, touch, now) {
+            let is_known = self.settling.touch(&path, touch, now)
+                // A change of its rights does not say that the writer is done.
+                || (touch == Touch::Other && self.touched.contains_key(&path));
+            if !is_known {
                 self.touched.insert(path, touch);
             }
         }
@@ -277,8 +286,11 @@ impl<'a> Watching<'a> {
     /// Takes in what was met: files of which the ledger has nothing, or something else, begin to settle.
     async fn met(&mut self, met: Vec<Met>, is_sweep: bool) -> Result<(), StoreError> {
         if met.is_empty() {
-            let ended = if is_sweep { &mut self.sweeping } else { &mut self.looking };
-            *ended = None;
+            if is_sweep {
+                self.sweeping = None;
+            } else {
+                (self.looking, self.looked_at) = (None, HashMap::new());
+            }
             self.beat_at = Instant::now();
             return Ok(());
         }
@@ -286,13 +298,16 @@ impl<'a> Watching<'a> {
         for met in met {
             match met {
                 Met::File { path, stamp } => {
-                    if !self.others.contains(&fingerprint(&path, stamp)) {
+                    if !self.others.contains(&fingerprint((&path, stamp.bytes, stamp.modified_ns))) {
                         files.insert(file_uri(&path), (path, stamp));
                     }
                 }
                 Met::Missing(path) => self.settling.see(path, None, Touch::Other, Instant::now()),
                 Met::Unreadable { path, reason } => {
-                    tracing::warn!(path = %path.display(), reason, "cannot be read");
+                    if self.others.insert(fingerprint((&path, &reason))) {
+                        tracing::warn!(path = %path.display(), reason, "cannot be read");
+                        self.fresh.seen.unreadable += 1;
+                    }
                 }
                 Met::Walked { folder, files } => self.walked(folder, files),
             }
@@ -351,10 +366,17 @@ impl<'a> Watching<'a> {
             }
             let _turn = self.keeper.turn.lock().await;
             let others = self.keeper.scanner.take_files(files, &mut self.fresh).await?;
-            if self.others.len() + others.len() > OTHERS {
+            if self.others.len() > OTHERS {
                 self.others.clear();
             }
-            self.others.extend(others.values().map(|(path, stamp)| fingerprint(path, *stamp)));
+            let others = others.values().map(|(path, stamp)| (path, stamp.bytes, stamp.modified_ns));
+            self.others.extend(others.map(fingerprint));
+            // What cannot be read is told once, although each sweep tries it again.
+            for (path, reason) in std::mem::take(&mut self.fresh.unreadable) {
+                let is_new = self.others.insert(fingerprint((path, reason)));
+                let unreadable = &mut self.fresh.seen.unreadable;
+                *unreadable = unreadable.saturating_sub(u64::from(!is_new));
+            }
             return Ok(true);
         }
         let left = self.settling.abandoned(now, PORTION);
@@ -391,7 +413,8 @@ impl<'a> Watching<'a> {
         let state = if silence.is_some() { State::Polled } else { State::Watched };
         if self.shown != Some(state) {
             self.shown = Some(state);
-            let reason = silence.map(|silence| silence.to_string());
+            let reason =
+                silence.filter(|silence| *silence != Silence::Asked).map(|silence| silence.to_string());
             self.keeper.board.state(self.keeper.folder, state, reason).await;
         }
     }
@@ -403,8 +426,8 @@ fn look_again(path: &Path, follows: bool) -> Option<FileStamp> {
     metadata.ok().filter(std::fs::Metadata::is_file).map(|metadata| stamp(&metadata))
 }
 
-fn fingerprint(path: &Path, stamp: FileStamp) -> u64 {
+fn fingerprint(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (path, stamp.bytes, stamp.modified_ns).hash(&mut hasher);
+    of.hash(&mut hasher);
     hasher.finish()
 }

@@ -50,7 +50,7 @@ pub enum Silence {
     #[error(transparent)]
     Deaf(#[from] Deaf),
     /// Nobody wants it to.
-    #[error("as configured")]
+    #[error("nobody asks for events")]
     Asked,
     /// The file system does not.
     #[error("{kind} does not tell what others change")]

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::drives;
+
 /// Why a folder cannot be watched now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Away {
@@ -30,6 +32,8 @@ pub enum Away {
 pub struct Root {
     path: PathBuf,
     identity: (u64, u64),
+    /// Network drives may give a folder another inode at any time.
+    has_inode: bool,
     is_mount: bool,
     mounts: Mutex<BTreeSet<PathBuf>>,
 }
@@ -43,8 +47,9 @@ impl Root {
     pub fn find(path: &Path) -> Result<Self, Away> {
         let identity = identity(path)?;
         std::fs::read_dir(path).map_err(|error| away(&error))?;
+        let has_inode = drives::silent(path).is_none();
         let (path, mounts) = (path.to_path_buf(), Mutex::default());
-        Ok(Self { is_mount: is_mount(&path), identity, path, mounts })
+        Ok(Self { is_mount: is_mount(&path), identity, has_inode, path, mounts })
     }
 
     /// Whether it is still the same folder, on the same drive.
@@ -53,10 +58,11 @@ impl Root {
     ///
     /// If it is not, and why.
     pub fn look(&self) -> Result<(), Away> {
-        match identity(&self.path)? {
-            same if same == self.identity => Ok(()),
-            _ if self.is_mount && !is_mount(&self.path) => Err(Away::Unmounted),
-            _ => Err(Away::Replaced),
+        let (device, inode) = identity(&self.path)?;
+        match device == self.identity.0 && (inode == self.identity.1 || !self.has_inode) {
+            true => Ok(()),
+            false if self.is_mount && !is_mount(&self.path) => Err(Away::Unmounted),
+            false => Err(Away::Replaced),
         }
     }
 

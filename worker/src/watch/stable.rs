@@ -35,6 +35,7 @@ struct Place {
     seen: Option<FileStamp>,
     is_open: bool,
     since: Instant,
+    first: Instant,
 }
 
 impl Place {
@@ -58,7 +59,7 @@ impl Settling {
     /// A place was looked at. If something else lies there than before, its time begins again. `touch` is the last thing that
     /// is known to have happened to it.
     pub fn see(&mut self, path: PathBuf, seen: Option<FileStamp>, touch: Touch, now: Instant) {
-        let place = self.places.entry(path).or_insert(Place { seen, is_open: false, since: now });
+        let place = self.places.entry(path).or_insert(Place { seen, is_open: false, since: now, first: now });
         if place.seen != seen {
             (place.seen, place.since) = (seen, now);
         }
@@ -82,6 +83,14 @@ impl Settling {
     /// Takes out places that have been empty for long enough, `most` at most, in no order.
     pub fn abandoned(&mut self, now: Instant, most: usize) -> Vec<PathBuf> {
         self.take(now, most, |place| place.seen.is_none()).into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Forgets files that have not come to rest in a long time, so that others get room. Answers whether there were any.
+    pub fn forget_restless(&mut self, now: Instant) -> bool {
+        let before = self.places.len();
+        let longest = 2 * PATIENCE * self.quiet;
+        self.places.retain(|_, place| place.first + longest > now);
+        self.places.len() < before
     }
 
     /// When the next place settles, if nothing happens to it.
@@ -204,7 +213,15 @@ mod tests {
             settling.see(i.to_string().into(), stamp(1, 1), Touch::Other, clock.after(0));
         }
         assert_eq!(settling.room(), 0);
+        assert!(!settling.forget_restless(clock.after(5)), "all may still settle");
         assert_eq!(settling.complete(clock.after(5), 64).len(), 64);
         assert_eq!(settling.room(), 64);
+        // Somebody writes to one of them for ever.
+        for seconds in 0..30 {
+            settling.touch(Path::new("7"), Touch::Written, clock.after(4 * seconds));
+        }
+        settling.see("late".into(), stamp(1, 1), Touch::Other, clock.after(119));
+        assert!(settling.forget_restless(clock.after(120)));
+        assert_eq!(settling.room(), MOST - 1);
     }
 }

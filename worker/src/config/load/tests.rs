@@ -57,6 +57,25 @@ fn roots_are_absolute_wherever_they_come_from() {
 }
 
 #[test]
+fn watched_folders_are_sections_or_paths() {
+    let file = "[[watch]]\npath = 'scans'\n[[watch]]\npath = '~/in'\nowner = 'press'\npoll_seconds = 60\n";
+    let config = load(file, &[]).expect("loads");
+    let [scans, incoming] = &config.watched()[..] else { panic!("two folders") };
+    assert!(scans.path.is_absolute() && scans.path.ends_with("scans") && scans.owner.is_none());
+    assert_eq!((scans.sweep.as_secs(), scans.settle.as_secs(), scans.poll), (900, 5, None));
+    assert_eq!(incoming.path, Path::new("/home/ada/in"));
+    assert_eq!((incoming.owner.as_ref().map(ToString::to_string)), Some("press".to_owned()));
+    assert_eq!(incoming.poll.map(|poll| poll.as_secs()), Some(60));
+    let config = load("", &[("DOCENT_WATCH", "/mnt/a, ~/b")]).expect("loads");
+    let paths: Vec<_> = config.watched().into_iter().map(|folder| folder.path).collect();
+    assert_eq!(paths, [Path::new("/mnt/a"), Path::new("/home/ada/b")]);
+    let (message, _) = refused("", &[("DOCENT_WATCH", "~/a,/home/ada/a/b")]);
+    assert!(message.starts_with("variable DOCENT_WATCH: watch.1.path is \"/home/ada/a/b\""), "{message}");
+    let (message, _) = refused("[[watch]]\npath = 'a'\nsettle_seconds = 9999\n", &[]);
+    assert!(message.ends_with("watch.0.settle_seconds is 9999, but must be from 1 to 3600"), "{message}");
+}
+
+#[test]
 fn every_default_is_explained() {
     let lines: Vec<&str> = DEFAULTS.lines().collect();
     for (index, line) in lines.iter().enumerate() {
