@@ -1,12 +1,13 @@
-//! The identity of an asset: its content, not its name.
+//! The identity of an asset: its picture, not its name.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An asset's id: 32 lower-case hexadecimal digits, the first half of its content hash.
+/// An asset's id: 32 lower-case hexadecimal digits, the first half of the hash that its picture had when it was registered first.
 ///
-/// The same bytes are the same asset wherever they lie; a moved or copied file is another path of it.
+/// The same picture is the same asset wherever it lies; a moved or copied file is another path of it, and so is one with other
+/// metadata ([`crate::identity`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AssetId(String);
@@ -53,6 +54,11 @@ impl ContentHash {
         let bytes = std::io::copy(&mut reader, &mut hasher)?;
         let hasher = hasher.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         Ok((Self(*hasher.finalize().as_bytes()), bytes))
+    }
+
+    /// A hash that was made elsewhere.
+    pub(crate) fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 
     /// 64 lower-case hexadecimal digits.

@@ -166,7 +166,7 @@ async fn write_vectors(store: &dyn Store) {
         let file = |hash: &ContentHash| FoundFile {
             uri: format!("file:///{}.jpg", hash.asset_id()),
             stamp: FileStamp { bytes: 1, modified_ns: 1 },
-            hash: *hash,
+            hash: (*hash).into(),
             lane: Lane::Backfill,
             owner: None,
         };

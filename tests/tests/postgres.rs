@@ -41,7 +41,7 @@ fn file(number: u32) -> FoundFile {
     FoundFile {
         uri: format!("file:///photos/{number:06}.jpg"),
         stamp: FileStamp { bytes: 100, modified_ns: 7 },
-        hash: ContentHash::of(&number.to_le_bytes()),
+        hash: ContentHash::of(&number.to_le_bytes()).into(),
         lane: Lane::Backfill,
         owner: None,
     }

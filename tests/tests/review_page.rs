@@ -312,7 +312,7 @@ async fn large_archives_keep_the_page_small() {
         .map(|n| FoundFile {
             uri: format!("file:///nowhere/{n}.jpg"),
             stamp: FileStamp { bytes: 1, modified_ns: 0 },
-            hash: ContentHash::of(format!("{n}").as_bytes()),
+            hash: ContentHash::of(format!("{n}").as_bytes()).into(),
             lane: Lane::Backfill,
             owner: None,
         })

@@ -40,7 +40,7 @@ async fn record(store: &SqliteStore, index: &dyn VectorIndex, number: u8, versio
     let file = FoundFile {
         uri: format!("file:///{number}.jpg"),
         stamp: FileStamp { bytes: 1, modified_ns: 1 },
-        hash: ContentHash::of(&[number]),
+        hash: ContentHash::of(&[number]).into(),
         lane: Lane::Backfill,
         owner: None,
     };
@@ -302,7 +302,7 @@ async fn filtered_searches_are_exact_or_say_that_they_are_not() {
                 let place = move |owner: &str| FoundFile {
                     uri: format!("file:///{owner}/{n}.jpg"),
                     stamp: FileStamp { bytes: 1, modified_ns: 1 },
-                    hash: hash(n),
+                    hash: hash(n).into(),
                     lane: Lane::Backfill,
                     owner: Some(Owner::try_from(owner.to_owned()).expect("is a name")),
                 };

@@ -69,7 +69,7 @@ async fn fill(file: &Path, pictures: usize, terms: usize) {
         let file = |number: &usize| FoundFile {
             uri: format!("file:///archive/{number:06}.jpg"),
             stamp: FileStamp { bytes: 1, modified_ns: *number as i64 },
-            hash: hash(number),
+            hash: hash(number).into(),
             lane: Lane::Backfill,
             owner: None,
         };

@@ -93,7 +93,7 @@ async fn fixture(limits: BatchLimits) -> Fixture {
         .map(|number| FoundFile {
             uri: format!("file:///{number}.jpg"),
             stamp: FileStamp { bytes: 1, modified_ns: 1 },
-            hash: ContentHash::of(&[number]),
+            hash: ContentHash::of(&[number]).into(),
             lane: Lane::Backfill,
             owner: None,
         })

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use docent_models::{ModelRef, Pack};
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::is_candidate;
 use docent_pipelines::pipeline::Watch;
-use docent_pipelines::{AnalyzerId, Failure, FailureKind, Kind, Region};
+use docent_pipelines::{AnalyzerId, Failure, FailureKind, Fingerprint, Kind, Region};
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -116,7 +115,7 @@ pub async fn analyze_paths(
                         return report(uri, None, Analyzed::failed(disposition::of_fetch(&error)), false);
                     }
                 };
-                let hash = ContentHash::of(&bytes);
+                let hash = Fingerprint::of(&bytes);
                 let _turn = turns.acquire().await.expect("the semaphore is never closed");
                 let looked = tokio::task::spawn_blocking(move || {
                     let options = AnalyzeOptions {
@@ -173,11 +172,11 @@ fn files(path: PathBuf, options: &Assets) -> Box<dyn Iterator<Item = PathBuf> + 
     )
 }
 
-fn report(uri: String, hash: Option<ContentHash>, seen: Analyzed, with_vectors: bool) -> AnalyzedAsset {
+fn report(uri: String, hash: Option<Fingerprint>, seen: Analyzed, with_vectors: bool) -> AnalyzedAsset {
     let Analyzed { picture, analysis, .. } = seen;
     AnalyzedAsset {
         uri,
-        content_hash: hash.map(|hash| hash.to_hex()),
+        content_hash: hash.map(|hash| hash.bytes.to_hex()),
         width: picture.as_ref().map(|picture| picture.width),
         height: picture.as_ref().map(|picture| picture.height),
         tolerated: picture.map(|picture| picture.tolerated).unwrap_or_default(),

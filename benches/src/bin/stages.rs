@@ -281,7 +281,7 @@ async fn ledger() -> anyhow::Result<()> {
             .map(|number| FoundFile {
                 uri: format!("file:///archive/{number}.jpg"),
                 stamp: FileStamp { bytes: 100, modified_ns: 7 },
-                hash: ContentHash::of(&number.to_le_bytes()),
+                hash: ContentHash::of(&number.to_le_bytes()).into(),
                 lane: Lane::Backfill,
                 owner: None,
             })

@@ -141,7 +141,7 @@ async fn fill(store: &dyn Store, space: &VectorSpace, pictures: usize) -> anyhow
             .map(|number| FoundFile {
                 uri: format!("file:///archive/{:04}/{number:07}.jpg", number / 1000),
                 stamp: FileStamp { bytes: 1, modified_ns: number as i64 },
-                hash: hash(number),
+                hash: hash(number).into(),
                 lane: Lane::Backfill,
                 owner: None,
             })

@@ -142,7 +142,7 @@ async fn walk(
             .map(|number| FoundFile {
                 uri: format!("file:///archive/{number:07}.jpg"),
                 stamp: FileStamp { bytes: 100, modified_ns: 7 },
-                hash: content(number),
+                hash: content(number).into(),
                 lane: Lane::Backfill,
                 owner: None,
             })

@@ -70,6 +70,7 @@ pub struct Image {
     width: u32,
     height: u32,
     format: Format,
+    orientation: u8,
     tolerated: Vec<Tolerated>,
 }
 
@@ -118,7 +119,8 @@ impl Image {
             5..=8 => (decoded.full.1, decoded.full.0),
             _ => decoded.full,
         };
-        Ok(Self { picture: Arc::new(picture), width, height, format, tolerated: decoded.tolerated })
+        let (orientation, tolerated) = (decoded.orientation, decoded.tolerated);
+        Ok(Self { picture: Arc::new(picture), width, height, format, orientation, tolerated })
     }
 
     /// What is wrong with the file although its picture is whole.
@@ -139,6 +141,11 @@ impl Image {
     /// Height in pixels of the whole upright picture.
     pub fn height(&self) -> u32 {
         self.height
+    }
+
+    /// EXIF orientation of the file, 1 to 8: how its pixels were turned to stand upright.
+    pub fn orientation(&self) -> u8 {
+        self.orientation
     }
 
     /// What the file is.

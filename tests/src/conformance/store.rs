@@ -18,6 +18,8 @@ use docent_pipelines::{
 
 mod filters;
 mod folders;
+mod forget;
+mod identity;
 mod jobs;
 mod leases;
 mod leasing;
@@ -32,6 +34,8 @@ mod vectors;
 
 pub use filters::*;
 pub use folders::*;
+pub use forget::*;
+pub use identity::*;
 pub use jobs::*;
 pub use leases::*;
 pub use leasing::*;
@@ -59,7 +63,7 @@ fn file(number: u32) -> FoundFile {
     FoundFile {
         uri: format!("file:///photos/{number:06}.jpg"),
         stamp: FileStamp { bytes: 100, modified_ns: 7 },
-        hash: content(number),
+        hash: content(number).into(),
         lane: Lane::Backfill,
         owner: None,
     }

@@ -18,11 +18,10 @@ use docent::store::{
 };
 use docent::vectors::EmbeddedIndex;
 use docent_models::ModelRef;
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
-    Analysis, AnalyzerId, AssetId, Confidence, DecodeLimits, Failure, FailureKind, Kind, Owner, Region,
-    Status, Suggestion,
+    Analysis, AnalyzerId, AssetId, Confidence, DecodeLimits, Failure, FailureKind, Fingerprint, Kind, Owner,
+    Region, Status, Suggestion,
 };
 use tempfile::TempDir;
 
@@ -200,7 +199,7 @@ impl Archive {
     /// Registers a file and records what is claimed about it, as a walk would.
     async fn add(&mut self, name: &str, modified_ns: i64, said: Vec<Said>) {
         let bytes = std::fs::read(self.path(name)).expect("the file is there");
-        let hash = ContentHash::of(&bytes);
+        let hash = Fingerprint::of(&bytes);
         let file = FoundFile {
             uri: file_uri(&self.path(name)),
             stamp: FileStamp { bytes: bytes.len() as u64, modified_ns },

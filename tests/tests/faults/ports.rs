@@ -16,7 +16,7 @@ use docent::store::{
     Leasing, Ledger, Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
-use docent_pipelines::{AssetId, VectorRecord, VectorSpace};
+use docent_pipelines::{AssetId, Fingerprint, VectorRecord, VectorSpace};
 use tokio_util::sync::CancellationToken;
 
 /// On which side of a call something happens.
@@ -247,6 +247,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.trigger.around("known_files", self.inner.known_files(uris), store_error).await
     }
 
+    async fn identify(&self, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError> {
+        self.inner.identify(files).await
+    }
+
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         self.trigger.around("register", self.inner.register(files, wanted), store_error).await
     }
@@ -256,6 +260,10 @@ impl Ledger for Faulty<dyn Ledger> {
         assets: &[AssetId],
     ) -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError> {
         self.inner.known_assets(assets).await
+    }
+
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        self.inner.barred(files).await
     }
 
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {

@@ -31,7 +31,7 @@ async fn a_deleted_queue_leaves_nothing_leased_not_even_by_a_feeder_that_is_gone
     let file = |number: u32| FoundFile {
         uri: format!("file:///{number}.jpg"),
         stamp: FileStamp { bytes: 1, modified_ns: 1 },
-        hash: ContentHash::of(&number.to_le_bytes()),
+        hash: ContentHash::of(&number.to_le_bytes()).into(),
         lane: Lane::Backfill,
         owner: None,
     };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use docent_pipelines::asset::ContentHash;
+use docent_pipelines::Fingerprint;
 
 use super::Outcome;
 use super::lookup::{AssetFilterArgs, asset, place};
@@ -55,11 +55,12 @@ pub async fn run(config: Config, args: SimilarArgs, out: &mut Out) -> anyhow::Re
     Ok(outcome)
 }
 
-/// A file is looked up by its content: what is known already is not embedded again.
+/// A file is looked up by its picture: what is known already is not embedded again.
 async fn by_file(app: &App, path: &Path, k: usize, filter: &AssetFilter) -> anyhow::Result<Hits> {
     let bytes = app.named().fetch(&file_uri(path)).await?;
     let search = app.search();
-    let known = ContentHash::of(&bytes).asset_id();
+    let found = Fingerprint::of(&bytes);
+    let known = app.store().identify(&[found]).await?.pop().unwrap_or_else(|| found.asset_id());
     match search.by_asset(&known, k, filter).await {
         Err(SearchError::NotAnalyzed { .. } | SearchError::Store(StoreError::NotFound { .. })) => {
             Ok(search.by_picture(bytes, k, filter).await?)

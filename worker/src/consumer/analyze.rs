@@ -72,7 +72,8 @@ pub(crate) fn analyze_bytes(
     let cpu = Cpu { decode, prepare: thread.elapsed().saturating_sub(decode) };
     let tolerated = image.tolerated().iter().map(|fault| fault.as_str()).collect();
     let (width, height, format) = (image.width(), image.height(), image.format().as_str());
-    let picture = Some(PictureFacts { width, height, format, tolerated });
+    let orientation = image.orientation();
+    let picture = Some(PictureFacts { width, height, format, tolerated, orientation });
     Analyzed { picture, analysis, cpu }
 }
 

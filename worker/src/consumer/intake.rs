@@ -4,10 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::{SNIFF_BYTES, is_candidate};
 use docent_pipelines::pipeline::decoder;
-use docent_pipelines::{AnalyzerId, Failure, FailureKind, Owner};
+use docent_pipelines::{AnalyzerId, AssetId, Failure, FailureKind, Fingerprint, Owner};
 
 use super::Walk;
 use super::places::Occupied;
@@ -30,7 +29,7 @@ fn is_picture(uri: &str, bytes: &[u8]) -> bool {
 /// A place with its content. The time of the file's change is unknown here: a scan reads the file once more.
 fn found(uri: String, bytes: &[u8], lane: Lane, owner: Option<Owner>) -> FoundFile {
     let stamp = FileStamp { bytes: bytes.len() as u64, modified_ns: 0 };
-    FoundFile { uri, stamp, hash: ContentHash::of(bytes), lane, owner }
+    FoundFile { uri, stamp, hash: Fingerprint::of(bytes), lane, owner }
 }
 
 impl Walk {
@@ -46,7 +45,7 @@ impl Walk {
         let mut fetched = None;
         for uri in &job.uris {
             let error = match self.fetch_within(uri, occupied).await {
-                Ok(bytes) if ContentHash::of(&bytes).asset_id() == job.asset => {
+                Ok(bytes) if self.is(&job.asset, &bytes).await? => {
                     fetched = Some(bytes);
                     break;
                 }
@@ -72,6 +71,17 @@ impl Walk {
         self.note_gone(&gone).await;
         let nowhere = || lost("fetch: the asset has no place any more".to_owned());
         Ok(fetched.ok_or_else(|| failure.unwrap_or_else(nowhere)))
+    }
+
+    /// Whether these bytes are a file of this asset.
+    async fn is(&self, asset: &AssetId, bytes: &[u8]) -> Result<bool, WalkError> {
+        let found = Fingerprint::of(bytes);
+        Ok(found.names(asset) || self.identify(found).await? == *asset)
+    }
+
+    async fn identify(&self, found: Fingerprint) -> Result<AssetId, WalkError> {
+        let known = self.ledger.identify(&[found]).await?.pop();
+        Ok(known.unwrap_or_else(|| found.asset_id()))
     }
 
     /// Registers the other picture that was found at a place of the job's asset. The asset loses the place.
@@ -142,7 +152,7 @@ impl Walk {
             return Err(refused("neither its content nor its name is that of a picture".to_owned()));
         }
         let file = found(uri.clone(), &bytes, *lane, owner.clone());
-        let (asset, wanted) = (file.hash.asset_id(), self.wanted());
+        let (asset, wanted) = (self.identify(file.hash).await?, self.wanted());
         if self.ledger.submit(&file, &wanted, correlation.as_deref()).await?.forgotten > 0 {
             return Err(WalkError::Forgotten { uri });
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{AssetId, VectorSpace};
+use docent_pipelines::{AssetId, Fingerprint, VectorSpace};
 use tokio::time::Instant;
 
 use crate::queue::{AnalyzeAsset, Lane};
@@ -68,6 +68,9 @@ impl Leasing for Work {
 
 #[async_trait]
 impl Ledger for Work {
+    async fn identify(&self, _: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError> {
+        unreachable!()
+    }
     async fn lease(&self, request: &LeaseRequest) -> Result<Vec<AnalyzeAsset>, StoreError> {
         self.asked.lock().expect("whole").entry(request.lane).or_default().push(Instant::now());
         let limit = request.limit as usize;
@@ -101,6 +104,9 @@ impl Ledger for Work {
         unreachable!()
     }
     async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
+        unreachable!()
+    }
+    async fn barred(&self, _: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
         unreachable!()
     }
     async fn forgotten(&self, _: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
-use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{AssetId, DecodeLimits, Image};
+use docent_pipelines::{AssetId, DecodeLimits, Fingerprint, Image};
 use tokio::sync::Semaphore;
 
 use super::ApiError;
@@ -106,7 +105,7 @@ impl Renderings {
         for uri in &asset.uris {
             match self.source.fetch(uri).await {
                 // A file may have been overwritten since: its suggestions are not about what is there now.
-                Ok(bytes) if ContentHash::of(&bytes).asset_id() == asset.asset_id => {
+                Ok(bytes) if is_of(asset, &bytes) => {
                     // It was taken for gone, and is back.
                     found.extend(asset.gone.then(|| uri.clone()));
                     fetched = Some(bytes);
@@ -126,6 +125,13 @@ impl Renderings {
         }
         fetched.ok_or_else(|| last.unwrap_or_else(|| ApiError::NotFound("the asset has no place".to_owned())))
     }
+}
+
+/// Whether these bytes are a file of this asset.
+fn is_of(asset: &AssetRow, bytes: &[u8]) -> bool {
+    let found = Fingerprint::of(bytes);
+    found.names(&asset.asset_id)
+        || asset.picture.as_ref().is_some_and(|known| *known == found.picture.to_hex())
 }
 
 /// What lies at an asset's place is something else.
@@ -190,7 +196,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Key {
-        (ContentHash::of(text.as_bytes()).asset_id(), 320)
+        (docent_pipelines::asset::ContentHash::of(text.as_bytes()).asset_id(), 320)
     }
 
     #[test]

@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::UNIX_EPOCH;
 
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::image::{SNIFF_BYTES, is_candidate};
-use docent_pipelines::{AssetId, Owner};
+use docent_pipelines::{AssetId, Fingerprint, Owner};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 pub use seen::Seen;
 use seen::{News, sorted};
@@ -78,7 +77,7 @@ const HASHERS: usize = 4;
 /// What lies at a place.
 pub enum Looked {
     /// What is, or should be, a picture.
-    Candidate(ContentHash, FileStamp),
+    Candidate(Fingerprint, FileStamp),
     /// Something else.
     Skipped,
     /// Nothing that can be read.
@@ -177,7 +176,10 @@ impl Scanner {
         let mut back = Vec::new();
         for (uri, (path, stamp)) in files {
             let as_known = |known: &&KnownFile| {
-                !self.reread && known.stamp == stamp && (self.owner.is_none() || known.owner == self.owner)
+                !self.reread
+                    && known.identified
+                    && known.stamp == stamp
+                    && (self.owner.is_none() || known.owner == self.owner)
             };
             if let Some(known) = known.get(&uri).filter(as_known) {
                 self.progress.unchanged.fetch_add(1, Relaxed);
@@ -237,17 +239,18 @@ impl Scanner {
     ) -> Result<(), StoreError> {
         // They come in the order in which they were read.
         files.sort_by(|a, b| a.uri.cmp(&b.uri));
-        let ids: Vec<AssetId> = files.iter().map(|file| file.hash.asset_id()).collect();
-        let forgotten = self.ledger.forgotten(&ids).await?;
-        if !forgotten.is_empty() {
-            scan.seen.forgotten += self.leave_out(&mut files, &forgotten).await?;
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let barred = self.ledger.barred(&prints).await?;
+        if barred.contains(&true) {
+            scan.seen.forgotten += self.leave_out(&mut files, &barred).await?;
         }
-        let ids: Vec<AssetId> = files.iter().map(|file| file.hash.asset_id()).collect();
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let ids = self.ledger.identify(&prints).await?;
         let assets = self.ledger.known_assets(&ids).await?;
-        let (files, news, left) = {
+        let (files, ids, news, left) = {
             let sort = move || {
-                let (news, left) = sorted(&files, &known, &assets);
-                (files, news, left)
+                let (news, left) = sorted(&files, &ids, &known, &assets);
+                (files, ids, news, left)
             };
             tokio::task::spawn_blocking(sort).await.map_err(|error| StoreError::Bug {
                 operation: "compare files with what is known",
@@ -261,13 +264,13 @@ impl Scanner {
             registered => registered?,
         };
         let mut returned = Vec::new();
-        for (file, news) in files.iter().zip(news) {
+        for ((file, asset), news) in files.iter().zip(ids).zip(news) {
             match unfit.contains(&file.uri) {
                 true => scan.seen.unreadable += 1,
                 false => scan.seen.count(news),
             }
             if matches!(news, News::Copy | News::Moved | News::Changed) {
-                returned.push(file.hash.asset_id());
+                returned.push(asset);
             }
         }
         scan.registered.new_assets += registered.new_assets;
@@ -279,14 +282,10 @@ impl Scanner {
     }
 
     /// Takes out files whose pictures were forgotten. What was known of their places before is not there any more.
-    async fn leave_out(
-        &self,
-        files: &mut Vec<FoundFile>,
-        forgotten: &HashSet<AssetId>,
-    ) -> Result<u64, StoreError> {
-        let out: Vec<FoundFile> =
-            files.extract_if(.., |file| forgotten.contains(&file.hash.asset_id())).collect();
-        let places: Vec<String> = out.into_iter().map(|file| file.uri).collect();
+    async fn leave_out(&self, files: &mut Vec<FoundFile>, barred: &[bool]) -> Result<u64, StoreError> {
+        let mut barred = barred.iter();
+        let out = files.extract_if(.., |_| barred.next() == Some(&true));
+        let places: Vec<String> = out.map(|file| file.uri).collect();
         self.ledger.note_places(&places, &[]).await?;
         Ok(places.len() as u64)
     }
@@ -377,14 +376,14 @@ fn first_bytes(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
 
 /// Looks at a file's first bytes, and hashes it if it is, or should be, a picture.
 pub fn look(path: &Path, roots: &Roots) -> Looked {
-    let hash = || -> Result<Option<(ContentHash, FileStamp)>, OpenError> {
+    let hash = || -> Result<Option<(Fingerprint, FileStamp)>, OpenError> {
         let (mut file, metadata) = open_file(&roots.allowed(path)?)?;
         let head = first_bytes(&mut file)?;
         let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
         if !is_candidate(&head, extension.as_deref()) {
             return Ok(None);
         }
-        let (hash, _) = ContentHash::of_reader(head.as_slice().chain(file))?;
+        let (hash, _) = Fingerprint::of_reader(file)?;
         Ok(Some((hash, stamp(&metadata))))
     };
     match hash() {

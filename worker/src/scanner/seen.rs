@@ -58,20 +58,20 @@ pub(super) enum News {
     Known,
 }
 
-/// Sorts the files of a portion, and names the known places that moved pictures have left. `assets` are those of the files'
-/// assets that are known, with their places. Looks at these places, so it may wait for a disk.
+/// Sorts the files of a portion, and names the known places that moved pictures have left. `ids` are the files' assets, and `assets`
+/// those of them that are known, with their places. Looks at these places, so it may wait for a disk.
 pub(super) fn sorted(
     files: &[FoundFile],
+    ids: &[AssetId],
     known: &HashMap<String, KnownFile>,
     assets: &HashMap<AssetId, Vec<KnownPlace>>,
 ) -> (Vec<News>, Vec<String>) {
     // Where these files lie now, nothing else lies any more.
-    let now: HashMap<&str, AssetId> =
-        files.iter().map(|file| (file.uri.as_str(), file.hash.asset_id())).collect();
+    let now: HashMap<&str, &AssetId> = files.iter().map(|file| file.uri.as_str()).zip(ids).collect();
     let mut left = HashMap::new();
     for (asset, places) in assets {
         let is_there = |place: &&KnownPlace| match now.get(place.uri.as_str()) {
-            Some(other) => other == asset,
+            Some(other) => *other == asset,
             None => !place.gone && is_there(place),
         };
         let is_anywhere = places.iter().any(|place| is_there(&place));
@@ -81,20 +81,19 @@ pub(super) fn sorted(
     let mut sorted = Vec::with_capacity(files.len());
     let mut abandoned = Vec::new();
     let mut met = HashSet::new();
-    for file in files {
-        let asset = file.hash.asset_id();
-        let news = match (known.get(&file.uri), left.get_mut(&asset)) {
-            (Some(known), _) if known.asset == asset => News::Known,
+    for (file, asset) in files.iter().zip(ids) {
+        let news = match (known.get(&file.uri), left.get_mut(asset)) {
+            (Some(known), _) if known.asset == *asset => News::Known,
             (Some(_), _) => News::Changed,
             (None, Some((is_anywhere, lost))) => match lost.pop() {
                 Some(place) => {
                     abandoned.push(place.uri.clone());
                     News::Moved
                 }
-                None if !*is_anywhere && !met.contains(&asset) => News::Moved,
+                None if !*is_anywhere && !met.contains(asset) => News::Moved,
                 None => News::Copy,
             },
-            (None, None) if met.contains(&asset) => News::Copy,
+            (None, None) if met.contains(asset) => News::Copy,
             (None, None) => News::New,
         };
         met.insert(asset);

@@ -29,18 +29,19 @@ mod sqlite;
 mod tally;
 mod terms;
 mod texts;
+mod turn;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use docent_models::ModelRef;
-use docent_pipelines::{AnalyzerId, AssetId, Status, SuggestionId, VectorRecord, VectorSpace};
+use docent_pipelines::{AnalyzerId, AssetId, Fingerprint, Status, SuggestionId, VectorRecord, VectorSpace};
 pub use filters::*;
 pub use fold::{characters, folded, places};
 pub use forget::{
     Forget, ForgetRow, ForgetState, Forgetting, Leftover, MOST_ASSETS, MOST_PLACES, Mark, MarkRow, Named,
-    NewForget, Toll,
+    NewForget, StoredFile, Toll,
 };
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
@@ -210,10 +211,19 @@ pub trait Ledger: Leasing {
     async fn known_assets(&self, assets: &[AssetId])
     -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError>;
 
-    /// Registers files: their content as assets, their places as paths, and a pending work row for every wanted
-    /// analyzer that has none yet. A place that had other content now has this one. A file whose asset was forgotten is left
-    /// out; where something else was known at its place, that is gone.
+    /// The asset that each of these pictures is, or would be: the one that is known with these bytes, else the oldest with this
+    /// picture, else a new one.
+    async fn identify(&self, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError>;
+
+    /// Registers files: their pictures as assets ([`Ledger::identify`]), their places as paths, and a pending work row for every
+    /// wanted analyzer that has none yet. A place that had another picture now has this one. Where the picture is as it was and the
+    /// bytes are not, somebody wrote metadata: only `decode` becomes pending. A file whose picture was forgotten is left out
+    /// ([`Ledger::barred`]); what was known at its place is gone.
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
+
+    /// Whether each of these files shows a picture that was forgotten and does not come back. One that is of an asset that is there
+    /// does not.
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError>;
 
     /// Those of these assets that were forgotten and do not come back.
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError>;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use docent_models::ModelRef;
-use docent_pipelines::asset::ContentHash;
 use docent_pipelines::vocabulary::TermId;
-use docent_pipelines::{Analysis, AnalyzerId, AssetId, Failure, Kind, Owner, Region, Status, SuggestionId};
+use docent_pipelines::{
+    Analysis, AnalyzerId, AssetId, Failure, Fingerprint, Kind, Owner, Region, Status, SuggestionId,
+};
 use serde::Serialize;
 
 use super::Wanted;
@@ -32,6 +33,10 @@ pub struct KnownFile {
     pub owner: Option<Owner>,
     /// There was nothing any more when somebody looked last.
     pub gone: bool,
+    /// The hash of its bytes, as 64 digits; `None` if it was read before docent noted that.
+    pub content_hash: Option<String>,
+    /// Whether it is known what makes the picture of the asset ([`docent_pipelines::identity`]).
+    pub identified: bool,
 }
 
 /// A place that the ledger knows, as a listing of places gives it.
@@ -53,7 +58,7 @@ pub struct FoundFile {
     /// Size and time.
     pub stamp: FileStamp,
     /// What.
-    pub hash: ContentHash,
+    pub hash: Fingerprint,
     /// The line its work waits in.
     pub lane: Lane,
     /// Whose it is there; `None` leaves what is known of the place.
@@ -128,12 +133,14 @@ pub struct PictureFacts {
     pub format: &'static str,
     /// What is wrong with the file although its picture is whole.
     pub tolerated: Vec<&'static str>,
+    /// EXIF orientation of the file, 1 to 8: how its pixels were turned to stand upright.
+    pub orientation: u8,
 }
 
 impl PictureFacts {
     /// Those of a file with nothing wrong.
     pub fn new(width: u32, height: u32, format: &'static str) -> Self {
-        Self { width, height, format, tolerated: Vec::new() }
+        Self { width, height, format, tolerated: Vec::new(), orientation: 1 }
     }
 
     /// As the ledgers keep them.
@@ -338,8 +345,10 @@ pub struct LoggedReview {
 pub struct AssetRow {
     /// Its id.
     pub asset_id: AssetId,
-    /// BLAKE3 of its bytes.
+    /// BLAKE3 of the bytes of the file that it was first known by.
     pub content_hash: String,
+    /// BLAKE3 of its image data ([`docent_pipelines::identity`]), if it was read since docent notes that.
+    pub picture: Option<String>,
     /// Size in bytes.
     pub bytes: u64,
     /// Upright width in pixels, once decoded.
@@ -348,6 +357,9 @@ pub struct AssetRow {
     pub height: Option<u32>,
     /// Format, once decoded.
     pub format: Option<String>,
+    /// EXIF orientation that its regions go by, 1 to 8, once decoded.
+    #[serde(skip)]
+    pub orientation: Option<i64>,
     /// What is wrong with the file although its picture is whole.
     pub tolerated: Vec<String>,
     /// Every place it was found at; those where it is no more come last.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use docent_pipelines::asset::{ContentHash, ContentHasher};
+use docent_pipelines::Fingerprint;
+use docent_pipelines::asset::ContentHasher;
 use docent_pipelines::image::{SNIFF_BYTES, is_candidate};
 use tokio::io::AsyncWriteExt;
 
@@ -27,7 +28,7 @@ pub struct Incoming {
 
 /// A complete file that has no place yet.
 pub struct Received {
-    pub(super) hash: ContentHash,
+    pub(super) hash: Fingerprint,
     pub(super) name: String,
     path: Leftover,
 }
@@ -102,7 +103,9 @@ impl Incoming {
         }
         self.file.flush().await?;
         self.file.sync_all().await?;
-        Ok(Received { hash: self.hasher.finish(), name: self.name, path: self.path })
+        let (bytes, path) = (self.hasher.finish(), self.path.0.clone());
+        let hash = blocking(move || Fingerprint::complete(bytes, std::fs::File::open(path)?)).await?;
+        Ok(Received { hash, name: self.name, path: self.path })
     }
 }
 

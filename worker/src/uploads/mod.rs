@@ -3,7 +3,7 @@
 //! What holds for every upload, checked by `tests/tests/uploads/`:
 //! - Nothing of a file that did not come to its end, is too large or is no picture is left, neither on disk nor in the ledger.
 //! - What was acknowledged is on disk and in the ledger. Where a process dies between the two, the next one completes it.
-//! - The same content twice is one asset with one file. A name that is written again has the new content.
+//! - The same content twice is one asset with one file; the same picture with other metadata is one asset with two. A name that is written again has the new content.
 //! - Nothing is kept of a picture that was forgotten.
 //! - Memory does not depend on the size of a file.
 
@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use docent_pipelines::{AssetId, Owner};
+use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{AssetId, Fingerprint, Owner};
 pub use incoming::{Incoming, Received};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, Semaphore, SemaphorePermit};
@@ -24,7 +25,7 @@ use self::naming::{by_content, by_name};
 use crate::assets::{file_uri, path_of_uri};
 use crate::queue::Lane;
 use crate::scanner::stamp;
-use crate::store::{FoundFile, KnownPlace, Ledger, Requeue, StoreError, Wanted};
+use crate::store::{FoundFile, KnownFile, KnownPlace, Ledger, Requeue, StoreError, Wanted};
 
 /// Why an upload is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -176,10 +177,10 @@ impl Uploads {
         for file in files {
             received.push(file.complete().await?);
         }
-        let assets: Vec<AssetId> = received.iter().map(|file| file.hash.asset_id()).collect();
-        let forgotten = self.ledger.forgotten(&assets).await?;
-        match received.iter().find(|file| forgotten.contains(&file.hash.asset_id())) {
-            Some(file) => Err(UploadError::Forgotten { name: file.name.clone() }),
+        let prints: Vec<Fingerprint> = received.iter().map(|file| file.hash).collect();
+        let barred = self.ledger.barred(&prints).await?;
+        match received.iter().zip(barred).find(|(_, is_barred)| *is_barred) {
+            Some((file, _)) => Err(UploadError::Forgotten { name: file.name.clone() }),
             None => Ok(received),
         }
     }
@@ -191,17 +192,19 @@ impl Uploads {
         owner: Option<Owner>,
         placing: Placing,
     ) -> Result<Taken, UploadError> {
-        let asset = received.hash.asset_id();
+        let identified = self.ledger.identify(&[received.hash]).await?.pop();
+        let asset = identified.unwrap_or_else(|| received.hash.asset_id());
         let known = self.ledger.known_assets(std::slice::from_ref(&asset)).await?.remove(&asset);
         if placing == Placing::ByContent
             && owner.is_none()
-            && let Some(uri) = self.living(&asset, known.as_deref().unwrap_or_default()).await?
+            && let Some(uri) =
+                self.living(&asset, &received.hash.bytes, known.as_deref().unwrap_or_default()).await?
         {
             received.discard().await;
             return Ok(Taken { asset, uri, created: false });
         }
         let place = match placing {
-            Placing::ByContent => by_content(&asset, &received.name),
+            Placing::ByContent => by_content(&received.hash.bytes, &received.name),
             Placing::ByName => Path::new(NAMED).join(by_name(&received.name)?),
         };
         let intent = Intent { place, owner };
@@ -235,13 +238,26 @@ impl Uploads {
         Ok(Taken { asset, uri, created: registered.new_assets > 0 })
     }
 
-    /// One of the places of an asset where its content still lies, as far as size and time of change tell.
-    async fn living(&self, asset: &AssetId, places: &[KnownPlace]) -> Result<Option<String>, UploadError> {
+    /// One of the places of an asset where these bytes still lie, as far as size and time of change tell.
+    async fn living(
+        &self,
+        asset: &AssetId,
+        bytes: &ContentHash,
+        places: &[KnownPlace],
+    ) -> Result<Option<String>, UploadError> {
         let uris: Vec<String> =
             places.iter().filter(|place| !place.gone).map(|place| place.uri.clone()).collect();
         let known = self.ledger.known_files(&uris).await?;
+        let is_same = |file: &&KnownFile| {
+            file.asset == *asset
+                && match &file.content_hash {
+                    Some(hash) => *hash == bytes.to_hex(),
+                    // Then the asset has its id from the file's bytes.
+                    None => *asset == bytes.asset_id(),
+                }
+        };
         for uri in uris {
-            let Some(file) = known.get(&uri).filter(|file| file.asset == *asset) else { continue };
+            let Some(file) = known.get(&uri).filter(is_same) else { continue };
             let Some(path) = path_of_uri(&uri) else { continue };
             let found = tokio::fs::metadata(&path).await;
             if found.is_ok_and(|metadata| metadata.is_file() && stamp(&metadata) == file.stamp) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use docent_pipelines::AssetId;
+use docent_pipelines::asset::ContentHash;
 
 use super::UploadError;
 
@@ -12,8 +12,9 @@ const LONGEST: usize = 255;
 const NAMELESS: &str = "upload";
 
 /// `ab/abcdef…/name`: by content, so that the same content comes to the same place.
-pub(super) fn by_content(asset: &AssetId, name: &str) -> PathBuf {
-    let id = asset.as_str();
+pub(super) fn by_content(content: &ContentHash, name: &str) -> PathBuf {
+    let hash = content.to_hex();
+    let id = hash.get(..32).unwrap_or_default();
     PathBuf::from(id.get(..2).unwrap_or_default()).join(id).join(tame(name))
 }
 
@@ -55,8 +56,6 @@ fn tame(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use docent_pipelines::asset::ContentHash;
-
     use super::*;
 
     #[test]
@@ -75,7 +74,7 @@ mod tests {
         }
         let long = format!("{}.jpeg", "é".repeat(400));
         assert!(tame(&long).len() <= LONGEST && tame(&long).ends_with("é.jpeg"));
-        let place = by_content(&ContentHash::of(b"a").asset_id(), "x/../y.png");
+        let place = by_content(&ContentHash::of(b"a"), "x/../y.png");
         assert_eq!(place.components().count(), 3);
         assert!(place.ends_with("y.png"));
     }

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use docent_pipelines::asset::ContentHash;
+use docent_pipelines::Fingerprint;
 
 use super::incoming::{NOTE, PART, move_to};
 use super::{Intent, UploadError, Uploads, blocking};
@@ -93,7 +93,7 @@ fn promised(folder: &Path, root: &Path) -> io::Result<Vec<FoundFile>> {
         }
         let Ok(file) = File::open(&place) else { continue };
         let stamp = stamp(&file.metadata()?);
-        let (hash, _) = ContentHash::of_reader(file)?;
+        let (hash, _) = Fingerprint::of_reader(file)?;
         found.push(FoundFile { uri: file_uri(&place), stamp, hash, lane: Lane::Interactive, owner });
     }
     Ok(found)

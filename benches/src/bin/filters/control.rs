@@ -106,7 +106,7 @@ async fn ask(archive: &Archive, report: &mut Report<'_>, turn: usize) -> anyhow:
         .map(|number| FoundFile {
             uri: format!("file:///new/{since}/{number}.jpg"),
             stamp: FileStamp { bytes: 1, modified_ns: 1 },
-            hash: ContentHash::of(format!("{since} {number}").as_bytes()),
+            hash: ContentHash::of(format!("{since} {number}").as_bytes()).into(),
             lane: Lane::Backfill,
             owner: None,
         })

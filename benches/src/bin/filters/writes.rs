@@ -83,7 +83,7 @@ async fn walk(ledger: &dyn Ledger, round: u64) -> anyhow::Result<Duration> {
         .map(|n| FoundFile {
             uri: format!("file:///archive/{round}/{n}.jpg"),
             stamp: FileStamp { bytes: 1, modified_ns: 1 },
-            hash: ContentHash::of(&(round * PICTURES + n).to_le_bytes()),
+            hash: ContentHash::of(&(round * PICTURES + n).to_le_bytes()).into(),
             lane: Lane::Backfill,
             owner: None,
         })

@@ -39,7 +39,7 @@ async fn fill(store: &dyn Store) {
             let place = |folder: &str, owner| FoundFile {
                 uri: format!("file:///{folder}/{n:03}.jpg"),
                 stamp: FileStamp { bytes: 1, modified_ns: 1 },
-                hash: content(n),
+                hash: content(n).into(),
                 lane: Lane::Backfill,
                 owner,
             };

@@ -15,7 +15,7 @@ fn place(folder: &str, number: u32) -> FoundFile {
     FoundFile {
         uri: format!("file:///archive/{folder}/{number:06}.jpg"),
         stamp: FileStamp { bytes: 100, modified_ns: 7 },
-        hash: content(number),
+        hash: content(number).into(),
         lane: Lane::Backfill,
         owner: None,
     }
@@ -27,7 +27,7 @@ pub async fn folders_are_listed_in_the_same_order(store: &dyn Store) {
     // Some lie in two folders, and some twice in one.
     files.extend((0..ASSETS).step_by(7).map(|n| place("b/copies", n)));
     files.extend((0..ASSETS).step_by(12).map(|n| place("a", n + ASSETS)).map(|file| FoundFile {
-        hash: content(file.uri[18..24].parse::<u32>().expect("a number") - ASSETS),
+        hash: content(file.uri[18..24].parse::<u32>().expect("a number") - ASSETS).into(),
         ..file
     }));
     for files in files.chunks(100) {

@@ -10,7 +10,7 @@ fn at(place: &str, number: u32) -> FoundFile {
     FoundFile {
         uri: format!("file:///archive/{place}"),
         stamp: FileStamp { bytes: 100, modified_ns: 7 },
-        hash: content(number),
+        hash: content(number).into(),
         lane: Lane::Backfill,
         owner: None,
     }
@@ -82,7 +82,7 @@ pub async fn places_may_be_gone_and_come_back(store: &dyn Store) {
     assert_eq!(places(2), [(uri("b.jpg/c"), 100, false), (uri("b c.jpg"), 100, true)]);
     assert_eq!(places(9).len(), PLACES as usize);
     let elsewhere: Vec<FoundFile> =
-        many.iter().map(|file| FoundFile { hash: content(8), ..file.clone() }).collect();
+        many.iter().map(|file| FoundFile { hash: content(8).into(), ..file.clone() }).collect();
     store.register(&elsewhere, &wanted()).await.expect("registers");
     let lost = content(9).asset_id();
     let placeless = store.known_assets(std::slice::from_ref(&lost)).await.expect("looks up");

@@ -14,7 +14,7 @@ fn at(place: &str, number: u32, modified_ns: i64) -> FoundFile {
     FoundFile {
         uri: format!("file:///archive/{place}"),
         stamp: FileStamp { bytes: 100, modified_ns },
-        hash: content(number),
+        hash: content(number).into(),
         lane: Lane::Backfill,
         owner: None,
     }

@@ -18,7 +18,7 @@ use crate::store::{
     Arrangement, AssetFilter, AssetRow, Catalog, Counts, FailureRow, Page, Paged, StoreError, Wanted,
 };
 
-const ASSET: &str = "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.tolerated, a.created_at,
+const ASSET: &str = "select a.id, a.content_hash, a.picture, a.bytes, a.width, a.height, a.format, a.orientation, a.tolerated, a.created_at,
     array(select coalesce(whole, uri) from asset_path p where p.asset_id = a.id order by gone_at is not null, uri) as uris,
     not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
     array(select distinct owner from asset_path p where p.asset_id = a.id and owner is not null order by owner) as owners,
@@ -276,10 +276,12 @@ fn asset(row: &PgRow) -> Result<AssetRow, StoreError> {
     Ok(AssetRow {
         asset_id: parsed(row, "id")?,
         content_hash: get(row, "content_hash")?,
+        picture: get(row, "picture")?,
         bytes: get::<i64>(row, "bytes")?.unsigned_abs(),
         width: side("width")?,
         height: side("height")?,
         format: get(row, "format")?,
+        orientation: get(row, "orientation")?,
         tolerated: words(get(row, "tolerated")?)?,
         uris: get(row, "uris")?,
         gone: get(row, "gone")?,

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{AssetId, Owner, VectorSpace};
+use docent_pipelines::{AssetId, Fingerprint, Owner, VectorSpace};
 
 use super::due::{look_around, refresh_due};
-use super::erase::{absent, admitted, marked};
+use super::erase::{absent, admitted, barred, marked};
+use super::identity::{identify, look_again};
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::add_missing;
 use super::{PostgresStore, fault, get, parsed};
@@ -28,10 +29,10 @@ use crate::store::{
 impl Ledger for PostgresStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select coalesce(whole, uri) as uri, bytes, modified_ns, asset_id, owner,
-                 gone_at is not null as gone
-             from asset_path
-             where uri = any($1::text[])",
+            "select coalesce(p.whole, p.uri) as uri, p.bytes, p.modified_ns, p.asset_id, p.owner,
+                 p.gone_at is not null as gone, p.content_hash, a.picture is not null as identified
+             from asset_path p join asset a on a.id = p.asset_id
+             where p.uri = any($1::text[])",
         )
         .bind(uris.iter().map(|uri| place_key(uri)).collect::<Vec<String>>())
         .fetch_all(&self.pool)
@@ -48,6 +49,8 @@ impl Ledger for PostgresStore {
                         asset: parsed(row, "asset_id")?,
                         owner: owner(get(row, "owner")?)?,
                         gone: get(row, "gone")?,
+                        content_hash: get(row, "content_hash")?,
+                        identified: get(row, "identified")?,
                     },
                 ))
             })
@@ -61,8 +64,17 @@ impl Ledger for PostgresStore {
         self.places_of(assets).await
     }
 
+    async fn identify(&self, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError> {
+        let mut tx = self.pool.begin().await.map_err(fault("identify pictures"))?;
+        identify(&mut tx, files).await
+    }
+
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         again(|| self.register_once(files, wanted)).await
+    }
+
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        barred(&self.pool, files).await
     }
 
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
@@ -274,29 +286,36 @@ impl PostgresStore {
             .map_err(failed)?;
         }
         // The last of several at one place counts; everybody writes places in the same order.
-        let by_place: BTreeMap<&str, &FoundFile> =
-            files.iter().map(|file| (file.uri.as_str(), *file)).collect();
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let assets = identify(&mut tx, &prints).await?;
+        let by_place: BTreeMap<&str, (&FoundFile, &AssetId)> =
+            files.iter().zip(&assets).map(|(file, asset)| (file.uri.as_str(), (*file, asset))).collect();
         let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
-        for file in &files {
-            by_id.entry(file.hash.asset_id().to_string()).or_insert(file);
+        for (file, asset) in files.iter().zip(&assets) {
+            by_id.entry(asset.to_string()).or_insert(file);
         }
         let ids: Vec<String> = by_id.keys().cloned().collect();
-        let hashes: Vec<String> = by_id.values().map(|file| file.hash.to_hex()).collect();
+        let hashes: Vec<String> = by_id.values().map(|file| file.hash.bytes.to_hex()).collect();
+        let pictures: Vec<String> = by_id.values().map(|file| file.hash.picture.to_hex()).collect();
         let bytes: Vec<i64> = by_id.values().map(|file| file.stamp.bytes.cast_signed()).collect();
         let lanes: Vec<i64> = by_id.values().map(|file| lane_number(file.lane)).collect();
         let uris: Vec<String> = by_place.keys().map(|uri| place_key(uri)).collect();
         let wholes: Vec<Option<String>> = by_place.keys().map(|uri| whole_place(uri)).collect();
-        let places: Vec<String> = by_place.values().map(|file| file.hash.asset_id().to_string()).collect();
-        let sizes: Vec<i64> = by_place.values().map(|file| file.stamp.bytes.cast_signed()).collect();
-        let times: Vec<i64> = by_place.values().map(|file| file.stamp.modified_ns).collect();
+        let places: Vec<String> = by_place.values().map(|(_, asset)| asset.to_string()).collect();
+        let sizes: Vec<i64> = by_place.values().map(|(file, _)| file.stamp.bytes.cast_signed()).collect();
+        let times: Vec<i64> = by_place.values().map(|(file, _)| file.stamp.modified_ns).collect();
+        let contents: Vec<String> = by_place.values().map(|(file, _)| file.hash.bytes.to_hex()).collect();
         let owners: Vec<Option<&str>> =
-            by_place.values().map(|file| file.owner.as_ref().map(Owner::as_str)).collect();
+            by_place.values().map(|(file, _)| file.owner.as_ref().map(Owner::as_str)).collect();
+
         // What is uploaded again while it waits in the backfill is wanted now.
         let new_assets: i64 = sqlx::query_scalar(
             "with new as (
-                 insert into asset as a (id, content_hash, bytes, lane, created_at)
-                 select *, $5 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-                 on conflict (id) do update set lane = excluded.lane where excluded.lane < a.lane
+                 insert into asset as a (id, content_hash, bytes, lane, picture, created_at)
+                 select *, $6 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[])
+                 on conflict (id) do update set lane = least(a.lane, excluded.lane),
+                     picture = coalesce(a.picture, excluded.picture)
+                     where excluded.lane < a.lane or a.picture is null
                  returning (xmax = 0) as inserted)
              select count(*) from new where inserted",
         )
@@ -304,10 +323,12 @@ impl PostgresStore {
         .bind(&hashes)
         .bind(&bytes)
         .bind(&lanes)
+        .bind(&pictures)
         .bind(now)
         .fetch_one(&mut *tx)
         .await
         .map_err(failed)?;
+        let again = look_again(&mut tx, &files, &assets, place_key, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
              join asset_path p on p.uri = f.uri and p.asset_id = f.id",
@@ -318,13 +339,14 @@ impl PostgresStore {
         .await
         .map_err(failed)?;
         sqlx::query(
-            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at, owner, whole)
-             select f.uri, a.id, f.bytes, f.modified_ns, $6, a.created_at, f.owner, f.whole
-             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $7::text[])
-                 f (uri, id, bytes, modified_ns, owner, whole)
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, asset_at, owner, whole, content_hash)
+             select f.uri, a.id, f.bytes, f.modified_ns, $6, a.created_at, f.owner, f.whole, f.content_hash
+             from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $7::text[], $8::text[])
+                 f (uri, id, bytes, modified_ns, owner, whole, content_hash)
              join asset a on a.id = f.id
              on conflict (uri) do update set asset_id = excluded.asset_id, asset_at = excluded.asset_at,
-                 bytes = excluded.bytes, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
+                 bytes = excluded.bytes, content_hash = excluded.content_hash,
+                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
                  owner = coalesce(excluded.owner, asset_path.owner), gone_at = null",
         )
         .bind(&uris)
@@ -334,11 +356,13 @@ impl PostgresStore {
         .bind(&owners)
         .bind(now)
         .bind(&wholes)
+        .bind(&contents)
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        let missing = add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
-        refresh_due(&mut tx, &missing, now).await.map_err(failed)?;
+        let mut due = add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
+        due.extend(again);
+        refresh_due(&mut tx, &due, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         Ok(Registered {
             new_assets: new_assets.unsigned_abs(),

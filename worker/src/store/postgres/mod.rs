@@ -15,6 +15,8 @@ mod erase;
 mod find;
 #[path = "../sql/forget.rs"]
 mod forget;
+#[path = "../sql/identity.rs"]
+mod identity;
 mod jobs;
 mod leases;
 mod leasing;
@@ -54,7 +56,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 pub use reach::PostgresLedger;
 
-pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review", "0011_vocabulary", "0013_forgotten");
+pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review", "0011_vocabulary", "0012_identity", "0013_forgotten");
 
 /// The shared store.
 pub struct PostgresStore {

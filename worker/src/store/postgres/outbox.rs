@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 
+use super::identity::identify;
 use super::record::publish;
 use super::{PostgresStore, fault, get, text};
 use crate::store::codec::{place_key, rfc3339};
@@ -80,8 +81,8 @@ impl PostgresStore {
             return Ok(());
         }
         let failed = fault(OPERATION);
-        let asset = file.hash.asset_id();
         let (mut tx, now) = self.begin(OPERATION).await?;
+        let Some(asset) = identify(&mut tx, &[file.hash]).await?.pop() else { return Ok(()) };
         sqlx::query("update asset_path set correlation = $3 where asset_id = $1 and uri = $2")
             .bind(asset.as_str())
             .bind(place_key(&file.uri))

@@ -12,6 +12,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::due::due_columns;
 use super::erase::absent;
+use super::identity::turn;
 use super::matches::give_way;
 use super::outbox::tell_failures;
 use super::terms::vocabulary_in;
@@ -62,6 +63,7 @@ async fn record(
 ) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
     let places = places(tx, runs, now).await?;
+    turn(tx, runs).await?;
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, known, now).await?;
     write_vectors(tx, runs).await.map_err(failed)?;
@@ -381,9 +383,11 @@ async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::E
     let pictures = || runs.iter().map(|finished| finished.run.picture.as_ref());
     let sql = format!(
         "update asset a set width = coalesce(r.width, a.width), height = coalesce(r.height, a.height),
-             format = coalesce(r.format, a.format), tolerated = coalesce(r.tolerated, a.tolerated), lease_owner = null, lease_until = null, run_began = false,
+             format = coalesce(r.format, a.format), tolerated = coalesce(r.tolerated, a.tolerated),
+             orientation = coalesce(r.orientation, a.orientation), lease_owner = null, lease_until = null, run_began = false,
              run_alone = false, suspect = 0, lost_alone = 0, {}
-         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) r (asset, width, height, format, tolerated)
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $7::bigint[])
+             r (asset, width, height, format, tolerated, orientation)
          where a.id = r.asset",
         due_columns(6)
     );
@@ -394,6 +398,7 @@ async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::E
         .bind(pictures().map(|p| p.map(|p| p.format)).collect::<Vec<Option<&str>>>())
         .bind(pictures().map(|p| p.map(PictureFacts::tolerated)).collect::<Vec<Option<String>>>())
         .bind(now)
+        .bind(pictures().map(|p| p.map(|p| i64::from(p.orientation))).collect::<Vec<Option<i64>>>())
         .execute(&mut **tx)
         .await
         .map(drop)

@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 const ASSET: &str =
-    "select a.id, a.content_hash, a.bytes, a.width, a.height, a.format, a.tolerated, a.created_at,
+    "select a.id, a.content_hash, a.picture, a.bytes, a.width, a.height, a.format, a.orientation, a.tolerated, a.created_at,
     (select json_group_array(uri) from (select uri from asset_path p where p.asset_id = a.id
          order by gone_at is not null, uri)) as uris,
     not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null) as gone,
@@ -260,10 +260,12 @@ fn asset(row: &SqliteRow) -> Result<AssetRow, StoreError> {
     Ok(AssetRow {
         asset_id: parsed(row, "id")?,
         content_hash: get(row, "content_hash")?,
+        picture: get(row, "picture")?,
         bytes: get::<i64>(row, "bytes")?.unsigned_abs(),
         width: get(row, "width")?,
         height: get(row, "height")?,
         format: get(row, "format")?,
+        orientation: get(row, "orientation")?,
         tolerated: words(get(row, "tolerated")?)?,
         uris: list("uris")?,
         gone: get(row, "gone")?,

@@ -283,7 +283,7 @@ mod tests {
         let file = FoundFile {
             uri: "file:///a".to_owned(),
             stamp: FileStamp { bytes: 9, modified_ns: 0 },
-            hash,
+            hash: hash.into(),
             lane: Lane::Backfill,
             owner: None,
         };

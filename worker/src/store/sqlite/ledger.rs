@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use docent_pipelines::{AssetId, VectorSpace};
+use docent_pipelines::{AssetId, Fingerprint, VectorSpace};
 use serde_json::json;
 
 use super::due::{let_ripe_run, look, look_around, refresh_due};
-use super::erase::{admitted, marked};
+use super::erase::{admitted, barred, marked};
+use super::identity::{identify, look_again};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
 use super::{SqliteStore, fault, get, now, parsed};
@@ -25,8 +26,10 @@ use crate::store::{
 impl Ledger for SqliteStore {
     async fn known_files(&self, uris: &[String]) -> Result<HashMap<String, KnownFile>, StoreError> {
         let rows = sqlx::query(
-            "select uri, bytes, modified_ns, asset_id, owner, gone_at is not null as gone from asset_path
-             where uri in (select value from json_each($1))",
+            "select p.uri, p.bytes, p.modified_ns, p.asset_id, p.owner, p.gone_at is not null as gone, p.content_hash,
+                 a.picture is not null as identified
+             from asset_path p join asset a on a.id = p.asset_id
+             where p.uri in (select value from json_each($1))",
         )
         .bind(json_array(uris))
         .fetch_all(&self.read)
@@ -43,6 +46,8 @@ impl Ledger for SqliteStore {
                         asset: parsed(row, "asset_id")?,
                         owner: owner(get(row, "owner")?)?,
                         gone: get(row, "gone")?,
+                        content_hash: get(row, "content_hash")?,
+                        identified: get(row, "identified")?,
                     },
                 ))
             })
@@ -54,6 +59,11 @@ impl Ledger for SqliteStore {
         assets: &[AssetId],
     ) -> Result<HashMap<AssetId, Vec<KnownPlace>>, StoreError> {
         self.places_of(assets).await
+    }
+
+    async fn identify(&self, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError> {
+        let mut tx = self.read.begin().await.map_err(fault("identify pictures"))?;
+        identify(&mut tx, files).await
     }
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
@@ -72,15 +82,19 @@ impl Ledger for SqliteStore {
             .await
             .map_err(failed)?;
         }
-        let listed = json_array(files.iter().map(|file| {
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let assets = identify(&mut tx, &prints).await?;
+        let listed = json_array(files.iter().zip(&assets).map(|(file, asset)| {
             json!({
-                "uri": file.uri, "id": file.hash.asset_id(), "hash": file.hash.to_hex(), "bytes": file.stamp.bytes,
-                "modified": file.stamp.modified_ns, "lane": lane_number(file.lane), "owner": file.owner,
+                "uri": file.uri, "id": asset, "hash": file.hash.bytes.to_hex(), "picture": file.hash.picture.to_hex(),
+                "bytes": file.stamp.bytes, "modified": file.stamp.modified_ns, "lane": lane_number(file.lane),
+                "owner": file.owner,
             })
         }));
         let new_assets = sqlx::query(
-            "insert or ignore into asset (id, content_hash, bytes, lane, created_at)
-             select value ->> 'id', value ->> 'hash', value ->> 'bytes', value ->> 'lane', $2 from json_each($1)",
+            "insert or ignore into asset (id, content_hash, picture, bytes, lane, created_at)
+             select value ->> 'id', value ->> 'hash', value ->> 'picture', value ->> 'bytes', value ->> 'lane', $2
+             from json_each($1)",
         )
         .bind(&listed)
         .bind(now)
@@ -88,6 +102,15 @@ impl Ledger for SqliteStore {
         .await
         .map_err(failed)?
         .rows_affected();
+        sqlx::query(
+            "update asset set picture = f.value ->> 'picture' from json_each($1) f
+             where asset.id = f.value ->> 'id' and asset.picture is null",
+        )
+        .bind(&listed)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+        look_again(&mut tx, &files, &assets, str::to_owned, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from json_each($1) f join asset_path p on p.uri = f.value ->> 'uri'
              and p.asset_id = f.value ->> 'id'",
@@ -97,12 +120,12 @@ impl Ledger for SqliteStore {
         .await
         .map_err(failed)?;
         sqlx::query(
-            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, owner)
+            "insert into asset_path (uri, asset_id, bytes, modified_ns, seen_at, owner, content_hash)
              select value ->> 'uri', value ->> 'id', value ->> 'bytes', value ->> 'modified', $2,
-                 value ->> 'owner'
+                 value ->> 'owner', value ->> 'hash'
              from json_each($1) where true
              on conflict (uri) do update set asset_id = excluded.asset_id, bytes = excluded.bytes,
-                 modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
+                 content_hash = excluded.content_hash, modified_ns = excluded.modified_ns, seen_at = excluded.seen_at,
                  owner = coalesce(excluded.owner, asset_path.owner), gone_at = null",
         )
         .bind(&listed)
@@ -110,7 +133,7 @@ impl Ledger for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        let ids = json_array(files.iter().map(|file| file.hash.asset_id()));
+        let ids = json_array(&assets);
         add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
         refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
@@ -119,6 +142,10 @@ impl Ledger for SqliteStore {
             new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()),
             forgotten: refused.len() as u64,
         })
+    }
+
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        barred(&self.read, files).await
     }
 
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {

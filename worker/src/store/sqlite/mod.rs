@@ -13,6 +13,8 @@ mod erase;
 mod find;
 #[path = "../sql/forget.rs"]
 mod forget;
+#[path = "../sql/identity.rs"]
+mod identity;
 mod jobs;
 mod leases;
 mod leasing;
@@ -53,7 +55,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0012_forgotten");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity", "0012_forgotten");
 
 /// The embedded store.
 pub struct SqliteStore {

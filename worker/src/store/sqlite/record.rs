@@ -12,6 +12,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::due::due_columns;
 use super::erase::absent;
+use super::identity::turn;
 use super::matches::give_way;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
@@ -55,6 +56,7 @@ async fn record(
     let failed = fault(OPERATION);
     let assets = json_array(runs.iter().map(|finished| &finished.run.asset));
     let places = places(tx, runs, &assets, now).await?;
+    turn(tx, runs).await?;
     settle(tx, runs, &places, now).await.map_err(failed)?;
     let recorded = suggest(tx, runs, &places, &assets, known, now).await?;
     write_vectors(tx, runs, &assets).await.map_err(failed)?;
@@ -337,15 +339,17 @@ async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::E
         json!({
             "asset": run.asset, "width": picture.map(|p| p.width), "height": picture.map(|p| p.height),
             "format": picture.map(|p| p.format), "tolerated": picture.map(PictureFacts::tolerated),
+            "orientation": picture.map(|p| p.orientation),
         })
     });
     let sql = format!(
         "update asset set width = coalesce(r.width, asset.width), height = coalesce(r.height, asset.height),
              format = coalesce(r.format, asset.format), tolerated = coalesce(r.tolerated, asset.tolerated),
-             lease_owner = null, lease_until = null, run_began = 0,
+             orientation = coalesce(r.orientation, asset.orientation), lease_owner = null, lease_until = null, run_began = 0,
              run_alone = 0, suspect = 0, lost_alone = 0, {}
          from (select value ->> 'asset' as id, value ->> 'width' as width, value ->> 'height' as height,
-                      value ->> 'format' as format, value ->> 'tolerated' as tolerated from json_each($1)) r
+                      value ->> 'format' as format, value ->> 'tolerated' as tolerated,
+                      value ->> 'orientation' as orientation from json_each($1)) r
          where asset.id = r.id",
         due_columns(2)
     );
