@@ -88,6 +88,14 @@ conformance!(
     what_cannot_be_looked_at_is_apart,
     a_tag_is_accepted_with_what_it_implies,
     the_last_decision_is_known,
+    nothing_is_left_of_what_is_forgotten,
+    what_is_forgotten_does_not_come_back,
+    runs_in_work_write_nothing_of_the_forgotten,
+    matches_leave_the_forgotten_out,
+    places_decide_what_goes,
+    forgetting_survives_death_at_every_step,
+    jobs_forget,
+    orders_are_carried_out_by_one,
 );
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod encoding;
 mod events;
 mod export;
 mod faults;
+mod forget;
 mod help;
 mod http_api;
 mod identity;

@@ -18,6 +18,7 @@ use docent_pipelines::{
 
 mod filters;
 mod folders;
+mod forget;
 mod identity;
 mod jobs;
 mod leases;
@@ -33,6 +34,7 @@ mod vectors;
 
 pub use filters::*;
 pub use folders::*;
+pub use forget::*;
 pub use identity::*;
 pub use jobs::*;
 pub use leases::*;

@@ -262,6 +262,10 @@ impl Ledger for Faulty<dyn Ledger> {
         self.inner.known_assets(assets).await
     }
 
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        self.inner.barred(files).await
+    }
+
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
         self.inner.forgotten(assets).await
     }

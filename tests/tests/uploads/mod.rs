@@ -1,6 +1,6 @@
 //! Pictures that are handed over by HTTP to the real program.
 
-mod client;
+pub mod client;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

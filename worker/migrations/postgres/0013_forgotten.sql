@@ -35,21 +35,23 @@ create table forgetting_rest (
     forgetting_id bigint not null references forgetting (id),
     asset_id      text collate "C" not null,
     file          text,
+    content_hash  text,
+    picture       text,
     not_before    bigint not null
 );
 create index forgetting_rest_due on forgetting_rest (not_before, id);
 create index forgetting_rest_of on forgetting_rest (forgetting_id, not_before);
 create index forgetting_rest_asset on forgetting_rest (asset_id);
 
--- Pictures that do not come back, by hashes of their hashes: that of the id, of the picture and of the bytes. The first names all.
 create table forgotten (
     sequence      bigint generated always as identity primary key,
     mark          text collate "C" not null unique,
-    asset         text collate "C" not null,
+    asset_mark    text collate "C" not null,
     forgetting_id bigint not null references forgetting (id),
     at            bigint not null
 );
-create index forgotten_asset on forgotten (asset);
+
+create index forgotten_asset on forgotten (asset_mark);
 
 -- Entries of the review log go with the asset that they are about, and only then.
 drop trigger review_is_kept on review;

@@ -41,6 +41,9 @@ create table forgetting_rest (
     forgetting_id integer not null references forgetting (id),
     asset_id      text not null,
     file          text,
+    -- The hashes of its bytes and of its picture, as far as they are known: another file may lie there by then.
+    content_hash  text,
+    picture       text,
     -- A run that was in work may still write to the index: that is looked at again when its lease is over.
     not_before    integer not null
 );
@@ -48,15 +51,17 @@ create index forgetting_rest_due on forgetting_rest (not_before, id);
 create index forgetting_rest_of on forgetting_rest (forgetting_id, not_before);
 create index forgetting_rest_asset on forgetting_rest (asset_id);
 
--- Pictures that do not come back, by hashes of their hashes: that of the id, of the picture and of the bytes. The first names all.
+-- Pictures that do not come back, by a hash of their hash.
 create table forgotten (
     sequence      integer primary key autoincrement,
     mark          text not null unique,
-    asset         text not null,
+    -- The mark of its asset: a picture may be known by several.
+    asset_mark    text not null,
     forgetting_id integer not null references forgetting (id),
     at            integer not null
 );
-create index forgotten_asset on forgotten (asset);
+
+create index forgotten_asset on forgotten (asset_mark);
 
 -- Entries of the review log go with the asset that they are about, and only then.
 drop trigger review_is_not_deleted;

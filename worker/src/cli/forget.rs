@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use docent_pipelines::asset::ContentHash;
-use docent_pipelines::{AssetId, Owner};
+use docent_pipelines::{Fingerprint, Owner};
 use serde_json::json;
 
 use super::Outcome;
@@ -323,24 +322,28 @@ async fn barred(store: &dyn Store, format: Format, out: &mut Out) -> anyhow::Res
 }
 
 async fn readmit(store: &dyn Store, picture: &str, format: Format, out: &mut Out) -> anyhow::Result<Outcome> {
-    let mark = match Mark::try_from(picture.to_owned()) {
-        Ok(mark) if !Path::new(picture).exists() => mark,
-        _ => Mark::of(&hashed(PathBuf::from(picture)).await?),
+    let marks = match Mark::try_from(picture.to_owned()) {
+        Ok(mark) if !Path::new(picture).exists() => vec![mark],
+        _ => marks(PathBuf::from(picture)).await?,
     };
-    let was_barred = store.readmit(&mark).await?;
+    let mut was_barred = false;
+    for mark in marks {
+        was_barred |= store.readmit(&mark).await?;
+    }
     match (format, was_barred) {
-        (Format::Json, _) => out.json(&json!({ "mark": mark, "readmitted": was_barred }))?,
-        (Format::Table, true) => out.line(format!("may come back: {mark}"))?,
+        (Format::Json, _) => out.json(&json!({ "readmitted": was_barred }))?,
+        (Format::Table, true) => out.line("the picture may come back")?,
         (Format::Table, false) => say("this picture was not forgotten, or is readmitted already"),
     }
     Ok(if was_barred { Outcome::Done } else { Outcome::Nothing })
 }
 
-/// The asset that a file would be.
-async fn hashed(path: PathBuf) -> anyhow::Result<AssetId> {
+/// The marks that a file would be known by.
+async fn marks(path: PathBuf) -> anyhow::Result<Vec<Mark>> {
     let reading = format!("read {}", path.display());
-    let hash = move || anyhow::Ok(ContentHash::of_reader(std::fs::File::open(path)?)?.0.asset_id());
-    tokio::task::spawn_blocking(hash).await.context("read a file")?.context(reading)
+    let read = move || anyhow::Ok(Fingerprint::of_reader(std::fs::File::open(path)?)?.0);
+    let found = tokio::task::spawn_blocking(read).await.context("read a file")?.context(reading)?;
+    Ok([found.asset_id(), found.bytes.asset_id()].iter().map(Mark::of).collect())
 }
 
 #[cfg(test)]

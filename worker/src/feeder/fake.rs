@@ -106,6 +106,9 @@ impl Ledger for Work {
     async fn register(&self, _: &[FoundFile], _: &Wanted) -> Result<Registered, StoreError> {
         unreachable!()
     }
+    async fn barred(&self, _: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        unreachable!()
+    }
     async fn forgotten(&self, _: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
         unreachable!()
     }

@@ -163,10 +163,12 @@ impl Forgetter {
             let (mut cleared, mut failed) = (Vec::with_capacity(left.len()), None);
             for leftover in left {
                 match (&leftover.file, &root) {
-                    (Some(file), Some(root)) => match stored::remove(root, file, &leftover) {
-                        Ok(()) => cleared.push(leftover),
-                        Err(error) => failed = failed.or(Some(error)),
-                    },
+                    (Some(file), Some(root)) => {
+                        match stored::remove(root, file, &leftover.asset, leftover.id) {
+                            Ok(()) => cleared.push(leftover),
+                            Err(error) => failed = failed.or(Some(error)),
+                        }
+                    }
                     _ => cleared.push(leftover),
                 }
             }

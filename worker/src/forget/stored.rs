@@ -4,28 +4,32 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use docent_pipelines::AssetId;
-use docent_pipelines::asset::ContentHash;
+use docent_pipelines::{AssetId, Fingerprint};
 
 use super::ForgetError;
 use crate::assets::path_of_uri;
-use crate::store::Leftover;
+use crate::store::StoredFile;
 
 /// The folder of files on their way, in or out.
 const ON_THE_WAY: &str = ".incoming";
 
-/// Removes the file at the address `file`, below `root`, if it holds the picture that is forgotten. A process that dies amid this
-/// leaves the file in its place or where the next call finds it.
-pub(super) fn remove(root: &Path, file: &str, leftover: &Leftover) -> Result<(), ForgetError> {
-    let Some(path) = path_of_uri(file) else { return Ok(()) };
+/// Removes a file of `asset`, below `root`, if it holds what is forgotten. A process that dies amid this leaves the file in its place
+/// or where the next call with the same `number` finds it.
+pub(super) fn remove(
+    root: &Path,
+    file: &StoredFile,
+    asset: &AssetId,
+    number: i64,
+) -> Result<(), ForgetError> {
+    let Some(path) = path_of_uri(&file.uri) else { return Ok(()) };
     let failed = |source| ForgetError::File { path: path.clone(), source };
     // A folder that is away for now may hold it.
     let real = root.canonicalize().map_err(failed)?;
     let on_the_way = real.join(ON_THE_WAY);
     fs::create_dir_all(&on_the_way).map_err(failed)?;
-    let aside = on_the_way.join(format!("forgotten-{}", leftover.id));
+    let aside = on_the_way.join(format!("forgotten-{number}"));
     if aside.exists() {
-        settle(&aside, &path, &leftover.asset).map_err(failed)?;
+        settle(&aside, &path, file, asset).map_err(failed)?;
     }
     let folder = path.parent().map(Path::canonicalize);
     let is_ours = match folder {
@@ -44,12 +48,12 @@ pub(super) fn remove(root: &Path, file: &str, leftover: &Leftover) -> Result<(),
         Err(error) if is_absent(&error) => return Ok(tidy(&path, root)),
         Err(error) => return Err(failed(error)),
     }
-    if !holds(&path, &leftover.asset).map_err(failed)? {
+    if !holds(&path, file, asset).map_err(failed)? {
         return Ok(());
     }
     // An upload may put another picture here at any moment: what is looked at once more is out of its way.
     match fs::rename(&path, &aside) {
-        Ok(()) => settle(&aside, &path, &leftover.asset).map_err(failed)?,
+        Ok(()) => settle(&aside, &path, file, asset).map_err(failed)?,
         Err(error) if is_absent(&error) => {}
         Err(error) => return Err(failed(error)),
     }
@@ -58,8 +62,8 @@ pub(super) fn remove(root: &Path, file: &str, leftover: &Leftover) -> Result<(),
 }
 
 /// Removes what was set aside, or puts it back if it is another picture.
-fn settle(aside: &Path, place: &Path, asset: &AssetId) -> io::Result<()> {
-    if !holds(aside, asset)? {
+fn settle(aside: &Path, place: &Path, file: &StoredFile, asset: &AssetId) -> io::Result<()> {
+    if !holds(aside, file, asset)? {
         // Unless something newer lies there by now.
         match fs::hard_link(aside, place) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -83,9 +87,12 @@ fn tidy(file: &Path, root: &Path) {
     }
 }
 
-fn holds(file: &Path, asset: &AssetId) -> io::Result<bool> {
-    let (hash, _) = ContentHash::of_reader(fs::File::open(file)?)?;
-    Ok(hash.asset_id() == *asset)
+/// Whether a file holds what `stored` says, or another file of the same picture.
+fn holds(path: &Path, stored: &StoredFile, asset: &AssetId) -> io::Result<bool> {
+    let (found, _) = Fingerprint::of_reader(fs::File::open(path)?)?;
+    Ok(found.names(asset)
+        || stored.content_hash.as_ref().is_some_and(|known| *known == found.bytes.to_hex())
+        || stored.picture.as_ref().is_some_and(|known| *known == found.picture.to_hex()))
 }
 
 fn is_absent(error: &io::Error) -> bool {
@@ -96,11 +103,15 @@ fn is_absent(error: &io::Error) -> bool {
 mod tests {
     use std::path::PathBuf;
 
+    use docent_pipelines::asset::ContentHash;
+
     use super::*;
     use crate::assets::file_uri;
 
-    fn leftover(content: &[u8]) -> Leftover {
-        Leftover { id: 7, asset: ContentHash::of(content).asset_id(), file: None }
+    /// Removes a file of which only its asset is known.
+    fn remove_a(root: &Path, path: &Path) -> Result<(), ForgetError> {
+        let file = StoredFile { uri: file_uri(path), content_hash: None, picture: None };
+        remove(root, &file, &ContentHash::of(b"a").asset_id(), 7)
     }
 
     fn written(path: PathBuf, content: &[u8]) -> PathBuf {
@@ -117,7 +128,7 @@ mod tests {
         let other = written(root.join("by-name/b.jpg"), b"b");
         let foreign = written(folder.path().join("pictures/a.jpg"), b"a");
         std::os::unix::fs::symlink(folder.path().join("pictures"), root.join("link")).expect("a link");
-        let remove = |path: &Path| remove(&root, &file_uri(path), &leftover(b"a"));
+        let remove = |path: &Path| remove_a(&root, path);
         remove(&file).expect("is removed");
         remove(&file).expect("is removed already");
         assert!(!file.exists() && !root.join("ab").exists() && root.exists());
@@ -136,10 +147,10 @@ mod tests {
         let place = root.join("by-name/a.jpg");
         fs::create_dir_all(root.join("by-name")).expect("is made");
         let aside = written(root.join(ON_THE_WAY).join("forgotten-7"), b"a");
-        remove(&root, &file_uri(&place), &leftover(b"a")).expect("is removed");
+        remove_a(&root, &place).expect("is removed");
         assert!(!aside.exists() && !place.exists());
         written(aside.clone(), b"another");
-        remove(&root, &file_uri(&place), &leftover(b"a")).expect("is put back");
+        remove_a(&root, &place).expect("is put back");
         assert!(!aside.exists());
         assert_eq!(fs::read(&place).expect("is there"), b"another");
     }

@@ -1,7 +1,5 @@
 //! Pictures that are named by their places.
 
-use std::collections::HashSet;
-
 use axum::Json;
 use axum::extract::State;
 use docent_pipelines::{Fingerprint, Owner};
@@ -112,16 +110,16 @@ pub async fn post(
     let prints: Vec<Fingerprint> = found.iter().map(|file| file.hash).collect();
     let ids = state.store.identify(&prints).await?;
     let known = state.store.known_assets(&ids).await?;
-    let mut forgotten = HashSet::new();
+    let mut barred = vec![false; found.len()];
     if !found.is_empty() {
         if state.store.register(&found, &state.wanted).await?.forgotten > 0 {
-            forgotten = state.store.forgotten(&ids).await?;
+            barred = state.store.barred(&prints).await?;
         }
         state.wake.notify_one();
     }
     let mut assets = Vec::with_capacity(found.len());
-    for (FoundFile { uri, .. }, id) in found.into_iter().zip(ids) {
-        match forgotten.contains(&id) {
+    for ((FoundFile { uri, .. }, id), is_barred) in found.into_iter().zip(ids).zip(barred) {
+        match is_barred {
             true => refused.push(Refused { uri, code: "forgotten", message: FORGOTTEN.to_owned() }),
             false => assets.push(TakenAsset { uri, created: !known.contains_key(&id), asset_id: id.into() }),
         }

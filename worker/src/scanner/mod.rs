@@ -283,11 +283,12 @@ impl Scanner {
         // They come in the order in which they were read.
         files.sort_by(|a, b| a.uri.cmp(&b.uri));
         let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
-        let mut ids = self.ledger.identify(&prints).await?;
-        let forgotten = self.ledger.forgotten(&ids).await?;
-        if !forgotten.is_empty() {
-            scan.seen.forgotten += self.leave_out(&mut files, &mut ids, &forgotten).await?;
+        let barred = self.ledger.barred(&prints).await?;
+        if barred.contains(&true) {
+            scan.seen.forgotten += self.leave_out(&mut files, &barred).await?;
         }
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let ids = self.ledger.identify(&prints).await?;
         let assets = self.ledger.known_assets(&ids).await?;
         let (files, ids, news, left) = {
             let sort = move || {
@@ -324,16 +325,10 @@ impl Scanner {
     }
 
     /// Takes out files whose pictures were forgotten. What was known of their places before is not there any more.
-    async fn leave_out(
-        &self,
-        files: &mut Vec<FoundFile>,
-        ids: &mut Vec<AssetId>,
-        forgotten: &HashSet<AssetId>,
-    ) -> Result<u64, StoreError> {
-        let mut of = ids.iter();
-        let is_forgotten = |_: &mut FoundFile| of.next().is_some_and(|asset| forgotten.contains(asset));
-        let places: Vec<String> = files.extract_if(.., is_forgotten).map(|file| file.uri).collect();
-        ids.retain(|asset| !forgotten.contains(asset));
+    async fn leave_out(&self, files: &mut Vec<FoundFile>, barred: &[bool]) -> Result<u64, StoreError> {
+        let mut barred = barred.iter();
+        let out = files.extract_if(.., |_| barred.next() == Some(&true));
+        let places: Vec<String> = out.map(|file| file.uri).collect();
         self.ledger.note_places(&places, &[]).await?;
         Ok(places.len() as u64)
     }

@@ -205,18 +205,29 @@ pub struct Leftover {
     pub id: i64,
     /// The asset.
     pub asset: AssetId,
-    /// The address of a file that docent stored; `None` for the asset's vectors in the index.
-    pub file: Option<String>,
+    /// A file that docent stored; `None` for the asset's vectors in the index.
+    pub file: Option<StoredFile>,
 }
 
-/// What the ledger knows a forgotten picture by: 32 lower-case hexadecimal digits, a hash of its asset's id. Who has the
+/// A file that docent stored, and what it holds as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its `file://` address.
+    pub uri: String,
+    /// The hash of its bytes, as 64 digits.
+    pub content_hash: Option<String>,
+    /// The hash of its picture, as 64 digits.
+    pub picture: Option<String>,
+}
+
+/// What the ledger knows a forgotten picture by: 32 lower-case hexadecimal digits, a hash of its hash. Who has the
 /// picture can compute it. Nobody can compute the picture or its id from it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Mark(String);
 
 impl Mark {
-    /// The mark of an asset.
+    /// The mark of an asset, by its id or by the id that a file of it would have.
     pub fn of(asset: &AssetId) -> Self {
         let key = blake3::derive_key("docent forgotten picture 1", asset.as_str().as_bytes());
         let mut digits = blake3::Hash::from_bytes(key).to_hex().to_string();

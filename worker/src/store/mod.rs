@@ -41,7 +41,7 @@ pub use filters::*;
 pub use fold::{characters, folded, places};
 pub use forget::{
     Forget, ForgetRow, ForgetState, Forgetting, Leftover, MOST_ASSETS, MOST_PLACES, Mark, MarkRow, Named,
-    NewForget, Toll,
+    NewForget, StoredFile, Toll,
 };
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
@@ -217,9 +217,13 @@ pub trait Ledger: Leasing {
 
     /// Registers files: their pictures as assets ([`Ledger::identify`]), their places as paths, and a pending work row for every
     /// wanted analyzer that has none yet. A place that had another picture now has this one. Where the picture is as it was and the
-    /// bytes are not, somebody wrote metadata: only `decode` becomes pending. A file
-    /// whose asset was forgotten is left out; where something else was known at its place, that is gone.
+    /// bytes are not, somebody wrote metadata: only `decode` becomes pending. A file whose picture was forgotten is left out
+    /// ([`Ledger::barred`]); what was known at its place is gone.
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError>;
+
+    /// Whether each of these files shows a picture that was forgotten and does not come back. One that is of an asset that is there
+    /// does not.
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError>;
 
     /// Those of these assets that were forgotten and do not come back.
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError>;

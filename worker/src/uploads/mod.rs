@@ -178,9 +178,8 @@ impl Uploads {
             received.push(file.complete().await?);
         }
         let prints: Vec<Fingerprint> = received.iter().map(|file| file.hash).collect();
-        let assets = self.ledger.identify(&prints).await?;
-        let forgotten = self.ledger.forgotten(&assets).await?;
-        match received.iter().zip(assets).find(|(_, asset)| forgotten.contains(asset)) {
+        let barred = self.ledger.barred(&prints).await?;
+        match received.iter().zip(barred).find(|(_, is_barred)| *is_barred) {
             Some((file, _)) => Err(UploadError::Forgotten { name: file.name.clone() }),
             None => Ok(received),
         }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use docent_pipelines::{AssetId, Fingerprint, Owner, VectorSpace};
 
 use super::due::{look_around, refresh_due};
-use super::erase::{absent, admitted, marked};
+use super::erase::{absent, admitted, barred, marked};
 use super::identity::{identify, look_again};
 use super::leases::{end_lease, end_leases, give_up};
 use super::requeue::add_missing;
@@ -72,6 +72,10 @@ impl Ledger for PostgresStore {
 
     async fn register(&self, files: &[FoundFile], wanted: &Wanted) -> Result<Registered, StoreError> {
         again(|| self.register_once(files, wanted)).await
+    }
+
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        barred(&self.pool, files).await
     }
 
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
@@ -283,10 +287,12 @@ impl PostgresStore {
             .map_err(failed)?;
         }
         // The last of several at one place counts; everybody writes places in the same order.
-        let by_place: BTreeMap<&str, &(&FoundFile, AssetId)> =
-            files.iter().map(|found| (found.0.uri.as_str(), found)).collect();
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let assets = identify(&mut tx, &prints).await?;
+        let by_place: BTreeMap<&str, (&FoundFile, &AssetId)> =
+            files.iter().zip(&assets).map(|(file, asset)| (file.uri.as_str(), (*file, asset))).collect();
         let mut by_id: BTreeMap<String, &FoundFile> = BTreeMap::new();
-        for (file, asset) in &files {
+        for (file, asset) in files.iter().zip(&assets) {
             by_id.entry(asset.to_string()).or_insert(file);
         }
         let ids: Vec<String> = by_id.keys().cloned().collect();
@@ -323,8 +329,8 @@ impl PostgresStore {
         .fetch_one(&mut *tx)
         .await
         .map_err(failed)?;
-        let again = look_again(&mut tx, &files, place_key, now).await.map_err(failed)?;
-        follow(&mut tx, &files, place_key, now).await.map_err(failed)?;
+        let again = look_again(&mut tx, &files, &assets, place_key, now).await.map_err(failed)?;
+        follow(&mut tx, &files, &assets, place_key, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from unnest($1::text[], $2::text[]) f (uri, id)
              join asset_path p on p.uri = f.uri and p.asset_id = f.id",

@@ -6,8 +6,7 @@ use docent_pipelines::{AssetId, Fingerprint};
 use serde_json::json;
 
 use super::dialect::{AS_JSON, FOR_UPDATE, Row, Tx, each, each_text};
-use super::identity::identify;
-use super::{fault, get, parsed};
+use super::{fault, get};
 use crate::store::codec::{corrupt, json_array};
 use crate::store::jobs::{NEWEST_RUN, without};
 use crate::store::{FoundFile, Mark, StoreError, SuggestionFilter};
@@ -52,7 +51,7 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
     for table in ["vector", "run", "work", "asset_path"] {
         delete(tx, table, "asset_id", &assets).await?;
     }
-    mark(tx, order, ids).await?;
+    let marks = marks(tx, &assets).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "update asset set predecessor = null, succession = null where predecessor in (select value from {})",
         each_text(1)
@@ -61,7 +60,8 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
     .execute(&mut **tx)
     .await
     .map_err(fault(FORGET))?;
-    delete(tx, "asset", "id", &assets).await
+    delete(tx, "asset", "id", &assets).await?;
+    mark(tx, order, marks).await
 }
 
 /// Removes the rows of a table whose `column` is in a JSON array.
@@ -183,28 +183,11 @@ async fn leave_jobs(
     Ok(())
 }
 
-/// Keeps these assets from coming back.
-async fn mark(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Result<(), StoreError> {
-    // A file of it may be found by its picture, or by the bytes that it had first.
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "select id, id as found from asset where id in (select value from {0})
-         union select id, substr(picture, 1, 32) from asset where id in (select value from {0}) and picture is not null
-         union select id, substr(content_hash, 1, 32) from asset where id in (select value from {0})",
-        each_text(1)
-    )))
-    .bind(json_array(ids))
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(fault(FORGET))?;
-    let mut marks = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (asset, found): (AssetId, AssetId) = (parsed(row, "id")?, parsed(row, "found")?);
-        marks.push(json!({ "mark": Mark::of(&found), "asset": Mark::of(&asset) }));
-    }
+/// Keeps pictures from coming back: by their assets' ids, and by the hashes of their image data, which may be others.
+async fn mark(tx: &mut Tx<'_>, order: &Order, marks: Vec<serde_json::Value>) -> Result<(), StoreError> {
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "insert into forgotten (mark, asset, forgetting_id, at)
-         select f.value ->> 'mark', f.value ->> 'asset', $2, $3 from {} f where true
-         on conflict (mark) do nothing",
+        "insert into forgotten (mark, asset_mark, forgetting_id, at)
+         select m.value ->> 'mark', m.value ->> 'asset', $2, $3 from {} m where true on conflict (mark) do nothing",
         each(1)
     )))
     .bind(serde_json::Value::from(marks).to_string())
@@ -214,6 +197,66 @@ async fn mark(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Result<(), Stor
     .await
     .map(drop)
     .map_err(fault(FORGET))
+}
+
+/// The marks of assets, each with that of its asset.
+async fn marks(tx: &mut Tx<'_>, assets: &str) -> Result<Vec<serde_json::Value>, StoreError> {
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select id, picture from asset where id in (select value from {}) order by id",
+        each_text(1)
+    )))
+    .bind(assets)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(fault(FORGET))?;
+    let mut marks = Vec::with_capacity(rows.len());
+    for (id, picture) in rows {
+        // An asset has the first half of a hash for its id.
+        let picture = picture.and_then(|picture| picture.get(..id.len()).map(str::to_owned));
+        let id = Mark::of(&AssetId::try_from(id).map_err(corrupt("asset_id"))?);
+        marks.push(json!({ "mark": id, "asset": id }));
+        if let Some(picture) = picture {
+            let mark = Mark::of(&AssetId::try_from(picture).map_err(corrupt("picture"))?);
+            if mark != id {
+                marks.push(json!({ "mark": mark, "asset": id }));
+            }
+        }
+    }
+    Ok(marks)
+}
+
+/// Whether each of these files shows a picture that was forgotten, and is of no asset that is there.
+pub(super) async fn barred<'e, E>(executor: E, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError>
+where
+    E: sqlx::Executor<'e, Database = super::dialect::Db>,
+{
+    let mut barred = vec![false; files.len()];
+    if files.is_empty() {
+        return Ok(barred);
+    }
+    let asked = files.iter().enumerate().map(|(place, file)| {
+        json!({
+            "place": place, "id": file.asset_id(), "bytes": file.bytes.asset_id(), "picture": file.picture.to_hex(),
+            "of_picture": Mark::of(&file.asset_id()), "of_bytes": Mark::of(&file.bytes.asset_id()),
+        })
+    });
+    let places: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "select cast(f.value ->> 'place' as bigint) from {} f
+         where exists (select 1 from forgotten m where m.mark in (f.value ->> 'of_picture', f.value ->> 'of_bytes'))
+           and not exists (select 1 from asset a where a.id in (f.value ->> 'id', f.value ->> 'bytes'))
+           and not exists (select 1 from asset a where a.picture = f.value ->> 'picture')",
+        each(1)
+    )))
+    .bind(serde_json::Value::from_iter(asked).to_string())
+    .fetch_all(executor)
+    .await
+    .map_err(fault("look for forgotten pictures"))?;
+    for place in places {
+        if let Some(is_barred) = usize::try_from(place).ok().and_then(|place| barred.get_mut(place)) {
+            *is_barred = true;
+        }
+    }
+    Ok(barred)
 }
 
 /// Those of these assets that were forgotten.
@@ -248,16 +291,16 @@ where
     }
 }
 
-/// Files that may be registered, with their assets, and those whose assets were forgotten. Nobody forgets any before the transaction
-/// ends.
+/// Files that may be registered, and those whose assets were forgotten. Nobody forgets any before the transaction ends.
 pub(super) async fn admitted<'f>(
     tx: &mut Tx<'_>,
     files: &'f [FoundFile],
-) -> Result<(Vec<(&'f FoundFile, AssetId)>, Vec<&'f FoundFile>), StoreError> {
+) -> Result<(Vec<&'f FoundFile>, Vec<&'f FoundFile>), StoreError> {
     let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
-    let assets = identify(tx, &prints).await?;
-    let marked = marked(&mut **tx, &assets).await?;
-    let (refused, admitted): (Vec<_>, Vec<_>) =
-        files.iter().zip(assets).partition(|(_, asset)| marked.contains(asset));
-    Ok((admitted, refused.into_iter().map(|(file, _)| file).collect()))
+    let barred = barred(&mut **tx, &prints).await?;
+    let (mut admitted, mut refused) = (Vec::with_capacity(files.len()), Vec::new());
+    for (file, is_barred) in files.iter().zip(barred) {
+        if is_barred { &mut refused } else { &mut admitted }.push(file);
+    }
+    Ok((admitted, refused))
 }

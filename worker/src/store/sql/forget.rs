@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use docent_pipelines::AssetId;
-use sqlx::Row as _;
 
 use super::dialect::{
     Backend, Query, Row, SKIP_LOCKED, Tx, WHOLE_URI, drop_events, each_text, lock_assets, push_each, steady,
@@ -16,7 +15,7 @@ use crate::store::fault::again;
 use crate::store::forget::{Cursor, FORGOTTEN_AT_ONCE, Way};
 use crate::store::{
     Forget, ForgetRow, Forgetting, Leftover, Mark, MarkRow, Named, NewForget, Page, Paged, PlaceFilter,
-    StoreError, Toll,
+    StoreError, StoredFile, Toll,
 };
 
 const FORGET: &str = "forget";
@@ -58,7 +57,7 @@ impl Forgetting for Backend {
     async fn leftovers(&self, uploads: Option<&str>, limit: u32) -> Result<Vec<Leftover>, StoreError> {
         let (mut tx, now) = self.begin_to_read(FORGET).await?;
         let rows = sqlx::query(
-            "select r.id, r.asset_id, r.file from forgetting_rest r join forgetting f on f.id = r.forgetting_id
+            "select r.id, r.asset_id, r.file, r.content_hash, r.picture from forgetting_rest r join forgetting f on f.id = r.forgetting_id
              where r.not_before <= $1 and (r.file is null or f.uploads = $2) order by r.not_before, r.id limit $3",
         )
         .bind(now)
@@ -69,7 +68,10 @@ impl Forgetting for Backend {
         .map_err(fault(FORGET))?;
         rows.iter()
             .map(|row| {
-                Ok(Leftover { id: get(row, "id")?, asset: parsed(row, "asset_id")?, file: get(row, "file")? })
+                let (id, asset) = (get(row, "id")?, parsed(row, "asset_id")?);
+                let file: Option<String> = get(row, "file")?;
+                let (content_hash, picture) = (get(row, "content_hash")?, get(row, "picture")?);
+                Ok(Leftover { id, asset, file: file.map(|uri| StoredFile { uri, content_hash, picture }) })
             })
             .collect()
     }
@@ -173,8 +175,7 @@ impl Forgetting for Backend {
         let before = page.after.as_deref().map_or(Ok(i64::MAX), |after| number(after, after))?;
         let limit = page.limit.clamp(1, MOST_ROWS) as usize;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "select sequence, mark, forgetting_id, at from forgotten where sequence < $1 and mark = asset
-             order by sequence desc limit {}",
+            "select sequence, mark, forgetting_id, at from forgotten where sequence < $1 and mark = asset_mark order by sequence desc limit {}",
             limit + 1
         )))
         .bind(before)
@@ -217,13 +218,14 @@ impl Forgetting for Backend {
 
     async fn readmit(&self, mark: &Mark) -> Result<bool, StoreError> {
         let (mut tx, _) = self.begin_at(FORGET).await?;
-        let gone =
-            sqlx::query("delete from forgotten where asset = (select asset from forgotten where mark = $1)")
-                .bind(mark.as_str())
-                .execute(&mut *tx)
-                .await
-                .map_err(fault(FORGET))?
-                .rows_affected();
+        let gone = sqlx::query(
+            "delete from forgotten where asset_mark = (select asset_mark from forgotten where mark = $1)",
+        )
+        .bind(mark.as_str())
+        .execute(&mut *tx)
+        .await
+        .map_err(fault(FORGET))?
+        .rows_affected();
         tx.commit().await.map_err(fault(FORGET))?;
         Ok(gone > 0)
     }
@@ -466,7 +468,7 @@ async fn stored(
     wholes: &[String],
     parts: &[String],
     uploads: Option<&str>,
-) -> Result<Vec<(String, String)>, StoreError> {
+) -> Result<Vec<(String, StoredFile)>, StoreError> {
     let Some(uploads) = uploads else { return Ok(Vec::new()) };
     let mut files = Vec::new();
     for (ids, named) in [(wholes, false), (parts, true)] {
@@ -474,7 +476,8 @@ async fn stored(
             continue;
         }
         let mut query = Query::new("select p.asset_id, ");
-        query.push(WHOLE_URI).push(" from asset_path p where p.asset_id in (");
+        query.push(WHOLE_URI).push(" as file, p.content_hash, a.picture");
+        query.push(" from asset_path p join asset a on a.id = p.asset_id where p.asset_id in (");
         push_each(&mut query, json_array(ids));
         query.push(") and ");
         has_prefix(&mut query, "p", uploads);
@@ -484,8 +487,9 @@ async fn stored(
         }
         let rows: Vec<Row> = query.build().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
         for row in &rows {
-            let file = row.try_get(1).map_err(|error| corrupt("uri")(error.to_string()))?;
-            files.push((get(row, "asset_id")?, file));
+            let uri = get(row, "file")?;
+            let (content_hash, picture) = (get(row, "content_hash")?, get(row, "picture")?);
+            files.push((get(row, "asset_id")?, StoredFile { uri, content_hash, picture }));
         }
     }
     Ok(files)
@@ -495,16 +499,19 @@ async fn stored(
 async fn leave_files(
     tx: &mut Tx<'_>,
     order: i64,
-    files: &[(String, String)],
+    files: &[(String, StoredFile)],
     now: i64,
 ) -> Result<(), StoreError> {
-    for (asset, file) in files {
+    for (asset, StoredFile { uri, content_hash, picture }) in files {
         sqlx::query(
-            "insert into forgetting_rest (forgetting_id, asset_id, file, not_before) values ($1, $2, $3, $4)",
+            "insert into forgetting_rest (forgetting_id, asset_id, file, content_hash, picture, not_before)
+             values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(order)
         .bind(asset)
-        .bind(file)
+        .bind(uri)
+        .bind(content_hash)
+        .bind(picture)
         .bind(now)
         .execute(&mut **tx)
         .await

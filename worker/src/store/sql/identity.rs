@@ -9,21 +9,19 @@ use super::dialect::{Tx, each, each_text};
 use super::{fault, get, parsed};
 use crate::store::codec::json_array;
 use crate::store::turn::Turn;
-use crate::store::{Finished, FoundFile, Mark, StoreError};
+use crate::store::{Finished, FoundFile, StoreError};
 
-/// See [`crate::store::Ledger::identify`]. What was forgotten is what it was, so that it is known to be forgotten.
+/// See [`crate::store::Ledger::identify`].
 pub(super) async fn identify(tx: &mut Tx<'_>, files: &[Fingerprint]) -> Result<Vec<AssetId>, StoreError> {
     let listed = files.iter().enumerate().map(|(place, file)| {
         json!({
             "place": place, "id": file.asset_id(), "picture": file.picture.to_hex(), "bytes": file.bytes.asset_id(),
-            "mark": Mark::of(&file.bytes.asset_id()),
         })
     });
     let sql = format!(
         "select coalesce(
              (select id from asset where id = f.value ->> 'bytes'),
              (select id from asset where picture = f.value ->> 'picture' order by created_at, id limit 1),
-             (select f.value ->> 'bytes' from forgotten g where g.mark = f.value ->> 'mark'),
              f.value ->> 'id') as id
          from {} f order by cast(f.value ->> 'place' as integer)",
         each(1)
@@ -40,12 +38,14 @@ pub(super) async fn identify(tx: &mut Tx<'_>, files: &[Fingerprint]) -> Result<V
 /// written, while their assets are locked. `key` is a place as the table has it. Answers the assets.
 pub(super) async fn look_again(
     tx: &mut Tx<'_>,
-    files: &[(&FoundFile, AssetId)],
+    files: &[&FoundFile],
+    assets: &[AssetId],
     key: fn(&str) -> String,
     now: i64,
 ) -> Result<Vec<String>, sqlx::Error> {
     let listed = files
         .iter()
+        .zip(assets)
         .map(|(file, asset)| json!({ "uri": key(&file.uri), "id": asset, "hash": file.hash.bytes.to_hex() }));
     let sql = format!(
         "update work set state = 'pending', attempts = 0, not_before = 0, updated_at = $2

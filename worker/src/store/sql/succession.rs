@@ -24,11 +24,12 @@ const STILL_THE_SAME: f32 = 0.5;
 /// Notes which pictures took the place of others, of those that are new. Before places are written.
 pub(super) async fn follow(
     tx: &mut Tx<'_>,
-    files: &[(&FoundFile, AssetId)],
+    files: &[&FoundFile],
+    assets: &[AssetId],
     key: fn(&str) -> String,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let listed = files.iter().map(|(file, asset)| json!({ "uri": key(&file.uri), "id": asset }));
+    let listed = files.iter().zip(assets).map(|(file, asset)| json!({ "uri": key(&file.uri), "id": asset }));
     let sql = format!(
         "update asset set predecessor = f.before, succession = 'open'
          from (select n.value ->> 'id' as id, min(p.asset_id) as before from {} n

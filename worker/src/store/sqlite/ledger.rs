@@ -9,7 +9,7 @@ use docent_pipelines::{AssetId, Fingerprint, VectorSpace};
 use serde_json::json;
 
 use super::due::{let_ripe_run, look, look_around, refresh_due};
-use super::erase::{admitted, marked};
+use super::erase::{admitted, barred, marked};
 use super::identity::{identify, look_again};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
 use super::requeue::add_missing;
@@ -83,7 +83,9 @@ impl Ledger for SqliteStore {
             .await
             .map_err(failed)?;
         }
-        let listed = json_array(files.iter().map(|(file, asset)| {
+        let prints: Vec<Fingerprint> = files.iter().map(|file| file.hash).collect();
+        let assets = identify(&mut tx, &prints).await?;
+        let listed = json_array(files.iter().zip(&assets).map(|(file, asset)| {
             json!({
                 "uri": file.uri, "id": asset, "hash": file.hash.bytes.to_hex(), "picture": file.hash.picture.to_hex(),
                 "bytes": file.stamp.bytes, "modified": file.stamp.modified_ns, "lane": lane_number(file.lane),
@@ -109,8 +111,8 @@ impl Ledger for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        look_again(&mut tx, &files, str::to_owned, now).await.map_err(failed)?;
-        follow(&mut tx, &files, str::to_owned, now).await.map_err(failed)?;
+        look_again(&mut tx, &files, &assets, str::to_owned, now).await.map_err(failed)?;
+        follow(&mut tx, &files, &assets, str::to_owned, now).await.map_err(failed)?;
         let same: i64 = sqlx::query_scalar(
             "select count(*) from json_each($1) f join asset_path p on p.uri = f.value ->> 'uri'
              and p.asset_id = f.value ->> 'id'",
@@ -133,7 +135,7 @@ impl Ledger for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-        let ids = json_array(files.iter().map(|(_, asset)| asset));
+        let ids = json_array(&assets);
         add_missing(&mut tx, &ids, wanted, now).await.map_err(failed)?;
         refresh_due(&mut tx, &ids, now).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
@@ -142,6 +144,10 @@ impl Ledger for SqliteStore {
             new_paths: (files.len() as u64).saturating_sub(same.unsigned_abs()),
             forgotten: refused.len() as u64,
         })
+    }
+
+    async fn barred(&self, files: &[Fingerprint]) -> Result<Vec<bool>, StoreError> {
+        barred(&self.read, files).await
     }
 
     async fn forgotten(&self, assets: &[AssetId]) -> Result<HashSet<AssetId>, StoreError> {
