@@ -30,7 +30,7 @@ macro_rules! conformance {
     };
 }
 
-const OPTIONS: PostgresOptions = PostgresOptions { connections: 8, events: false };
+const OPTIONS: PostgresOptions = PostgresOptions { connections: 8 };
 
 conformance!(
     registering_is_idempotent,
@@ -86,6 +86,11 @@ conformance!(
     what_cannot_be_looked_at_is_apart,
     a_tag_is_accepted_with_what_it_implies,
     the_last_decision_is_known,
+    events_wait_for_those_who_are_told,
+    sinks_are_told_apart,
+    refusals_are_counted_and_end,
+    events_name_the_places_of_their_assets,
+    what_failed_is_told,
 );
 
 #[tokio::test]

@@ -41,4 +41,5 @@ mod terms;
 mod tidy;
 mod uploads;
 mod vectors_conformance;
+mod webhooks;
 mod writer;

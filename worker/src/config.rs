@@ -3,6 +3,7 @@
 mod backends;
 mod device;
 mod load;
+mod webhooks;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use docent_pipelines::image::DecodeLimits;
 use docent_pipelines::pipeline::PipelineOptions;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
+pub use webhooks::{WebhookError, WebhookSection};
 
 use crate::assets::{Ignored, Roots};
 use crate::disposition::RetryPolicy;
@@ -38,6 +40,8 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// Who decides, where nothing else says so.
     pub reviewer: String,
+    /// Who is told by HTTP what happens.
+    pub webhook: Vec<WebhookSection>,
     /// Which servers are shared with others.
     pub backends: Backends,
     /// What is run.
@@ -322,6 +326,12 @@ impl Config {
             false => Some(self.assets.uploads.clone()),
             true => self.backends.are_here().then(|| self.data_dir.join("uploads")),
         }
+    }
+
+    /// Who is told what happens: the names of sinks in the outbox.
+    pub fn sinks(&self) -> Vec<String> {
+        let rabbitmq = self.backends.events.then(|| crate::events::RABBITMQ.to_owned());
+        rabbitmq.into_iter().chain(self.webhook.iter().map(WebhookSection::sink)).collect()
     }
 
     /// The decoder's limits.

@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use super::output::Out;
 use super::{
     Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, history, ingest, jobs,
-    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, worker,
+    leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, webhook, worker,
 };
 use crate::config::{Config, Overrides};
 
@@ -86,6 +86,8 @@ pub(super) enum Command {
     Leases(leases::LeasesCommand),
     #[command(subcommand)]
     Vocabulary(vocabulary::VocabularyCommand),
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     Export(export::ExportArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
@@ -142,6 +144,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Vectors(command) => vectors::run(config, command, out).await,
         Command::Leases(command) => leases::run(config, command, out).await,
         Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
+        Command::Webhook(command) => webhook::run(config, command, out).await,
         Command::Export(args) => export::run(config, args, out).await,
         Command::Backup(args) => backup::backup(config, args).await,
         Command::Restore(args) => backup::restore(config, args).await,

@@ -29,6 +29,7 @@ mod table;
 mod vectors;
 mod vocabulary;
 mod watch;
+mod webhook;
 mod words;
 mod worker;
 

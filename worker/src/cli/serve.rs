@@ -138,7 +138,12 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
             shutdown.request();
             worked
         } else {
-            tokio::join!(jobs::run(&*store, &stopped), terms.run(&stopped), probe(&watched, &stopped));
+            tokio::join!(
+                jobs::run(&*store, &stopped),
+                terms.run(&stopped),
+                probe(&watched, &stopped),
+                app.tell(None, &stopped)
+            );
             Ok(())
         }
     };

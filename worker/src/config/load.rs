@@ -1,15 +1,17 @@
 //! Defaults, file, environment and flags become one [`Config`].
 
+mod words;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use figment::error::{Actual, Kind};
 use figment::providers::{Format, Toml};
-use figment::value::{Dict, Map, Num, Value};
+use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Config, Sources};
+use self::words::{scheme, shown, value_error};
+use super::{Config, Sources, webhooks};
 
 /// Every option with its default and the reason for it.
 pub const DEFAULTS: &str = include_str!("../../worker.default.toml");
@@ -169,6 +171,13 @@ impl Config {
         let base = Layer { origin: "worker.default.toml".to_owned(), options: defaults };
         let figment = layers.into_iter().fold(Figment::from(base), |figment, layer| figment.merge(layer));
         let mut config: Self = figment.extract().map_err(value_error)?;
+        let taken = webhooks::take_secrets(&mut config.webhook, environment);
+        sources.unknown_variables.retain(|name| !taken.contains(name));
+        if let Some((key, expected)) = webhooks::out_of_range(&config.webhook) {
+            let origin = figment.find_metadata("webhook").map_or_else(String::new, |m| m.name.to_string());
+            let (found, expected) = ("something else".to_owned(), expected.to_owned());
+            return Err(ConfigError::Value { origin, key, found, expected });
+        }
         if let Some((key, expected)) = config.out_of_range() {
             let origin = figment.find_metadata(key).map_or_else(String::new, |m| m.name.to_string());
             // An address may contain a password; its beginning is enough to recognize it.
@@ -272,6 +281,15 @@ fn file_layer(file: &Path, home: Option<&Path>) -> Result<Layer, ConfigError> {
             && !text.is_empty()
         {
             *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+        }
+    }
+    if let Some(Value::Array(_, webhooks)) = options.get_mut("webhook") {
+        for webhook in webhooks {
+            if let Value::Dict(_, webhook) = webhook
+                && let Some(Value::String(_, text)) = webhook.get_mut("secret_file")
+            {
+                *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+            }
         }
     }
     for path in LISTS {
@@ -403,84 +421,6 @@ fn nest(path: &[&str], value: Value) -> Dict {
         [name] => Dict::from([((*name).to_owned(), value)]),
         [name, rest @ ..] => Dict::from([((*name).to_owned(), Value::from(nest(rest, value)))]),
     }
-}
-
-fn value_error(error: figment::Error) -> ConfigError {
-    let origin = error.metadata.as_ref().map_or_else(String::new, |metadata| metadata.name.to_string());
-    let key = error.path.join(".");
-    let (found, expected) = match error.kind {
-        Kind::InvalidType(found, expected) => (actual(&found), wanted(&expected)),
-        Kind::InvalidValue(found, expected) => (actual(&found), wanted(&expected)),
-        Kind::UnknownVariant(found, known) => (format!("\"{found}\""), one_of(known)),
-        Kind::UnknownField(field, known) => {
-            let known = known.iter().map(|name| (*name).to_owned()).collect();
-            let key = if key.is_empty() { field } else { format!("{key}.{field}") };
-            return ConfigError::UnknownOption { origin, key, known };
-        }
-        // What parses from a text says why it did not, and no more.
-        Kind::Message(words) => ("not usable".to_owned(), wanted(&words)),
-        other => ("not usable".to_owned(), other.to_string()),
-    };
-    ConfigError::Value { origin, key, found, expected }
-}
-
-fn one_of(known: &[&str]) -> String {
-    known.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
-}
-
-fn actual(found: &Actual) -> String {
-    match found {
-        Actual::Str(text) => format!("\"{}\"", text.escape_debug()),
-        Actual::Bool(value) => value.to_string(),
-        Actual::Unsigned(number) => number.to_string(),
-        Actual::Signed(number) => number.to_string(),
-        Actual::Float(number) => number.to_string(),
-        Actual::Seq => "a list".to_owned(),
-        Actual::Map => "a section".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// An address without everything that may be secret.
-fn scheme(value: &Value) -> String {
-    match value.as_str().map(|text| text.split_once(':')) {
-        Some(Some((scheme, _))) => format!("\"{}:…\"", scheme.escape_debug()),
-        Some(None) => "no address".to_owned(),
-        None => shown(value),
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(_, text) => format!("\"{}\"", text.escape_debug()),
-        Value::Bool(_, value) => value.to_string(),
-        Value::Num(_, Num::F32(number)) => number.to_string(),
-        Value::Num(_, Num::F64(number)) => number.to_string(),
-        Value::Num(_, number) => match (number.to_u128(), number.to_i128()) {
-            (Some(number), _) => number.to_string(),
-            (_, Some(number)) => number.to_string(),
-            _ => "a number".to_owned(),
-        },
-        Value::Array(_, items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
-        _ => "a section".to_owned(),
-    }
-}
-
-/// serde's words for a type, in those of a person.
-fn wanted(expected: &str) -> String {
-    match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
-        "f32" | "f64" => "a number",
-        "a boolean" => "true or false",
-        "a string" | "string" | "path string" => "a text in quotes",
-        "a sequence" => "a list, as in [\"a\", \"b\"]",
-        "socket address" | "invalid socket address syntax" => {
-            "an address with a port, as in \"127.0.0.1:8420\""
-        }
-        other if other.starts_with("struct ") => "a section of options",
-        other => other,
-    }
-    .to_owned()
 }
 
 /// The line of the defaults that sets an option.

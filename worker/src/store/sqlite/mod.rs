@@ -20,6 +20,8 @@ mod lessons;
 mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
+#[path = "../sql/outbox.rs"]
+mod outbox;
 #[path = "../sql/pending.rs"]
 mod pending;
 mod places;
@@ -28,6 +30,8 @@ mod requeue;
 mod reviews;
 #[path = "../sql/rules.rs"]
 mod rules;
+#[path = "../sql/sinks.rs"]
+mod sinks;
 #[path = "../sql/term_tasks.rs"]
 mod term_tasks;
 #[path = "../sql/terms.rs"]
@@ -51,7 +55,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity", "0013_outbox");
 
 /// The embedded store.
 pub struct SqliteStore {

@@ -13,6 +13,7 @@ use sqlx::{Sqlite, Transaction};
 use super::due::due_columns;
 use super::identity::turn;
 use super::matches::give_way;
+use super::outbox::tell_recorded;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
 use super::{SqliteStore, fault, get, now, region};
@@ -60,6 +61,9 @@ async fn record(
     let recorded = suggest(tx, runs, &places, &assets, known, now).await?;
     write_vectors(tx, runs, &assets).await.map_err(failed)?;
     end(tx, runs, now).await.map_err(failed)?;
+    let repeated =
+        |finished: &Finished| places.get(finished.run.asset.as_str()).is_some_and(|place| place.repeated);
+    tell_recorded(tx, runs, &recorded, repeated, now).await.map_err(failed)?;
     Ok(recorded)
 }
 
