@@ -20,7 +20,7 @@ async fn a_database_that_is_not_utf_8_is_refused_with_the_command_that_makes_one
         );
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.expect("is created");
         url.set_path(&other);
-        let options = PostgresOptions { connections: 2, events: false };
+        let options = PostgresOptions { connections: 2 };
         let refused = PostgresStore::connect(url.as_str(), options).await.err().expect("is refused");
         assert!(matches!(&refused, StoreError::Encoding { found } if found == encoding), "{refused}");
         assert!(!refused.may_pass(), "nobody waits for another encoding");

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
 /// What the archive calls what it hands in.
 const CALLED: &str = "item 4711";
+const SECRET: &str = "whsec_ZG9jZW50IHdlYmhvb2tzIHNlY3JldCEh";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A program that knows the broker, and docent by its documentation alone.
@@ -81,7 +82,14 @@ impl Archive {
 fn another_program_hands_in_a_picture_and_hears_what_becomes_of_it() {
     let cluster = Cluster::start();
     let docent = Docent::new(PROGRAM);
-    docent.configure(&format!("[analyzers]\nenabled = ['tags']\n{}", cluster.configuration()));
+    // Takes connections and never answers: who is told by HTTP delays nobody.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = deaf.local_addr().expect("has an address");
+    docent.configure(&format!(
+        "[analyzers]\nenabled = ['tags']\n{}[[webhook]]\nname = 'deaf'\nurl = 'http://{address}/'\nsecret = '{SECRET}'\n\
+         timeout_seconds = 60\n",
+        cluster.configuration()
+    ));
     let pictures = corpus::copy_samples(&docent.folder().join("pictures"));
     let picture = pictures.iter().find(|path| path.ends_with("chelsea.jpg")).expect("the cat");
     let worker = Worker::start(&docent);
@@ -154,5 +162,7 @@ fn another_program_hands_in_a_picture_and_hears_what_becomes_of_it() {
     while cluster.waiting() != [0, 0, 3] {
         assert!(worker.ready());
     }
+    let deaf = docent.json(["webhook", "list", "--format=json"]).remove(0);
+    assert!(deaf["waiting"].as_u64().is_some_and(|waiting| waiting >= 7), "{deaf}");
     worker.end();
 }

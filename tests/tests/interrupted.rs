@@ -16,7 +16,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docent-under-test");
-const OPTIONS: PostgresOptions = PostgresOptions { connections: 4, events: false };
+const OPTIONS: PostgresOptions = PostgresOptions { connections: 4 };
 /// Change it to look at other moments.
 const SEED: u64 = 20_261_130;
 

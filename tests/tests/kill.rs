@@ -124,7 +124,7 @@ impl Home {
 
     async fn open(&self) -> Box<dyn Store> {
         if let Some(database) = &self.database {
-            let options = PostgresOptions { connections: 2, events: false };
+            let options = PostgresOptions { connections: 2 };
             return Box::new(PostgresStore::connect(database.url(), options).await.expect("connects"));
         }
         std::fs::create_dir_all(self.docent.data()).expect("a folder");

@@ -127,7 +127,7 @@ async fn older_databases_keep_what_was_decided() {
             sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("is written");
         }
         connection.close().await.expect("closes");
-        let options = PostgresOptions { connections: 2, events: false };
+        let options = PostgresOptions { connections: 2 };
         let store = PostgresStore::connect(database.url(), options).await.expect("is brought up to date");
         is_as_it_was(&store, version).await;
         store.close().await;

@@ -1,30 +1,27 @@
 //! What only a shared ledger can get wrong: many processes at once, and servers that come and go.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use docent::queue::{AnalyzeAsset, Lane};
+use docent::queue::Lane;
 use docent::store::{
-    Begun, Catalog, Counts, Decision, EventSink, FileStamp, Finished, FoundFile, Jobs, LeaseRequest, Ledger,
-    NewJob, Outcome, OutcomeState, Page, PictureFacts, PostgresOptions, PostgresStore, Requeue, Reviewer,
-    Reviews, Run, StoreError, SuggestionFilter, Wanted,
+    Begun, Catalog, Counts, FileStamp, Finished, FoundFile, Jobs, LeaseRequest, Ledger, NewJob, Outbox,
+    Outcome, OutcomeState, Page, PictureFacts, PostgresOptions, PostgresStore, Requeue, Reviewer, Reviews,
+    Run, StoreError, SuggestionFilter, Wanted,
 };
 use docent_models::ModelRef;
 use docent_pipelines::asset::ContentHash;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::{
-    Analysis, AnalyzerId, AssetId, Confidence, Failure, FailureKind, Kind, Owner, Status, Suggestion,
-    VectorRecord, VectorSpace,
+    Analysis, AnalyzerId, AssetId, Confidence, Kind, Status, Suggestion, VectorRecord, VectorSpace,
 };
 use docent_tests::corpus;
 use docent_tests::program::Docent;
 use docent_tests::servers::{Database, PostgresServer};
-use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-const OPTIONS: PostgresOptions = PostgresOptions { connections: 4, events: false };
+const OPTIONS: PostgresOptions = PostgresOptions { connections: 4 };
 const LONG: Duration = Duration::from_secs(3600);
 
 async fn connect(url: &str) -> PostgresStore {
@@ -192,167 +189,113 @@ async fn counted(url: &str) -> Counts {
     counts
 }
 
-/// Keeps what it is told; refuses everything while `away`.
-#[derive(Default)]
-struct Listener {
-    told: Mutex<Vec<serde_json::Value>>,
-    away: AtomicBool,
-}
-
-#[async_trait::async_trait]
-impl EventSink for Listener {
-    async fn send(&self, event: &str, body: &[u8]) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.away.load(Relaxed), "nobody is there");
-        let body: serde_json::Value = serde_json::from_slice(body)?;
-        anyhow::ensure!(body["event"] == event, "the body names its event");
-        self.told.lock().expect("not poisoned").push(body);
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn events_are_told_once_they_are_true_and_kept_until_somebody_takes_them() {
+/// Ids are given out before transactions end. Whoever goes by places misses nothing, and sees events of one transaction after the
+/// other in the same order as everybody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn events_that_become_visible_late_are_read() {
     let database = Database::new().await.expect("a database");
-    let options = PostgresOptions { events: true, ..OPTIONS };
-    let store = PostgresStore::connect(database.url(), options).await.expect("connects");
-    store.register(&[file(1)], &wanted()).await.expect("registers");
-    let asset = work(&store, "worker").await.remove(0);
-    let rows = store.suggestions(&SuggestionFilter::default(), &Page { limit: 9, after: None }).await;
-    let id = rows.expect("lists").rows[0].id.clone();
-    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
-    store.decide(&id, Decision::Reject, &by).await.expect("rejects");
-    assert!(store.decide(&id, Decision::Accept, &by).await.is_err(), "no event for what did not happen");
-
-    let listener = Listener::default();
-    listener.away.store(true, Relaxed);
-    assert_eq!(store.relay_events(&listener, 10).await.expect("keeps them"), 0);
-    listener.away.store(false, Relaxed);
-    assert_eq!(store.relay_events(&listener, 10).await.expect("tells"), 2);
-    assert_eq!(store.relay_events(&listener, 10).await.expect("tells"), 0);
-    let told = listener.told.lock().expect("not poisoned").clone();
-    assert_eq!(
-        (&told[0]["event"], &told[1]["event"]),
-        (&"suggestions.created".into(), &"suggestion.decided".into())
-    );
-    assert_eq!(told[0]["data"]["asset_id"], asset.as_str());
-    assert_eq!(told[0]["data"]["raised"], 2);
-    assert_eq!(told[1]["data"]["suggestion_id"], id.as_str());
-    assert_eq!(
-        (&told[1]["data"]["after"], &told[1]["data"]["reviewer"]),
-        (&"rejected".into(), &"Ada".into())
-    );
-    store.close().await;
-}
-
-/// Everything that is told from now on.
-async fn told(store: &PostgresStore) -> Vec<(String, serde_json::Value)> {
-    let listener = Listener::default();
-    while store.relay_events(&listener, 3).await.expect("tells") > 0 {}
-    let told = std::mem::take(&mut *listener.told.lock().expect("not poisoned"));
-    told.into_iter()
-        .map(|event| (event["event"].as_str().expect("a name").to_owned(), event["data"].clone()))
-        .collect()
-}
-
-#[tokio::test]
-async fn events_name_the_places_their_owners_and_what_submitters_call_them() {
-    let database = Database::new().await.expect("a database");
-    let options = PostgresOptions { events: true, ..OPTIONS };
-    let store = PostgresStore::connect(database.url(), options).await.expect("connects");
-    let owner = |name: &str| Some(Owner::try_from(name.to_owned()).expect("a name"));
-    let first = FoundFile { owner: owner("press"), ..file(1) };
-    store.submit(&first, &wanted(), Some("4711")).await.expect("registers");
-    let asset = work(&store, "worker").await.remove(0);
-    let place = |file: &FoundFile, correlation: Option<&str>| json!({ "uri": file.uri, "owner": file.owner, "correlation_id": correlation });
-    let events = told(&store).await;
-    assert_eq!(
-        events.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(),
-        ["asset.registered", "suggestions.created"]
-    );
-    let expected = json!({
-        "asset_id": asset, "uri": first.uri, "owner": "press", "correlation_id": "4711", "created": true,
-        "new_place": true, "complete": false, "pending": 0, "accepted": 0, "places": [place(&first, Some("4711"))],
-    });
-    assert_eq!(events[0].1, expected);
-    assert_eq!((&events[1].1["asset_id"], &events[1].1["places"]), (&json!(asset), &expected["places"]));
-
-    // A known picture at a new place, submitted without a name, and at a known place.
-    let copy = FoundFile { uri: "file:///elsewhere/copy.jpg".to_owned(), ..file(1) };
-    store.submit(&copy, &wanted(), None).await.expect("registers");
-    store.submit(&first, &wanted(), Some("4712")).await.expect("registers");
-    let events = told(&store).await;
-    let known = |data: &serde_json::Value| {
-        [&data["created"], &data["new_place"], &data["complete"], &data["pending"]].map(Clone::clone)
+    let store = Arc::new(connect(database.url()).await);
+    let insert =
+        |id: &str| format!("insert into outbox (event, body, created_at) values ('{id}', '{{}}', 0)");
+    let run = async |connection: &mut PgConnection, statement: &str| {
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        sqlx::raw_sql(statement).execute(connection).await.expect("is done");
     };
-    assert_eq!(known(&events[0].1), [json!(false), json!(true), json!(true), json!(2)]);
-    assert_eq!(events[0].1["uri"], copy.uri);
-    assert_eq!(known(&events[1].1), [json!(false), json!(false), json!(true), json!(2)]);
-    // The last name counts; places that were submitted with one come first.
-    assert_eq!(events[1].1["places"], json!([place(&first, Some("4712")), place(&copy, None)]));
+    let mut early = PgConnection::connect(database.url()).await.expect("connects");
+    run(&mut early, "begin").await;
+    run(&mut early, &insert("early")).await;
+    let mut late = PgConnection::connect(database.url()).await.expect("connects");
+    run(&mut late, &insert("late")).await;
+    let first = store.events_after(0, 9).await.expect("reads");
+    assert_eq!(first.iter().map(|event| event.event.as_str()).collect::<Vec<_>>(), ["late"]);
+    run(&mut early, "commit").await;
+    let second = store.events_after(first[0].place, 9).await.expect("reads");
+    assert_eq!(second.iter().map(|event| event.event.as_str()).collect::<Vec<_>>(), ["early"]);
+    assert!(second[0].id < first[0].id && second[0].place > first[0].place);
 
-    // A decision is told with them too.
-    let rows = store.suggestions(&SuggestionFilter::default(), &Page { limit: 9, after: None }).await;
-    let id = rows.expect("lists").rows[0].id.clone();
-    let by = Reviewer { name: "Ada".to_owned(), client: "test".to_owned() };
-    store.decide(&id, Decision::Accept, &by).await.expect("accepts");
-    let events = told(&store).await;
-    assert_eq!(
-        (events[0].0.as_str(), &events[0].1["places"][0]),
-        ("suggestion.decided", &place(&first, Some("4712")))
-    );
+    // Many at once, with several readers.
+    const WRITERS: usize = 8;
+    const EACH: usize = 40;
+    let from = second[0].place;
+    let writers = (0..WRITERS).map(|writer| {
+        let url = database.url().to_owned();
+        tokio::spawn(async move {
+            let mut connection = PgConnection::connect(&url).await.expect("connects");
+            for number in 0..EACH {
+                let pause = f64::from(fastrand::u32(0..6)) / 1000.0;
+                let statements = format!(
+                    "begin; insert into outbox (event, body, created_at) values ('{writer} {number}', '{{}}', 0); \
+                     select pg_sleep({pause}); commit"
+                );
+                let statements = sqlx::AssertSqlSafe(statements);
+                sqlx::raw_sql(statements).execute(&mut connection).await.expect("is written");
+            }
+        })
+    });
+    let readers = (0..3).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            let (mut read, mut place) = (Vec::new(), from);
+            while read.len() < WRITERS * EACH {
+                let events = store.events_after(place, 7).await.expect("reads");
+                place = events.last().map_or(place, |event| event.place);
+                read.extend(events.into_iter().map(|event| (event.place, event.event)));
+                tokio::task::yield_now().await;
+            }
+            read
+        })
+    });
+    let (writers, readers): (Vec<_>, Vec<_>) = (writers.collect(), readers.collect());
+    for writer in writers {
+        writer.await.expect("writes");
+    }
+    let mut all = Vec::new();
+    for reader in readers {
+        let read =
+            tokio::time::timeout(LONG / 60, reader).await.expect("an event is missing").expect("reads");
+        assert_eq!(read.iter().map(|(_, event)| event).collect::<HashSet<_>>().len(), WRITERS * EACH);
+        all.push(read);
+    }
+    assert!(all.iter().all(|read| *read == all[0]), "readers differ");
     store.close().await;
 }
 
+/// Events that all have passed go once they are old or too many; those that somebody waits for stay.
 #[tokio::test]
-async fn what_failed_has_an_event_of_its_own() {
+async fn events_are_forgotten_once_nobody_waits_for_them() {
     let database = Database::new().await.expect("a database");
-    let options = PostgresOptions { events: true, ..OPTIONS };
-    let store = PostgresStore::connect(database.url(), options).await.expect("connects");
-    store.register(&[file(1), file(2)], &wanted()).await.expect("registers");
-    let jobs = store.lease(&request("worker", 2)).await.expect("leases");
-    // One cannot be decoded, and what may pass is no event.
-    let failure = |kind| Failure { analyzer: AnalyzerId::Decode, kind, reason: "no pi\0cture".to_owned() };
-    let after = Duration::ZERO;
-    for (state, expected) in [
-        (
-            OutcomeState::Retry { after, failure: failure(FailureKind::Transient) },
-            &["suggestions.created"][..],
-        ),
-        (
-            OutcomeState::Failed { failure: failure(FailureKind::Permanent) },
-            &["suggestions.created", "asset.failed"],
-        ),
-    ] {
-        store.begin_run(&jobs[0], "worker").await.expect("begins");
-        let run = Run { asset: jobs[0].asset.clone(), owner: "worker".to_owned(), picture: None };
-        let model = wanted()[&AnalyzerId::Decode].clone();
-        let outcomes = vec![Outcome { analyzer: AnalyzerId::Decode, model, state }];
-        let finished = Finished { run, analysis: Analysis::default(), outcomes };
-        for _ in 0..2 {
-            // The second time its answer was lost.
-            store.record(std::slice::from_ref(&finished)).await.expect("records");
-        }
-        let events = told(&store).await;
-        assert_eq!(events.iter().map(|event| event.0.as_str()).collect::<Vec<_>>(), expected);
-        if let Some((_, data)) = events.get(1) {
-            assert_eq!(data["asset_id"], jobs[0].asset.as_str());
-            assert_eq!(
-                data["failures"],
-                json!([{ "analyzer": "decode", "kind": "permanent", "reason": "no pi\u{fffd}cture" }])
-            );
-            assert_eq!(data["places"][0]["uri"], jobs[0].uris[0]);
-        }
+    let store = connect(database.url()).await;
+    let mut connection = PgConnection::connect(database.url()).await.expect("connects");
+    let names = ["quick", "slow"].map(str::to_owned);
+    store.keep_sinks(&names).await.expect("are kept");
+    let old = "insert into outbox (event, body, created_at)
+               select 'old', '{}', docent_now() - 90000000 from generate_series(1, 2500)";
+    let new = "insert into outbox (event, body, created_at)
+               select 'new', '{}', docent_now() from generate_series(1, 100)";
+    for statement in [old, new] {
+        sqlx::raw_sql(statement).execute(&mut connection).await.expect("is written");
     }
-    // The other ends its worker, and is given up.
-    store.give_up_after(0);
-    let alone = AnalyzeAsset { alone: true, ..jobs[1].clone() };
-    assert!(matches!(store.begin_run(&alone, "worker").await.expect("begins"), Begun::Run(_)));
-    assert_eq!(store.begin_run(&alone, "other").await.expect("looks"), Begun::GivenUp { lost: 1 });
-    let events = told(&store).await;
-    assert_eq!((events.len(), events[0].0.as_str()), (1, "asset.failed"));
-    assert_eq!(events[0].1["asset_id"], jobs[1].asset.as_str());
-    let reason = events[0].1["failures"][0]["reason"].as_str().expect("a text");
-    assert!(reason.contains("stopped 1 times"), "{reason}");
+    let left = async || store.events_after(0, 10_000).await.expect("reads").len();
+    let took = async |name: &str, place: i64| {
+        store.take_sink(name, "me", LONG).await.expect("is asked").expect("has something to hear");
+        assert!(store.sink_took(name, "me", place, Duration::ZERO).await.expect("is noted"));
+    };
+    assert_eq!(left().await, 2600);
+    took("quick", 2600).await;
+    store.upkeep().await.expect("tidies");
+    assert_eq!(left().await, 2600, "the other waits for them");
+    took("slow", 1200).await;
+    store.upkeep().await.expect("tidies");
+    assert_eq!(left().await, 1400);
+    took("slow", 2600).await;
+    store.upkeep().await.expect("tidies");
+    assert_eq!(left().await, 100, "those of today stay");
+    // Nobody has it in its configuration any more.
+    let gone = "update sink set seen_at = docent_now() - 8 * 86400000::bigint where name = 'slow'";
+    sqlx::raw_sql(gone).execute(&mut connection).await.expect("is written");
+    store.upkeep().await.expect("tidies");
+    let sinks = store.sinks().await.expect("reads");
+    assert_eq!(sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(), ["quick"]);
     store.close().await;
 }
 

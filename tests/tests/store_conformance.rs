@@ -30,7 +30,7 @@ macro_rules! conformance {
     };
 }
 
-const OPTIONS: PostgresOptions = PostgresOptions { connections: 8, events: false };
+const OPTIONS: PostgresOptions = PostgresOptions { connections: 8 };
 
 conformance!(
     registering_is_idempotent,
@@ -96,6 +96,11 @@ conformance!(
     forgetting_survives_death_at_every_step,
     jobs_forget,
     orders_are_carried_out_by_one,
+    events_wait_for_those_who_are_told,
+    sinks_are_told_apart,
+    refusals_are_counted_and_end,
+    events_name_the_places_of_their_assets,
+    what_failed_is_told,
 );
 
 #[tokio::test]

@@ -43,5 +43,6 @@ mod tidy;
 mod uploads;
 mod vectors_conformance;
 mod watching;
+mod webhooks;
 mod writer;
 mod xmp;

@@ -21,6 +21,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("lapin", &["worker/src/queue/rabbitmq/"]),
     ("usearch", &["worker/src/vectors/"]),
     ("qdrant_client", &["worker/src/vectors/"]),
+    ("hyper", &["worker/src/events/webhooks/"]),
+    ("hyper_rustls", &["worker/src/events/webhooks/"]),
+    ("hyper_util", &["worker/src/events/webhooks/"]),
+    ("hmac", &["worker/src/events/webhooks/"]),
     ("axum", &["worker/src/http/"]),
     ("utoipa", &["worker/src/http/"]),
     ("clap", &["worker/src/cli/"]),
@@ -63,6 +67,7 @@ const FORBIDDEN: &[(&str, &[&str], &[&str])] = &[
     // The walk does not know who watches, and who watches does not walk.
     ("worker/src/consumer/", &["docent::http", "docent::cli", "docent::app"], &[]),
     ("worker/src/feeder.rs", &["docent::http", "docent::cli", "docent::app"], &[]),
+    ("worker/src/events/", &["docent"], &["docent::events", "docent::store"]),
     ("worker/src/disposition.rs", &["docent::http", "docent::cli", "docent::app", "docent::consumer"], &[]),
     ("worker/src/http/", &["docent::consumer", "docent::feeder", "docent::cli"], &[]),
     ("worker/src/app/", &["docent::cli"], &[]),

@@ -4,6 +4,7 @@ mod backends;
 mod device;
 mod load;
 mod watch;
+mod webhooks;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use docent_pipelines::pipeline::PipelineOptions;
 pub use load::{ConfigError, DEFAULTS, Overrides};
 use serde::{Deserialize, Deserializer};
 pub use watch::{WatchEntry, problem as watch_problem};
+pub use webhooks::{WebhookError, WebhookSection};
 
 use crate::assets::{Ignored, Roots};
 use crate::disposition::RetryPolicy;
@@ -43,6 +45,8 @@ pub struct Config {
     pub reviewer: String,
     /// Folders that whoever analyzes watches.
     pub watch: Vec<WatchEntry>,
+    /// Who is told by HTTP what happens.
+    pub webhook: Vec<WebhookSection>,
     /// Which servers are shared with others.
     pub backends: Backends,
     /// What is run.
@@ -332,6 +336,12 @@ impl Config {
     /// Folders that whoever analyzes watches.
     pub fn watched(&self) -> Vec<WatchedFolder> {
         self.watch.iter().map(WatchEntry::folder).collect()
+    }
+
+    /// Who is told what happens: the names of sinks in the outbox.
+    pub fn sinks(&self) -> Vec<String> {
+        let rabbitmq = self.backends.events.then(|| crate::events::RABBITMQ.to_owned());
+        rabbitmq.into_iter().chain(self.webhook.iter().map(WebhookSection::sink)).collect()
     }
 
     /// The decoder's limits.

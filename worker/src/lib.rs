@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod consumer;
 pub mod disposition;
+pub mod events;
 pub mod export;
 pub mod feeder;
 pub mod forget;

@@ -26,7 +26,7 @@ const TIMES: usize = 200;
 async fn main() -> anyhow::Result<()> {
     let assets: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
     let database = Database::new().await?;
-    let options = PostgresOptions { connections: 4, events: false };
+    let options = PostgresOptions { connections: 4 };
     let store = PostgresStore::connect(database.url(), options).await?;
     let mut connection = PgConnection::connect(database.url()).await?;
     let filling = Instant::now();

@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     let store: Arc<dyn Store> = match arguments.get(2).map(String::as_str) {
         Some("postgres") => {
             let url = arguments.get(3).context("the address of a database")?;
-            Arc::new(PostgresStore::connect(url, PostgresOptions { connections: 8, events: false }).await?)
+            Arc::new(PostgresStore::connect(url, PostgresOptions { connections: 8 }).await?)
         }
         _ => Arc::new(SqliteStore::open(&folder.path().join("ledger.sqlite")).await?),
     };

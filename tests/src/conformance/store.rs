@@ -24,6 +24,7 @@ mod jobs;
 mod leases;
 mod leasing;
 mod log;
+mod outbox;
 mod owners;
 mod places;
 mod review;
@@ -40,6 +41,7 @@ pub use jobs::*;
 pub use leases::*;
 pub use leasing::*;
 pub use log::*;
+pub use outbox::*;
 pub use owners::*;
 pub use places::*;
 pub use review::*;
@@ -456,27 +458,4 @@ pub async fn stale_and_missing_work_is_found(store: &dyn Store) {
     let request = LeaseRequest { owner: "x".to_owned(), limit: 9, duration: LONG, lane: None, wanted: newer };
     let job = store.lease(&request).await.expect("leases").remove(0);
     assert_eq!(BTreeSet::from_iter(job.analyzers), BTreeSet::from([AnalyzerId::Tags, AnalyzerId::Text]));
-}
-
-/// Filters by tag, kind, status and folder.
-pub async fn filters_select(store: &dyn Store) {
-    register(store, 0..3).await;
-    analyze(store, 0, &[claim(Kind::Tag, "cat", 0.9, None)]).await;
-    analyze(store, 1, &[claim(Kind::Object, "cat", 0.6, Some(0.1))]).await;
-    let matching = async |filter: AssetFilter| {
-        store.matching(&filter, 100).await.expect("filters").expect("are few").len()
-    };
-    assert_eq!(matching(AssetFilter { tag: Some("cat".to_owned()), ..AssetFilter::default() }).await, 1);
-    assert_eq!(matching(AssetFilter { kind: Some(Kind::Object), ..AssetFilter::default() }).await, 1);
-    assert_eq!(matching(AssetFilter { status: Some(Status::Pending), ..AssetFilter::default() }).await, 2);
-    let under = |prefix: &str| AssetFilter {
-        place: PlaceFilter { uri_prefix: Some(prefix.to_owned()), owner: None },
-        ..AssetFilter::default()
-    };
-    assert_eq!(matching(under("file:///photos/")).await, 3);
-    assert_eq!(matching(under("file:///photos/000001.jpg")).await, 1);
-    assert_eq!(matching(under("file:///photos/00000")).await, 0, "half a name is no folder");
-    assert_eq!(matching(under("file:///%")).await, 0);
-    let sure = SuggestionFilter { min_confidence: Some(0.8), ..SuggestionFilter::default() };
-    assert_eq!(listed(store, sure).await.len(), 1);
 }

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use docent::assets::{AssetSource, FetchError};
 use docent::queue::{AnalyzeAsset, Delivery, Lane, Queue, QueueError, Receipt};
 use docent::store::{
-    Begun, EventSink, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRequest, LeaseRow,
-    Leasing, Ledger, Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
+    Begun, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRequest, LeaseRow, Leasing, Ledger,
+    Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
 };
 use docent::vectors::{IndexError, Neighbor, VectorIndex};
 use docent_pipelines::{AssetId, Fingerprint, VectorRecord, VectorSpace};
@@ -255,6 +255,15 @@ impl Ledger for Faulty<dyn Ledger> {
         self.trigger.around("register", self.inner.register(files, wanted), store_error).await
     }
 
+    async fn submit(
+        &self,
+        file: &FoundFile,
+        wanted: &Wanted,
+        correlation: Option<&str>,
+    ) -> Result<Registered, StoreError> {
+        self.inner.submit(file, wanted, correlation).await
+    }
+
     async fn known_assets(
         &self,
         assets: &[AssetId],
@@ -305,10 +314,6 @@ impl Ledger for Faulty<dyn Ledger> {
 
     async fn hand_back_all(&self, owner: &str) -> Result<(), StoreError> {
         self.inner.hand_back_all(owner).await
-    }
-
-    async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
-        self.inner.relay_events(sink, limit).await
     }
 
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {

@@ -4,15 +4,19 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
 use docent_pipelines::{VectorRecord, VectorSpace};
+use serde_json::json;
 
 use super::AppError;
 use crate::config::{Config, IndexBackend, QueueBackend, Secret, StoreBackend};
+use crate::events::{EventSink, Patience, Refusal};
+use crate::health;
 use crate::queue::{EventPublisher, MemoryQueue, Queue, RabbitOptions, RabbitQueue};
-use crate::store::{EventSink, PostgresOptions, PostgresStore, SqliteStore, Store};
+use crate::store::{EventRow, PostgresOptions, PostgresStore, SqliteStore, Store};
 use crate::vectors::{EmbeddedIndex, QdrantIndex, QdrantOptions, VectorIndex, VectorSource};
 
 /// The ledger.
@@ -25,8 +29,7 @@ pub(super) async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
             Ok(Arc::new(store))
         }
         StoreBackend::Postgres(url) => {
-            let options =
-                PostgresOptions { connections: config.backends.connections, events: config.backends.events };
+            let options = PostgresOptions { connections: config.backends.connections };
             Ok(Arc::new(PostgresStore::connect(address(&url), options).await?))
         }
     }
@@ -77,13 +80,25 @@ fn backfill_prefetch(in_flight: usize, gathered: usize) -> u16 {
     u16::try_from(in_flight.saturating_add(gathered)).unwrap_or(u16::MAX)
 }
 
-/// The broker's exchange as the ledger sees it.
+/// The broker confirms an event within this time, or it is told again …
+const CONFIRMED: Duration = Duration::from_secs(20);
+/// … after this one.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The broker's exchange as a sink.
 struct Exchange(EventPublisher);
 
 #[async_trait]
 impl EventSink for Exchange {
-    async fn send(&self, event: &str, body: &[u8]) -> anyhow::Result<()> {
-        Ok(self.0.publish_event(event, body).await?)
+    async fn take(&self, row: &EventRow) -> Result<(), Refusal> {
+        let EventRow { id, event, at, data, .. } = row;
+        let body = json!({ "version": 1, "id": id, "event": event, "at": at, "data": data }).to_string();
+        let published = self.0.publish_event(event, body.as_bytes()).await;
+        published.map_err(|error| Refusal::of(health::reason(&error)))
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { timeout: CONFIRMED, first: AGAIN, longest: AGAIN, whole: None }
     }
 }
 

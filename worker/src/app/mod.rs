@@ -6,6 +6,7 @@ mod ingest;
 pub mod inspect;
 mod pulse;
 mod spaces;
+mod telling;
 mod vocabulary;
 mod watching;
 pub mod worker;
@@ -127,6 +128,7 @@ impl App {
         let source = Arc::new(FileSource { max_bytes, roots: config.roots() });
         let named = FileSource { max_bytes, ..FileSource::default() };
         store.give_up_after(config.work.max_lost_runs);
+        store.keep_sinks(&config.sinks()).await?;
         let owner = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
         let app = Self { config, store, index, source, named, pack, owner, lock: Mutex::default() };
         if let Some(lock) = lock {

@@ -17,7 +17,7 @@ use crate::jobs;
 use crate::progress::Progress;
 use crate::queue::{Lane, Queue};
 use crate::shutdown::Shutdown;
-use crate::store::{EventSink, Wanted};
+use crate::store::Wanted;
 use crate::terms::TermMatching;
 use crate::watch::Watch;
 
@@ -33,11 +33,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 /// The ledger is tidied so often.
 const UPKEEP: Duration = Duration::from_secs(60);
-
-/// Events wait this long at most, if their exchange is there …
-const TELL: Duration = Duration::from_millis(500);
-/// … and are told so many at a time.
-const PORTION: u32 = 100;
 
 /// Works until `shutdown`. Waits for servers that are away, at the start and later. A fault that cannot pass, such as a wrong option
 /// or a newer schema, is an error.
@@ -132,7 +127,7 @@ impl Work<'_> {
             watch_places(app, progress, health, &watched),
             tidy(app, &watched),
             count(app, &queue, &wanted, progress, &watched),
-            tell(app, events.as_deref(), &watched),
+            app.tell(events, &watched),
             jobs::run(&*app.store, &watched),
             forgetter.run(&watched),
             forgetter.follow(&watched, |_| {}),
@@ -280,24 +275,6 @@ async fn count(
         tokio::select! {
             () = done.cancelled() => return,
             () = tokio::time::sleep(COUNT) => {}
-        }
-    }
-}
-
-/// Tells others what happens, until `done`.
-async fn tell(app: &App, events: Option<&dyn EventSink>, done: &CancellationToken) {
-    let Some(sink) = events else { return };
-    loop {
-        match app.store.relay_events(sink, PORTION).await {
-            Ok(told) if told == u64::from(PORTION) => continue,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read events; waiting");
-            }
-        }
-        tokio::select! {
-            () = done.cancelled() => return,
-            () = tokio::time::sleep(TELL) => {}
         }
     }
 }

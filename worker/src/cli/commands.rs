@@ -8,7 +8,7 @@ use super::output::Out;
 use super::{
     Outcome, analyze, backup, bench, completions, decide, doctor, export, failures, forget, history, ingest,
     jobs, leases, models, retry, search, serve, similar, status, suggestions, vectors, vocabulary, watching,
-    worker,
+    webhook, worker,
 };
 use crate::config::{Config, Overrides};
 
@@ -89,6 +89,8 @@ pub(super) enum Command {
     #[command(subcommand)]
     Vocabulary(vocabulary::VocabularyCommand),
     #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    #[command(subcommand)]
     Export(export::ExportCommand),
     Forget(forget::ForgetArgs),
     Backup(backup::BackupArgs),
@@ -147,6 +149,7 @@ pub(super) async fn dispatch(config: Config, command: Command, out: &mut Out) ->
         Command::Vectors(command) => vectors::run(config, command, out).await,
         Command::Leases(command) => leases::run(config, command, out).await,
         Command::Vocabulary(command) => vocabulary::run(config, command, out).await,
+        Command::Webhook(command) => webhook::run(config, command, out).await,
         Command::Export(command) => export::run(config, command, out).await,
         Command::Forget(args) => forget::run(config, args, out).await,
         Command::Backup(args) => backup::backup(config, args).await,

@@ -18,7 +18,8 @@ use super::problem;
 use super::table::{Column, Table};
 use super::{Outcome, words};
 use crate::app::{Access, App, inspect};
-use crate::config::{Config, Servers};
+use crate::config::{Config, Servers, WebhookSection};
+use crate::events::webhooks::Webhook;
 use crate::store::{PostgresLedger, StoreError};
 use crate::watch::{self, WatchedFolder};
 
@@ -82,6 +83,7 @@ pub async fn run(config: Config, args: DoctorArgs, out: &mut Out) -> anyhow::Res
     findings.push(store);
     findings.extend(transport);
     findings.extend(search);
+    findings.extend(webhooks(&config).await);
     findings.extend(lock(&config.data_dir));
     let problems = findings.iter().filter(|finding| !finding.ok).count() as u64;
     let mut table = Table::new([Column::left("CHECK"), Column::left(""), Column::text("FOUND")]);
@@ -396,6 +398,59 @@ async fn index(config: &Config) -> Option<Finding> {
         Ok(words) => Finding::good("index", format!("Qdrant at {at}: {words}")),
         Err(error) => Finding::of_server("index", error, &servers),
     })
+}
+
+/// Whether webhooks can be told, and take what they are told.
+async fn webhooks(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "webhook";
+    let asked = async {
+        let app = App::open(config.clone(), Access::Shared).await?;
+        let sinks = app.store().sinks().await?;
+        app.close().await;
+        Ok::<_, anyhow::Error>(sinks)
+    };
+    if config.webhook.is_empty() {
+        return Vec::new();
+    }
+    // Nothing is made here, and why the ledger does not answer is told with the ledger.
+    let exists = !config.backends.are_here() || config.data_dir.join("ledger.sqlite").exists();
+    let sinks = match exists {
+        true => tokio::time::timeout(COUNTING, asked).await,
+        false => Ok(Ok(Vec::new())),
+    };
+    let sinks = sinks.ok().and_then(Result::ok).unwrap_or_default();
+    let look = |section: &WebhookSection| {
+        let name = &section.name;
+        let ready =
+            section.options().map_err(anyhow::Error::from).and_then(|options| Ok(Webhook::new(options)?));
+        if let Err(error) = ready {
+            return Finding::bad(
+                CHECK,
+                problem::chain(&error),
+                "worker.default.toml explains the list `webhook`",
+            );
+        }
+        let Some(sink) = sinks.iter().find(|sink| sink.name == section.sink()) else {
+            return Finding::good(CHECK, format!("{name} at {}", section.host()));
+        };
+        let waiting = words::count(sink.waiting, "event waits", "events wait");
+        let found = format!("{name} at {}: {}, {waiting}", section.host(), super::webhook::state(sink));
+        let reason = sink.reason.as_deref().unwrap_or_default();
+        match (&sink.disabled_at, &sink.failing_since) {
+            (Some(at), _) => Finding::bad(
+                CHECK,
+                format!("{found}; since {at}: {reason}"),
+                format!("see what answers there, then `docent webhook enable {name}`"),
+            ),
+            (None, Some(since)) => Finding::bad(
+                CHECK,
+                format!("{found}; since {since}: {reason}"),
+                format!("see what answers there; `docent webhook test {name}` tries it"),
+            ),
+            (None, None) => Finding::good(CHECK, found),
+        }
+    };
+    config.webhook.iter().map(look).collect()
 }
 
 /// Whether another docent works on the directory. That is no problem, but often the answer to a question.

@@ -31,6 +31,7 @@ mod table;
 mod vectors;
 mod vocabulary;
 mod watching;
+mod webhook;
 mod words;
 mod worker;
 

@@ -144,7 +144,8 @@ pub async fn run(config: Config, args: ServeArgs, out: &mut Out) -> anyhow::Resu
                 jobs::run(&*store, &stopped),
                 forgetter.run(&stopped),
                 terms.run(&stopped),
-                probe(&watched, &stopped)
+                probe(&watched, &stopped),
+                app.tell(None, &stopped)
             );
             Ok(())
         }

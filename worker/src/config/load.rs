@@ -11,7 +11,7 @@ use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use self::words::{example, scheme, shown, value_error};
-use super::{Config, Sources, watch};
+use super::{Config, Sources, watch, webhooks};
 
 /// Every option with its default and the reason for it.
 pub const DEFAULTS: &str = include_str!("../../worker.default.toml");
@@ -171,6 +171,13 @@ impl Config {
         let base = Layer { origin: "worker.default.toml".to_owned(), options: defaults };
         let figment = layers.into_iter().fold(Figment::from(base), |figment, layer| figment.merge(layer));
         let mut config: Self = figment.extract().map_err(value_error)?;
+        let taken = webhooks::take_secrets(&mut config.webhook, environment);
+        sources.unknown_variables.retain(|name| !taken.contains(name));
+        if let Some((key, expected)) = webhooks::out_of_range(&config.webhook) {
+            let origin = figment.find_metadata("webhook").map_or_else(String::new, |m| m.name.to_string());
+            let (found, expected) = ("something else".to_owned(), expected.to_owned());
+            return Err(ConfigError::Value { origin, key, found, expected });
+        }
         if let Some((key, expected)) = config.out_of_range() {
             let origin = figment.find_metadata(key).map_or_else(String::new, |m| m.name.to_string());
             // An address may contain a password; its beginning is enough to recognize it.
@@ -280,6 +287,15 @@ fn file_layer(file: &Path, home: Option<&Path>) -> Result<Layer, ConfigError> {
     for path in PATHS {
         if let Some(value) = get_mut(&mut options, path).filter(|value| value.as_str() != Some("")) {
             put_in_place(value, &place);
+        }
+    }
+    if let Some(Value::Array(_, webhooks)) = options.get_mut("webhook") {
+        for webhook in webhooks {
+            if let Value::Dict(_, webhook) = webhook
+                && let Some(Value::String(_, text)) = webhook.get_mut("secret_file")
+            {
+                *text = folder.join(expand_home(text, home)).to_string_lossy().into_owned();
+            }
         }
     }
     for path in LISTS {

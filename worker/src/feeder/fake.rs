@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::queue::{AnalyzeAsset, Lane};
 use crate::store::{
-    Begun, EventSink, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRequest, LeaseRow,
-    Leasing, Ledger, Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
+    Begun, Finished, FoundFile, KnownFile, KnownPlace, LeaseFilter, LeaseRequest, LeaseRow, Leasing, Ledger,
+    Page, Paged, Recorded, Registered, Requeue, StoreError, Waiting, Wanted,
 };
 
 /// A backfill without end and uploads, and the times at which either was asked for.
@@ -137,7 +137,7 @@ impl Ledger for Work {
     async fn requeue(&self, _: Requeue, _: &Wanted, _: Option<&[AssetId]>) -> Result<u64, StoreError> {
         unreachable!()
     }
-    async fn relay_events(&self, _: &dyn EventSink, _: u32) -> Result<u64, StoreError> {
+    async fn submit(&self, _: &FoundFile, _: &Wanted, _: Option<&str>) -> Result<Registered, StoreError> {
         unreachable!()
     }
     async fn prolong(&self, _: &[AssetId], _: &str, _: Duration) -> Result<(), StoreError> {

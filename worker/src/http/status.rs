@@ -13,7 +13,7 @@ use super::error::ErrorBody;
 use super::extract::Query;
 use super::{ApiError, AppState, wire};
 use crate::health::{HealthReport, Part};
-use crate::store::{Counts, FailureRow, WorkCounts};
+use crate::store::{Counts, FailureRow, SinkRow, WorkCounts};
 
 /// Counts of everything.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,6 +30,26 @@ pub struct StatusReport {
     proposals: u64,
     /// Vectors by space.
     vectors: BTreeMap<String, u64>,
+    /// Who is told what happens, and how far that is.
+    sinks: Vec<Sink>,
+}
+
+/// Somebody who is told what happens.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Sink {
+    /// `rabbitmq`, or `webhook:` and a name of the configuration.
+    name: String,
+    /// Events that it has not taken yet; some of them it may not want to hear.
+    waiting: u64,
+    /// RFC 3339: it takes nothing since then; left out if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failing_since: Option<String>,
+    /// Why it takes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// RFC 3339: it is told nothing since then, until somebody enables it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disabled_at: Option<String>,
 }
 
 /// Work of one analyzer, in assets.
@@ -89,8 +109,8 @@ pub struct ListFailures {
     after: Option<String>,
 }
 
-impl From<Counts> for StatusReport {
-    fn from(counts: Counts) -> Self {
+impl StatusReport {
+    fn of(counts: Counts, sinks: Vec<SinkRow>) -> Self {
         Self {
             assets: counts.assets,
             paths: counts.paths,
@@ -98,7 +118,15 @@ impl From<Counts> for StatusReport {
             suggestions: counts.suggestions,
             proposals: counts.proposals,
             vectors: counts.vectors,
+            sinks: sinks.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<SinkRow> for Sink {
+    fn from(row: SinkRow) -> Self {
+        let SinkRow { name, waiting, failing_since, reason, disabled_at, .. } = row;
+        Self { name, waiting, failing_since, reason, disabled_at }
     }
 }
 
@@ -129,12 +157,13 @@ impl From<FailureRow> for Failure {
     }
 }
 
-/// Counts per analyzer and state, of suggestions, vectors, assets and paths.
+/// Counts per analyzer and state, of suggestions, vectors, assets and paths; and who is told what happens.
 #[utoipa::path(get, path = "/api/v1/status", tag = "status", responses(
     (status = 200, description = "The counts", body = StatusReport),
 ))]
 pub async fn counts(State(state): State<AppState>) -> Result<Json<StatusReport>, ApiError> {
-    Ok(Json(state.store.counts(&state.wanted).await?.into()))
+    let counts = state.store.counts(&state.wanted).await?;
+    Ok(Json(StatusReport::of(counts, state.store.sinks().await?)))
 }
 
 /// What failed, and why.

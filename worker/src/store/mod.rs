@@ -21,6 +21,7 @@ mod known;
 mod lease;
 mod leasing;
 mod migrations;
+mod outbox;
 mod postgres;
 mod recording;
 mod room;
@@ -45,6 +46,7 @@ pub use forget::{
 };
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
+pub use outbox::{EventRow, Outbox, SinkFailure, SinkRow};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
@@ -194,13 +196,6 @@ pub type Wanted = BTreeMap<AnalyzerId, ModelRef>;
 /// No more places of one asset are looked at to tell a moved picture from a copied one.
 pub const PLACES: u32 = 64;
 
-/// Where events go.
-#[async_trait]
-pub trait EventSink: Send + Sync {
-    /// Takes an event: its name, such as `suggestion.decided`, and a JSON object. An error keeps it for later.
-    async fn send(&self, event: &str, body: &[u8]) -> anyhow::Result<()>;
-}
-
 /// The walk's side of the store.
 #[async_trait]
 pub trait Ledger: Leasing {
@@ -267,10 +262,7 @@ pub trait Ledger: Leasing {
         file: &FoundFile,
         wanted: &Wanted,
         correlation: Option<&str>,
-    ) -> Result<Registered, StoreError> {
-        let _ = correlation;
-        self.register(std::slice::from_ref(file), wanted).await
-    }
+    ) -> Result<Registered, StoreError>;
 
     /// Records runs in one transaction, the point of truth: for every completed analyzer its pending suggestions are
     /// replaced and its vectors overwritten, decided suggestions stay; for every outcome the work row is settled and
@@ -302,10 +294,6 @@ pub trait Ledger: Leasing {
     /// Whether there is pending work of the wanted analyzers, and when it may run. Cheap, however large the archive is:
     /// feeders ask all the time.
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError>;
-
-    /// Tells `sink` at most `limit` events in the order in which they became true, and forgets those it took: each is
-    /// told at least once. Answers how many were told. A store whose events nobody wants has none.
-    async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError>;
 
     /// Prolongs leases of `owner` whose run has not begun: their jobs wait in the queue now.
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError>;
@@ -446,5 +434,5 @@ pub trait Catalog: Send + Sync {
 }
 
 /// All roles together.
-pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts + Terms + Forgetting {}
-impl<T: Ledger + Reviews + Catalog + Jobs + Texts + Terms + Forgetting> Store for T {}
+pub trait Store: Ledger + Reviews + Catalog + Jobs + Texts + Terms + Forgetting + Outbox {}
+impl<T: Ledger + Reviews + Catalog + Jobs + Texts + Terms + Forgetting + Outbox> Store for T {}

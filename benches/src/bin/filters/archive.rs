@@ -46,7 +46,7 @@ impl Archive {
         let database = if filled.is_none() { Some(Database::new().await?) } else { None };
         let url = filled.clone().or_else(|| database.as_ref().map(|database| database.url().to_owned()));
         let url = url.unwrap_or_default();
-        let options = PostgresOptions { connections: 16, events: false };
+        let options = PostgresOptions { connections: 16 };
         let mut store = PostgresStore::connect(&url, options).await?;
         let mut connection = PgConnection::connect(&url).await?;
         if filled.is_none() {

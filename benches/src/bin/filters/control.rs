@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use docent::queue::{AnalyzeAsset, Lane};
 use docent::store::{
-    EventSink, FileStamp, Finished, FoundFile, LeaseFilter, LeaseRequest, Outcome, OutcomeState, Page,
-    PictureFacts, Requeue, Run, Wanted,
+    FileStamp, Finished, FoundFile, LeaseFilter, LeaseRequest, Outcome, OutcomeState, Page, PictureFacts,
+    Requeue, Run, Wanted,
 };
 use docent_benches::quantile;
 use docent_models::ModelRef;
@@ -23,16 +22,6 @@ const TURNS: usize = 20;
 /// Assets of a portion that is queued again.
 const PORTION: usize = 2000;
 const OWNER: &str = "bench/feeder";
-
-/// Takes every event.
-struct Anywhere;
-
-#[async_trait]
-impl EventSink for Anywhere {
-    async fn send(&self, _: &str, _: &[u8]) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
 
 /// Times and statements by question, in the order in which they were first asked.
 struct Report<'a> {
@@ -160,7 +149,9 @@ async fn ask(archive: &Archive, report: &mut Report<'_>, turn: usize) -> anyhow:
     report.time("beat", store.beat("bench", Duration::from_secs(8))).await?;
     report.time("ping", store.ping()).await?;
     report.time("go on with a job, there is none", store.advance_job(None)).await?;
-    report.time("tell events, there are none", store.relay_events(&Anywhere, 100)).await?;
+    report
+        .time("tell events, there are none", store.take_sink("bench", OWNER, Duration::from_secs(30)))
+        .await?;
     report.time("counts", store.counts(&wanted)).await?;
     report.time("upkeep: sweep of 2000", store.upkeep()).await?;
     Ok(())

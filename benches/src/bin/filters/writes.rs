@@ -37,7 +37,7 @@ const BEFORE_SQLITE: &str = "drop index suggestion_sure; drop index suggestion_v
     drop trigger tally_suggestion_added; drop trigger tally_suggestion_changed; drop trigger tally_vector_added";
 
 pub async fn compare() -> anyhow::Result<()> {
-    let options = PostgresOptions { connections: 4, events: false };
+    let options = PostgresOptions { connections: 4 };
     let (now, before) = (Database::new().await?, Database::new().await?);
     let stores = [
         PostgresStore::connect(now.url(), options).await?,

@@ -9,7 +9,7 @@ use docent::store::{
 };
 use docent_pipelines::{AssetId, Kind, Owner, Status};
 
-use super::{LONG, analysis, claim, content, lease, run, somebody, wanted};
+use super::{LONG, analysis, analyze, claim, content, lease, listed, register, run, somebody, wanted};
 
 const ASSETS: u32 = 40;
 
@@ -241,4 +241,27 @@ pub async fn counts_are_kept(store: &dyn Store) {
     assert_eq!(after.suggestions, counted().await);
     assert!(after.suggestions["superseded"] > 0);
     assert_eq!(after.analyzers, before.analyzers);
+}
+
+/// Filters by tag, kind, status and folder.
+pub async fn filters_select(store: &dyn Store) {
+    register(store, 0..3).await;
+    analyze(store, 0, &[claim(Kind::Tag, "cat", 0.9, None)]).await;
+    analyze(store, 1, &[claim(Kind::Object, "cat", 0.6, Some(0.1))]).await;
+    let matching = async |filter: AssetFilter| {
+        store.matching(&filter, 100).await.expect("filters").expect("are few").len()
+    };
+    assert_eq!(matching(AssetFilter { tag: Some("cat".to_owned()), ..AssetFilter::default() }).await, 1);
+    assert_eq!(matching(AssetFilter { kind: Some(Kind::Object), ..AssetFilter::default() }).await, 1);
+    assert_eq!(matching(AssetFilter { status: Some(Status::Pending), ..AssetFilter::default() }).await, 2);
+    let under = |prefix: &str| AssetFilter {
+        place: PlaceFilter { uri_prefix: Some(prefix.to_owned()), owner: None },
+        ..AssetFilter::default()
+    };
+    assert_eq!(matching(under("file:///photos/")).await, 3);
+    assert_eq!(matching(under("file:///photos/000001.jpg")).await, 1);
+    assert_eq!(matching(under("file:///photos/00000")).await, 0, "half a name is no folder");
+    assert_eq!(matching(under("file:///%")).await, 0);
+    let sure = SuggestionFilter { min_confidence: Some(0.8), ..SuggestionFilter::default() };
+    assert_eq!(listed(store, sure).await.len(), 1);
 }

@@ -9,6 +9,7 @@ use super::{ConfigError, DEFAULTS};
 pub(super) fn value_error(error: figment::Error) -> ConfigError {
     let origin = error.metadata.as_ref().map_or_else(String::new, |metadata| metadata.name.to_string());
     let key = error.path.join(".");
+    let secret = key.ends_with(".secret") || key.ends_with(".url");
     let (found, expected) = match error.kind {
         Kind::InvalidType(found, expected) => (actual(&found), wanted(&expected)),
         Kind::InvalidValue(found, expected) => (actual(&found), wanted(&expected)),
@@ -27,6 +28,7 @@ pub(super) fn value_error(error: figment::Error) -> ConfigError {
         Kind::Message(words) => ("not usable".to_owned(), wanted(&words)),
         other => ("not usable".to_owned(), other.to_string()),
     };
+    let found = if secret { "not usable".to_owned() } else { found };
     ConfigError::Value { origin, key, found, expected }
 }
 
@@ -56,6 +58,7 @@ pub(super) fn scheme(value: &Value) -> String {
     }
 }
 
+/// A value as it is written.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(_, text) => format!("\"{}\"", text.escape_debug()),

@@ -9,12 +9,15 @@ use sqlx::{Postgres, QueryBuilder, Transaction};
 use super::find::in_order;
 use super::{PostgresStore, fault};
 use crate::store::StoreError;
+use crate::store::codec::place_key;
 
 pub(super) type Backend = PostgresStore;
 pub(super) type Row = PgRow;
 pub(super) type Tx<'t> = Transaction<'t, Postgres>;
 pub(super) type Db = Postgres;
 pub(super) type Query = QueryBuilder<Postgres>;
+/// Places that one transaction gives to events.
+const PLACES_AT_ONCE: i64 = 1000;
 /// A number that says yes or no.
 pub(super) type Flag = i32;
 
@@ -34,6 +37,51 @@ pub(super) const INDEXED_VALUE: &str = "left(s.value, 128)";
 pub(super) const INDEXED_WORD: &str = "left(w.value ->> 'word', 128)";
 /// The list of implied tags in a JSON row `f`.
 pub(super) const IMPLIES: &str = "nullif(f.value -> 'implies', 'null'::jsonb)";
+
+/// The time, in milliseconds since 1970.
+pub(super) const NOW: &str = "docent_now()";
+/// The place of an event, and the last that was given to one.
+pub(super) const PLACE: &str = "place";
+pub(super) const END: &str = "(select e.place from outbox_end e)";
+/// An address of a place `p`, as it was written.
+pub(super) const TOLD_PLACE: &str = "coalesce(p.whole, p.uri)";
+/// To each asset in a column `value` of `a` its first places `p`, parameter 2 at most: those that were submitted with a name before
+/// the others.
+pub(super) const FIRST_PLACES: &str = "cross join lateral (
+    select q.* from asset_path q where q.asset_id = a.value order by q.correlation is null, q.uri limit $2) p";
+
+/// What a place is stored under.
+pub(super) fn stored_place(uri: &str) -> String {
+    place_key(uri)
+}
+
+/// Gives places to the events that can be seen, in the order of their ids. One process does so at a time; those that come to it
+/// meanwhile need not wait, for whoever reads next gives the rest.
+pub(super) async fn give_places(store: &PostgresStore) -> Result<(), sqlx::Error> {
+    let new = "select exists (select 1 from outbox where place is null)";
+    while sqlx::query_scalar(new).fetch_one(&store.pool).await? {
+        let mut tx = store.pool.begin().await?;
+        let end: Option<i64> = sqlx::query_scalar("select place from outbox_end for update skip locked")
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(end) = end else { return Ok(()) };
+        // A statement of its own sees what the process before has given.
+        let given = sqlx::query(
+            "update outbox o set place = $1 + n.number from (
+                 select id, row_number() over (order by id) as number
+                 from (select id from outbox where place is null order by id limit $2) new) n
+             where o.id = n.id",
+        )
+        .bind(end)
+        .bind(PLACES_AT_ONCE)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        sqlx::query("update outbox_end set place = $1").bind(end + given as i64).execute(&mut *tx).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
 
 /// The revision and the language of the vocabulary, which nobody changes until the transaction ends.
 pub(super) fn the_vocabulary() -> &'static str {
@@ -83,18 +131,6 @@ pub(super) async fn take_turn(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         .await
         .map(drop)
         .map_err(fault("forget"))
-}
-
-/// Removes events about assets, a JSON array, that nobody was told yet.
-pub(super) async fn drop_events(tx: &mut Tx<'_>, assets: &str) -> Result<(), StoreError> {
-    sqlx::query(
-        "delete from outbox where body ->> 'asset_id' in (select value from jsonb_array_elements_text($1::jsonb))",
-    )
-    .bind(assets)
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .map_err(fault("forget"))
 }
 
 /// The server's affair: it overwrites deleted rows after it has vacuumed, and keeps its log for as long as it is told to.

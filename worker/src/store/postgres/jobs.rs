@@ -7,6 +7,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder, Row, Transaction};
 
 use super::find::{in_order, says};
+use super::outbox::{Told, tell_decided};
 use super::{PostgresStore, fault, get, text};
 use crate::store::codec::{MOST_ROWS, corrupt, number, rfc3339};
 use crate::store::fault::again;
@@ -284,26 +285,11 @@ impl PostgresStore {
         .execute(&mut **tx)
         .await
         .map_err(failed)?;
-        if self.events {
-            sqlx::query(
-                "insert into outbox (event, body, created_at)
-                 select 'suggestion.decided', jsonb_build_object('suggestion_id', s.id, 'asset_id', s.asset_id,
-                     'kind', s.kind, 'value', s.value, 'action', $5::text, 'before', $6::text, 'after', s.status,
-                     'reviewer', $3::text, 'client', $4::text, 'job', $7::bigint), $2
-                 from suggestion s where s.id = any($1::text[]) order by s.id",
-            )
-            .bind(ids)
-            .bind(now)
-            .bind(&job.row.reviewer)
-            .bind(&job.row.client)
-            .bind(change.action)
-            .bind(change.from.as_str())
-            .bind(job.row.id)
-            .execute(&mut **tx)
-            .await
-            .map_err(failed)?;
-        }
-        Ok(())
+        let JobRow { id, reviewer, client, .. } = &job.row;
+        let by = Reviewer { name: reviewer.clone(), client: client.clone() };
+        let told =
+            Told { action: change.action, before: change.from, after: change.to, by: &by, job: Some(*id) };
+        tell_decided(tx, ids, &told, now).await
     }
 }
 

@@ -26,9 +26,7 @@ impl PostgresStore {
         let wanted: Vec<&str> = request.wanted.keys().map(|analyzer| analyzer.as_str()).collect();
         let (mut tx, now) = self.begin(OPERATION).await?;
         if expired {
-            end_leases(&mut tx, now, Some(now), self.max_lost.load(Relaxed), self.events)
-                .await
-                .map_err(failed)?;
+            end_leases(&mut tx, now, Some(now), self.max_lost.load(Relaxed)).await.map_err(failed)?;
         }
         if !ripe.is_empty() {
             let_ripe_run(&mut tx, &ripe, now).await.map_err(failed)?;
@@ -92,7 +90,6 @@ pub(super) async fn end_leases(
     now: i64,
     until: Option<i64>,
     max_lost: u32,
-    events: bool,
 ) -> Result<u64, sqlx::Error> {
     let ended: Vec<(String, i64)> = sqlx::query_as(
         "with ended as materialized (
@@ -110,20 +107,19 @@ pub(super) async fn end_leases(
     let lost_often: Vec<&(String, i64)> =
         ended.iter().filter(|(_, lost)| *lost > i64::from(max_lost)).collect();
     for (asset, lost) in &lost_often {
-        give_up(tx, asset, *lost, now, events).await?;
+        give_up(tx, asset, *lost, now).await?;
     }
     let ids: Vec<String> = lost_often.iter().map(|(asset, _)| asset.clone()).collect();
     refresh_due(tx, &ids, now).await?;
     Ok(ended.len() as u64)
 }
 
-/// Fails an asset for good, and tells others of it where they want to know.
+/// Fails an asset for good, and tells of it.
 pub(super) async fn give_up(
     tx: &mut Transaction<'_, Postgres>,
     asset: &str,
     lost: i64,
     now: i64,
-    events: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into work (asset_id, analyzer, state, model, attempts, failure_kind, reason, updated_at)
@@ -138,9 +134,7 @@ pub(super) async fn give_up(
     .bind(now)
     .execute(&mut **tx)
     .await?;
-    if events {
-        tell_given_up(tx, asset, &given_up(lost), now).await?;
-    }
+    tell_given_up(tx, asset, &given_up(lost), now).await?;
     sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
         .bind(asset)
         .execute(&mut **tx)

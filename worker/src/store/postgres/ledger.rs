@@ -11,6 +11,7 @@ use super::due::{look_around, refresh_due};
 use super::erase::{absent, admitted, barred, marked};
 use super::identity::{identify, look_again};
 use super::leases::{end_lease, end_leases, give_up};
+use super::outbox::tell_submitted;
 use super::requeue::add_missing;
 use super::succession::follow;
 use super::{PostgresStore, fault, get, parsed};
@@ -22,8 +23,8 @@ use crate::store::due::concerns;
 use crate::store::fault::again;
 use crate::store::lease::{Lease, Standing};
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger, Recorded,
-    Registered, Requeue, StoreError, Waiting, Wanted,
+    Begun, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger, Recorded, Registered,
+    Requeue, StoreError, Waiting, Wanted,
 };
 
 #[async_trait]
@@ -104,8 +105,7 @@ impl Ledger for PostgresStore {
         self.max_lost.store(max_lost, Relaxed);
         again(|| async {
             let (mut tx, now) = self.begin(OPERATION).await?;
-            let ended =
-                end_leases(&mut tx, now, None, max_lost, self.events).await.map_err(fault(OPERATION))?;
+            let ended = end_leases(&mut tx, now, None, max_lost).await.map_err(fault(OPERATION))?;
             tx.commit().await.map_err(fault(OPERATION))?;
             Ok(ended)
         })
@@ -128,7 +128,7 @@ impl Ledger for PostgresStore {
     ) -> Result<Registered, StoreError> {
         let registered = self.register(std::slice::from_ref(file), wanted).await?;
         if registered.forgotten == 0 {
-            self.tell_submitted(file, registered, correlation).await?;
+            tell_submitted(self, file, registered, correlation).await?;
         }
         Ok(registered)
     }
@@ -183,10 +183,6 @@ impl Ledger for PostgresStore {
     async fn waiting(&self, wanted: &Wanted) -> Result<Waiting, StoreError> {
         let look = look_around(&self.pool).await.map_err(fault("look for work"))?;
         Ok(look.waiting(wanted))
-    }
-
-    async fn relay_events(&self, sink: &dyn EventSink, limit: u32) -> Result<u64, StoreError> {
-        self.relay(sink, limit).await
     }
 
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
@@ -248,6 +244,7 @@ impl Ledger for PostgresStore {
 
     async fn upkeep(&self) -> Result<(), StoreError> {
         sqlx::query("select docent_sum_up()").execute(&self.pool).await.map_err(fault("tidy the ledger"))?;
+        self.trim_outbox().await?;
         self.sweep().await
     }
 
@@ -423,7 +420,7 @@ impl PostgresStore {
         }
         if let Some(answer) = standing.answer(self.max_lost.load(Relaxed)) {
             if let Begun::GivenUp { lost } = answer {
-                give_up(&mut tx, asset, lost.into(), now, self.events).await.map_err(failed)?;
+                give_up(&mut tx, asset, lost.into(), now).await.map_err(failed)?;
                 end_lease(&mut tx, &job.asset).await.map_err(failed)?;
                 refresh_due(&mut tx, &[asset.to_owned()], now).await.map_err(failed)?;
             }

@@ -26,6 +26,7 @@ mod lessons;
 mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
+#[path = "../sql/outbox.rs"]
 mod outbox;
 #[path = "../sql/pending.rs"]
 mod pending;
@@ -36,6 +37,8 @@ mod requeue;
 mod reviews;
 #[path = "../sql/rules.rs"]
 mod rules;
+#[path = "../sql/sinks.rs"]
+mod sinks;
 #[path = "../sql/succession.rs"]
 mod succession;
 #[path = "../sql/term_tasks.rs"]
@@ -58,7 +61,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 pub use reach::PostgresLedger;
 
-pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review", "0011_vocabulary", "0012_identity", "0013_forgotten");
+pub(super) static MIGRATIONS: Migrations = migrations!("postgres": "0001_ledger", "0002_folders", "0003_owners", "0004_due", "0005_catalog", "0006_processes", "0007_gone_places", "0008_texts", "0009_tolerated", "0010_review", "0011_vocabulary", "0012_identity", "0013_forgotten", "0014_outbox");
 
 /// The shared store.
 pub struct PostgresStore {
@@ -66,8 +69,6 @@ pub struct PostgresStore {
     /// Whether the server is there is asked beside the pool.
     line: reach::Line,
     max_lost: AtomicU32,
-    /// Whether events are written to the outbox, because somebody empties it.
-    events: bool,
     /// The last asset that `upkeep` looked at.
     swept: Mutex<String>,
     known: Known,
@@ -78,8 +79,6 @@ pub struct PostgresStore {
 pub struct PostgresOptions {
     /// Connections at most.
     pub connections: u32,
-    /// Write events to the outbox; only if a process sends them on, or they pile up.
-    pub events: bool,
 }
 
 /// A caller waits this long for a connection before it hears that the ledger is unavailable.
@@ -111,7 +110,6 @@ impl PostgresStore {
             pool,
             line,
             max_lost: AtomicU32::new(MAX_LOST),
-            events: options.events,
             swept: Mutex::default(),
             known: Known::default(),
         };

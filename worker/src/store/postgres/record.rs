@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::vocabulary::{TermId, Vocabulary};
 use docent_pipelines::{Analysis, AnalyzerId, Confidence, Region, Suggestion, VectorRecord};
-use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
@@ -14,7 +13,7 @@ use super::due::due_columns;
 use super::erase::absent;
 use super::identity::turn;
 use super::matches::give_way;
-use super::outbox::tell_failures;
+use super::outbox::tell_recorded;
 use super::succession::carry_over;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
@@ -48,7 +47,7 @@ impl PostgresStore {
             .map_err(fault(OPERATION))?;
         let known = vocabulary_in(self, &mut tx).await?;
         for runs in rounds(runs) {
-            recorded.extend(record(&mut tx, runs, &known, now, self.events).await?);
+            recorded.extend(record(&mut tx, runs, &known, now).await?);
         }
         tx.commit().await.map_err(fault(OPERATION))?;
         Ok(recorded)
@@ -60,7 +59,6 @@ async fn record(
     runs: &[Finished],
     known: &Vocabulary,
     now: i64,
-    events: bool,
 ) -> Result<Vec<Recorded>, StoreError> {
     let failed = fault(OPERATION);
     let places = places(tx, runs, now).await?;
@@ -70,13 +68,9 @@ async fn record(
     write_vectors(tx, runs).await.map_err(failed)?;
     carry_over(tx, runs, now).await?;
     end(tx, runs, now).await.map_err(failed)?;
-    if events {
-        announce(tx, runs, &places, &recorded, now).await.map_err(failed)?;
-        let told = |finished: &&Finished| {
-            places.get(finished.run.asset.as_str()).is_none_or(|place| !place.repeated)
-        };
-        tell_failures(tx, runs.iter().filter(told), now).await.map_err(failed)?;
-    }
+    let repeated =
+        |finished: &Finished| places.get(finished.run.asset.as_str()).is_some_and(|place| place.repeated);
+    tell_recorded(tx, runs, &recorded, repeated, now).await.map_err(failed)?;
     Ok(recorded)
 }
 
@@ -409,51 +403,4 @@ async fn end(tx: &mut Tx<'_>, runs: &[Finished], now: i64) -> Result<(), sqlx::E
 /// The analyzers and models of a run, for its row.
 fn models(analysis: &Analysis) -> BTreeMap<AnalyzerId, String> {
     analysis.completed.iter().map(|(&analyzer, model)| (analyzer, model.to_string())).collect()
-}
-
-/// Says in the outbox that runs were recorded.
-async fn announce(
-    tx: &mut Tx<'_>,
-    runs: &[Finished],
-    places: &Places,
-    recorded: &[Recorded],
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    let bodies: Vec<Json<Value>> = runs
-        .iter()
-        .zip(recorded)
-        .filter(|(finished, _)| places.get(finished.run.asset.as_str()).is_none_or(|place| !place.repeated))
-        .map(|(Finished { run, analysis, .. }, recorded)| {
-            Json(json!({
-                "asset_id": run.asset,
-                "analyzers": models(analysis),
-                "raised": recorded.raised,
-                "superseded": recorded.superseded,
-                "failures": analysis.failures.iter().map(|failure| json!({
-                    "analyzer": failure.analyzer, "kind": failure.kind, "reason": text(&failure.reason),
-                })).collect::<Vec<_>>(),
-            }))
-        })
-        .collect();
-    sqlx::query(
-        "insert into outbox (event, body, created_at)
-         select 'suggestions.created', b.body, $2 from unnest($1::jsonb[]) with ordinality b (body, place)
-         order by b.place",
-    )
-    .bind(bodies)
-    .bind(now)
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-}
-
-/// Puts an event into the outbox.
-pub(super) async fn publish(tx: &mut Tx<'_>, event: &str, body: Value, now: i64) -> Result<(), sqlx::Error> {
-    sqlx::query("insert into outbox (event, body, created_at) values ($1, $2, $3)")
-        .bind(event)
-        .bind(Json(body))
-        .bind(now)
-        .execute(&mut **tx)
-        .await
-        .map(drop)
 }

@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use docent_pipelines::vocabulary::TermId;
 use docent_pipelines::{Kind, Status, SuggestionId};
-use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::find::begin;
 use super::listing::{self, FIELDS, Part};
-use super::record::publish;
+use super::outbox::{Told, tell_decided};
 use super::{PostgresStore, fault, get, parsed, region, text};
 use crate::store::codec::{
     LOOKED_AT, ListingPlace, MOST_ROWS, analyzer, corrupt, cursor, is_id_prefix, json_array, number, rfc3339,
@@ -187,23 +186,15 @@ impl Reviews for PostgresStore {
             .await
             .map_err(failed)?;
         }
-        let mut query = QueryBuilder::<Postgres>::new(FIELDS);
         let mut decided = vec![id.to_string()];
         decided.extend(implied);
-        query.push("suggestion s where s.id = any(").push_bind(decided).push(") order by s.id <> ");
-        query.push_bind(id.as_str()).push(", s.id");
-        let rows = query.build().fetch_all(&mut *tx).await.map_err(failed)?;
-        let mut rows = rows.iter().map(suggestion).collect::<Result<Vec<_>, _>>()?;
-        for row in rows.iter().filter(|_| self.events) {
-            let body = json!({
-                "suggestion_id": row.id, "asset_id": row.asset_id, "kind": row.kind, "value": row.value,
-                "action": action, "before": before, "after": to, "reviewer": by.name, "client": by.client,
-            });
-            publish(&mut tx, "suggestion.decided", body, now).await.map_err(failed)?;
-        }
+        let told = Told { action, before, after: to, by, job: None };
+        tell_decided(&mut tx, &decided, &told, now).await?;
+        let mut query = QueryBuilder::<Postgres>::new(FIELDS);
+        query.push("suggestion s where s.id = ").push_bind(id.as_str());
+        let row = query.build().fetch_one(&mut *tx).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
-        rows.truncate(1);
-        rows.pop().ok_or_else(|| StoreError::NotFound { what: "suggestion", id: id.to_string() })
+        suggestion(&row)
     }
 
     async fn sum_up(&self, filter: &SuggestionFilter) -> Result<Summary, StoreError> {

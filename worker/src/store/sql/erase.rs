@@ -48,6 +48,7 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
     let suggestions = json_array(&suggestions);
     delete(tx, "reading", "asset_id", &assets).await?;
     delete(tx, "suggestion", "id", &suggestions).await?;
+    delete(tx, "outbox", "body ->> 'asset_id'", &assets).await?;
     for table in ["vector", "run", "work", "asset_path"] {
         delete(tx, table, "asset_id", &assets).await?;
     }

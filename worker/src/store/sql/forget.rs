@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use docent_pipelines::AssetId;
 
 use super::dialect::{
-    Backend, Query, Row, SKIP_LOCKED, Tx, WHOLE_URI, drop_events, each_text, lock_assets, push_each, steady,
-    wipe,
+    Backend, Query, Row, SKIP_LOCKED, Tx, WHOLE_URI, each_text, lock_assets, push_each, steady, wipe,
 };
 use super::erase::{Order, erase};
 use super::listing::{has_prefix, is_at};
@@ -284,7 +283,6 @@ async fn portion(
     .await
     .map_err(failed)?;
     erase(&mut tx, &Order { id: order.id, now }, &wholes).await?;
-    drop_events(&mut tx, &json_array(&wholes)).await?;
     let is_last = next.is_none();
     sqlx::query(
         "update forgetting set state = $2, what = $3, after = $4, assets = assets + $5, places = places + $6,

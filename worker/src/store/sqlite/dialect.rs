@@ -32,6 +32,28 @@ pub(super) const INDEXED_WORD: &str = "w.value ->> 'word'";
 /// The list of implied tags in a JSON row `f`.
 pub(super) const IMPLIES: &str = "f.value ->> 'implies'";
 
+/// The time, in milliseconds since 1970.
+pub(super) const NOW: &str = "cast(unixepoch('subsec') * 1000 as integer)";
+/// The place of an event, and the last that was given to one.
+pub(super) const PLACE: &str = "id";
+pub(super) const END: &str = "coalesce((select seq from sqlite_sequence where name = 'outbox'), 0)";
+/// An address of a place `p`, as it was written.
+pub(super) const TOLD_PLACE: &str = "p.uri";
+/// To each asset in a column `value` of `a` its first places `p`, parameter 2 at most: those that were submitted with a name before
+/// the others.
+pub(super) const FIRST_PLACES: &str = "join asset_path p on p.uri in (
+    select q.uri from asset_path q where q.asset_id = a.value order by q.correlation is null, q.uri limit $2)";
+
+/// What a place is stored under.
+pub(super) fn stored_place(uri: &str) -> String {
+    uri.to_owned()
+}
+
+/// Events have their places: one process writes at a time.
+pub(super) async fn give_places(_: &SqliteStore) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
 /// The revision and the language of the vocabulary.
 pub(super) fn the_vocabulary() -> &'static str {
     "select revision, language from vocabulary"
@@ -69,11 +91,6 @@ pub(super) async fn steady(_: &mut Tx<'_>) -> Result<(), StoreError> {
 
 /// Nobody else registers.
 pub(super) async fn take_turn(_: &mut Tx<'_>) -> Result<(), StoreError> {
-    Ok(())
-}
-
-/// There are no events.
-pub(super) async fn drop_events(_: &mut Tx<'_>, _: &str) -> Result<(), StoreError> {
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::find::says;
+use super::outbox::{Told, tell_decided};
 use super::{SqliteStore, fault, get, now};
 use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339};
 use crate::store::find::{Archive, Asked, From, Spot, portion};
@@ -268,7 +269,11 @@ impl SqliteStore {
         .execute(&mut **tx)
         .await
         .map_err(failed)?;
-        Ok(())
+        let JobRow { id, reviewer, client, .. } = &job.row;
+        let by = Reviewer { name: reviewer.clone(), client: client.clone() };
+        let told =
+            Told { action: change.action, before: change.from, after: change.to, by: &by, job: Some(*id) };
+        tell_decided(tx, ids, &told, now).await
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::due::refresh_due;
 use super::erase::absent;
+use super::outbox::tell_given_up;
 use super::{SqliteStore, fault, get, now, parsed};
 use crate::queue::AnalyzeAsset;
 use crate::store::codec::{LONGEST_RUN, analyzer, corrupt, json_array, lane_of, millis};
@@ -249,6 +250,7 @@ async fn give_up(tx: &mut Transaction<'_, Sqlite>, asset: &str, lost: i64) -> Re
     .bind(now())
     .execute(&mut **tx)
     .await?;
+    tell_given_up(tx, asset, &given_up(lost), now()).await?;
     sqlx::query("update work set state = 'blocked' where asset_id = $1 and state = 'pending'")
         .bind(asset)
         .execute(&mut **tx)

@@ -12,6 +12,7 @@ use super::due::{let_ripe_run, look, look_around, refresh_due};
 use super::erase::{admitted, barred, marked};
 use super::identity::{identify, look_again};
 use super::leases::{begin_unhindered, end_lease, end_leases, first_due};
+use super::outbox::tell_submitted;
 use super::requeue::add_missing;
 use super::succession::follow;
 use super::{SqliteStore, fault, get, now, parsed};
@@ -19,8 +20,8 @@ use crate::queue::AnalyzeAsset;
 use crate::store::codec::{DROPPED_AT_ONCE, json_array, lane_number, millis, owner};
 use crate::store::due::concerns;
 use crate::store::{
-    Begun, EventSink, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger, Recorded,
-    Registered, Requeue, StoreError, Waiting, Wanted,
+    Begun, FileStamp, Finished, FoundFile, KnownFile, KnownPlace, LeaseRequest, Ledger, Recorded, Registered,
+    Requeue, StoreError, Waiting, Wanted,
 };
 
 #[async_trait]
@@ -225,6 +226,19 @@ impl Ledger for SqliteStore {
         self.begin_whole(job, owner, now).await
     }
 
+    async fn submit(
+        &self,
+        file: &FoundFile,
+        wanted: &Wanted,
+        correlation: Option<&str>,
+    ) -> Result<Registered, StoreError> {
+        let registered = self.register(std::slice::from_ref(file), wanted).await?;
+        if registered.forgotten == 0 {
+            tell_submitted(self, file, registered, correlation).await?;
+        }
+        Ok(registered)
+    }
+
     async fn record(&self, runs: &[Finished]) -> Result<Vec<Recorded>, StoreError> {
         self.record_runs(runs).await
     }
@@ -281,10 +295,6 @@ impl Ledger for SqliteStore {
         Ok(look.waiting(wanted))
     }
 
-    async fn relay_events(&self, _sink: &dyn EventSink, _limit: u32) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-
     async fn prolong(&self, assets: &[AssetId], owner: &str, duration: Duration) -> Result<(), StoreError> {
         sqlx::query(
             "update asset set lease_until = $3
@@ -333,6 +343,7 @@ impl Ledger for SqliteStore {
 
     async fn upkeep(&self) -> Result<(), StoreError> {
         sqlx::query("pragma optimize").execute(&self.write).await.map_err(fault("tidy the ledger"))?;
+        self.trim_outbox().await?;
         self.sweep().await
     }
 

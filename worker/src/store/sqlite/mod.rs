@@ -24,6 +24,8 @@ mod lessons;
 mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
+#[path = "../sql/outbox.rs"]
+mod outbox;
 #[path = "../sql/pending.rs"]
 mod pending;
 mod places;
@@ -32,6 +34,8 @@ mod requeue;
 mod reviews;
 #[path = "../sql/rules.rs"]
 mod rules;
+#[path = "../sql/sinks.rs"]
+mod sinks;
 #[path = "../sql/succession.rs"]
 mod succession;
 #[path = "../sql/term_tasks.rs"]
@@ -57,7 +61,7 @@ use super::known::Known;
 use super::migrations::{Migrations, migrations};
 use super::{StoreError, room};
 
-pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity", "0012_forgotten");
+pub(super) static MIGRATIONS: Migrations = migrations!("sqlite": "0001_ledger", "0002_owners", "0003_due", "0004_catalog", "0005_processes", "0006_gone_places", "0007_texts", "0008_tolerated", "0009_review", "0010_vocabulary", "0011_identity", "0012_forgotten", "0013_outbox");
 
 /// The embedded store.
 pub struct SqliteStore {

@@ -14,6 +14,7 @@ use super::due::due_columns;
 use super::erase::absent;
 use super::identity::turn;
 use super::matches::give_way;
+use super::outbox::tell_recorded;
 use super::succession::carry_over;
 use super::terms::vocabulary_in;
 use super::texts::keep_texts;
@@ -63,6 +64,9 @@ async fn record(
     write_vectors(tx, runs, &assets).await.map_err(failed)?;
     carry_over(tx, runs, now).await?;
     end(tx, runs, now).await.map_err(failed)?;
+    let repeated =
+        |finished: &Finished| places.get(finished.run.asset.as_str()).is_some_and(|place| place.repeated);
+    tell_recorded(tx, runs, &recorded, repeated, now).await.map_err(failed)?;
     Ok(recorded)
 }
 

@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::listing::{self, FIELDS, Part};
+use super::outbox::{Told, tell_decided};
 use super::{SqliteStore, fault, get, now, parsed, region};
 use crate::store::codec::{
     LOOKED_AT, ListingPlace, MOST_ROWS, corrupt, cursor, is_id_prefix, json_array, number, rfc3339,
@@ -182,6 +183,10 @@ impl Reviews for SqliteStore {
             .await
             .map_err(failed)?;
         }
+        let mut decided = vec![id.to_string()];
+        decided.extend(implied);
+        let told = Told { action, before, after: to, by, job: None };
+        tell_decided(&mut tx, &decided, &told, at).await?;
         tx.commit().await.map_err(failed)?;
         self.suggestion(id.as_str()).await
     }
