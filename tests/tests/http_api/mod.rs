@@ -103,7 +103,7 @@ async fn every_documented_route_is_served() {
             routes += 1;
         }
     }
-    assert_eq!(routes, 41);
+    assert_eq!(routes, 47);
 }
 
 #[tokio::test]

@@ -73,6 +73,9 @@ pub(super) enum Way<'a> {
 pub(super) struct Cursor {
     pub way: usize,
     pub after: String,
+    /// When the asset that it met last was registered, where that is the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<i64>,
 }
 
 impl Cursor {

@@ -304,6 +304,18 @@ pub async fn places_decide_what_goes(store: &dyn Store) {
     assert_eq!(carry_out(store, &press).await.toll, expected);
     assert_eq!(store.asset(&id(5)).await.expect("stays").uris, ["file:///c/5.jpg"]);
 
+    // More than a portion, and some at two places.
+    let many: Vec<FoundFile> = (100..350)
+        .flat_map(|n| {
+            [at(n, "many", Some("many")), at(n, if n < 120 { "more" } else { "many" }, Some("many"))]
+        })
+        .collect();
+    store.register(&many, &wanted()).await.expect("registers");
+    let owned = Forget { owner: Owner::try_from("many".to_owned()).ok(), ..Forget::default() };
+    let expected = Toll { assets: 250, places: 270, ..Toll::default() };
+    assert_eq!(cost(store, &owned).await, expected);
+    assert_eq!(carry_out(store, &owned).await.toll, expected);
+
     let missing = Forget { missing: true, ..Forget::default() };
     assert_eq!(carry_out(store, &missing).await.toll, Toll::default());
     store.note_places(&["file:///c/6.jpg".to_owned()], &[]).await.expect("notes");

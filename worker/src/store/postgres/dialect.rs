@@ -133,7 +133,12 @@ pub(super) async fn take_turn(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         .map_err(fault("forget"))
 }
 
-/// The server's affair: it overwrites deleted rows after it has vacuumed, and keeps its log for as long as it is told to.
-pub(super) async fn wipe(_: &PostgresStore) -> Result<(), StoreError> {
-    Ok(())
+/// Lets the server's statistics, which hold samples, forget. The rest is its own affair: it overwrites deleted rows after it has
+/// vacuumed, and keeps its log for as long as it is told to.
+pub(super) async fn wipe(store: &PostgresStore) -> Result<(), StoreError> {
+    sqlx::query("analyze asset, asset_path, work, run, suggestion, reading, review, vector, job, outbox")
+        .execute(store.reader())
+        .await
+        .map(drop)
+        .map_err(fault("forget statistics"))
 }

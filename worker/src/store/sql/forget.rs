@@ -11,6 +11,7 @@ use super::listing::{has_prefix, is_at};
 use super::{fault, get, parsed};
 use crate::store::codec::{MOST_ROWS, corrupt, json_array, number, rfc3339};
 use crate::store::fault::again;
+use crate::store::find::{Archive, From, Source, Spot};
 use crate::store::forget::{Cursor, FORGOTTEN_AT_ONCE, Way};
 use crate::store::{
     Forget, ForgetRow, Forgetting, Leftover, Mark, MarkRow, Named, NewForget, Page, Paged, PlaceFilter,
@@ -265,7 +266,7 @@ async fn portion(
         ids.push(AssetId::try_from(id).map_err(corrupt("asset_id"))?);
     }
     lock_assets(&mut tx, &ids).await?;
-    let ids: Vec<String> = ids.into_iter().map(String::from).collect();
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let (wholes, parts) = sorted(&mut tx, &what, &ids).await?;
     let mut toll = weighed(&mut tx, &wholes).await?;
     let files = stored(&mut tx, &what, &wholes, &parts, uploads).await?;
@@ -314,62 +315,61 @@ async fn portion(
 async fn meet(
     tx: &mut Tx<'_>,
     what: &Forget,
-    mut cursor: Cursor,
+    cursor: Cursor,
 ) -> Result<(Vec<String>, Option<Cursor>), StoreError> {
     let ways = what.ways();
     let Some(way) = ways.get(cursor.way) else { return Ok((Vec::new(), None)) };
-    let mut query = Query::new("select ");
-    match way {
+    let mut next = Cursor { way: cursor.way, ..Cursor::default() };
+    let (mut met, is_full) = match way {
         Way::Assets(assets) => {
-            let ids = assets.iter().map(|asset| asset.as_str()).filter(|id| *id > cursor.after.as_str());
-            query.push("id as asset_id, id as last from asset where id in (");
-            push_each(&mut query, json_array(ids.take(FORGOTTEN_AT_ONCE)));
-            query.push(") order by id");
+            let rest: Vec<&str> =
+                assets.iter().map(|asset| asset.as_str()).filter(|id| *id > cursor.after.as_str()).collect();
+            let now = rest.get(..FORGOTTEN_AT_ONCE).unwrap_or(&rest);
+            next.after = now.last().map(ToString::to_string).unwrap_or_default();
+            let mut query = Query::new("select id from asset where id in (");
+            push_each(&mut query, json_array(now));
+            query.push(")");
+            let met: Vec<String> =
+                query.build_query_scalar().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
+            (met, now.len() < rest.len())
         }
-        Way::Below(place) => {
-            query.push("p.asset_id, p.uri as last from asset_path p where ");
-            has_prefix(&mut query, "p", place);
-            query.push(" and p.uri > ").push_bind(cursor.after.clone()).push(" order by p.uri");
-        }
-        // What was met is not there any more.
         Way::Owner(owner) => {
-            query
-                .push("p.asset_id, '' as last from asset_path p where p.owner = ")
-                .push_bind(owner.to_string());
+            let from =
+                cursor.at.map(|at| From { spot: Spot { at, asset: cursor.after.clone() }, inclusive: false });
+            let source = Source::Owner((*owner).clone());
+            let spots = (&mut **tx).candidates(&source, from.as_ref(), FORGOTTEN_AT_ONCE).await?;
+            if let Some(last) = spots.last() {
+                (next.at, next.after) = (Some(last.at), last.asset.clone());
+            }
+            let is_full = spots.len() == FORGOTTEN_AT_ONCE;
+            (spots.into_iter().map(|spot| spot.asset).collect(), is_full)
         }
-        Way::Missing => {
-            query.push("id as asset_id, id as last from asset where id > ").push_bind(cursor.after.clone());
-            query.push(" order by id");
+        Way::Below(_) | Way::Missing => {
+            let mut query = Query::new("select ");
+            if let Way::Below(place) = way {
+                query.push("p.asset_id, p.uri as last from asset_path p where ");
+                has_prefix(&mut query, "p", place);
+                query.push(" and p.uri > ").push_bind(cursor.after.clone()).push(" order by p.uri");
+            } else {
+                query.push("id as asset_id, id as last from asset where id > ");
+                query.push_bind(cursor.after.clone()).push(" order by id");
+            }
+            query.push(format!(" limit {FORGOTTEN_AT_ONCE}"));
+            let rows = query.build().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
+            let mut met = Vec::with_capacity(rows.len());
+            for row in &rows {
+                met.push(get::<String>(row, "asset_id")?);
+                next.after = get(row, "last")?;
+            }
+            (met, rows.len() == FORGOTTEN_AT_ONCE)
         }
-    }
-    query.push(format!(" limit {FORGOTTEN_AT_ONCE}"));
-    let rows = query.build().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
-    let (mut met, mut after) = (Vec::with_capacity(rows.len()), String::new());
-    for row in &rows {
-        met.push(get::<String>(row, "asset_id")?);
-        after = get(row, "last")?;
-    }
+    };
     met.sort();
     met.dedup();
-    let goes_on = match way {
-        // Some of those that are named may not be there.
-        Way::Assets(assets) => assets
-            .iter()
-            .skip_while(|id| id.as_str() <= cursor.after.as_str())
-            .nth(FORGOTTEN_AT_ONCE)
-            .is_some(),
-        _ => rows.len() == FORGOTTEN_AT_ONCE,
-    };
-    if let Way::Assets(assets) = way {
-        let last = assets.iter().filter(|id| id.as_str() > cursor.after.as_str()).nth(FORGOTTEN_AT_ONCE - 1);
-        after = last.map(|id| id.to_string()).unwrap_or_default();
+    if !is_full {
+        next = Cursor { way: cursor.way + 1, ..Cursor::default() };
     }
-    cursor = if goes_on {
-        Cursor { way: cursor.way, after }
-    } else {
-        Cursor { way: cursor.way + 1, after: String::new() }
-    };
-    Ok((met, (cursor.way < ways.len()).then_some(cursor)))
+    Ok((met, (next.way < ways.len()).then_some(next)))
 }
 
 /// Adds whether an order names `asset_path p`.
