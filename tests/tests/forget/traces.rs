@@ -197,9 +197,10 @@ async fn rows(ledger: &mut PgConnection) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_row_is_left_in_any_table_of_a_server() {
     let database = Database::new().await.expect("a database");
-    let options = PostgresOptions { connections: 4, events: true };
+    let options = PostgresOptions { connections: 4 };
     let store: Arc<dyn Store> =
         Arc::new(PostgresStore::connect(database.url(), options).await.expect("connects"));
+    store.keep_sinks(&["somebody".to_owned()]).await.expect("is told");
     let pictures = pictures();
     live(&*store, &pictures).await;
     let private: Vec<&Known> =
@@ -293,11 +294,12 @@ async fn read_without_index(connection: &mut PgConnection) -> Vec<(String, i64)>
 #[tokio::test(flavor = "multi_thread")]
 async fn forgetting_never_reads_a_table_through() {
     let database = Database::new().await.expect("a database");
-    let options = PostgresOptions { connections: 4, events: true };
+    let options = PostgresOptions { connections: 4 };
     let connect = async || -> Arc<dyn Store> {
         Arc::new(PostgresStore::connect(database.url(), options).await.expect("connects"))
     };
     let store = connect().await;
+    store.keep_sinks(&["somebody".to_owned()]).await.expect("is told");
     live(&*store, &pictures()).await;
     // Many more.
     let mut ledger = PgConnection::connect(database.url()).await.expect("connects");

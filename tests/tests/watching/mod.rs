@@ -239,7 +239,7 @@ async fn sweeps_find_what_comes_changes_and_goes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shared_ledger_learns_the_same() {
     let database = Database::new().await.expect("a database");
-    let options = PostgresOptions { connections: 4, events: false };
+    let options = PostgresOptions { connections: 4 };
     let ledger = PostgresStore::connect(database.url(), options).await.expect("connects");
     let above = tempfile::tempdir().expect("a temporary folder");
     life(Watched::over(above, Arc::new(ledger), None)).await;

@@ -118,7 +118,7 @@ impl Shelf {
         };
         let store: Arc<dyn Store> = match url {
             Some(url) => {
-                let options = PostgresOptions { connections: 2, events: false };
+                let options = PostgresOptions { connections: 2 };
                 Arc::new(runtime.block_on(PostgresStore::connect(&url, options)).expect("connects"))
             }
             None => Arc::new(
