@@ -295,8 +295,9 @@ async fn read_without_index(connection: &mut PgConnection) -> Vec<(String, i64)>
 async fn forgetting_never_reads_a_table_through() {
     let database = Database::new().await.expect("a database");
     let options = PostgresOptions { connections: 4 };
-    let connect = async || -> Arc<dyn Store> {
-        Arc::new(PostgresStore::connect(database.url(), options).await.expect("connects"))
+    let connect = async || {
+        let store = PostgresStore::connect(database.url(), options).await.expect("connects");
+        Arc::new(store) as Arc<dyn Store>
     };
     let store = connect().await;
     store.keep_sinks(&["somebody".to_owned()]).await.expect("is told");
