@@ -1,5 +1,7 @@
 //! `docent doctor`
 
+mod listed;
+
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -13,15 +15,14 @@ use docent_pipelines::pipeline::PipelineOptions;
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use self::listed::{watched, webhooks};
 use super::output::{Format, FormatArg, Out, say};
 use super::problem;
 use super::table::{Column, Table};
 use super::{Outcome, words};
 use crate::app::{Access, App, inspect};
-use crate::config::{Config, Servers, WebhookSection};
-use crate::events::webhooks::Webhook;
+use crate::config::{Config, Servers};
 use crate::store::{PostgresLedger, StoreError};
-use crate::watch::{self, WatchedFolder};
 
 const HELP: &str = "\
 Exit codes: 0 everything is in place, 1 something is missing or broken, 2 an error.";
@@ -127,27 +128,6 @@ fn configuration(config: &Config) -> Finding {
             "worker.default.toml lists all options; as a variable, work.in_flight is DOCENT_WORK_IN_FLIGHT",
         ),
     }
-}
-
-/// How a folder of the configuration is watched, or why it is not.
-fn watched(folder: &WatchedFolder) -> Finding {
-    const CHECK: &str = "watched folder";
-    let path = folder.path.display();
-    if let Err(error) = std::fs::read_dir(&folder.path) {
-        let hint = "docent waits for it; if it is not to come, take it out of [[watch]] in the configuration";
-        return Finding::bad(CHECK, format!("{path}: {error}"), hint);
-    }
-    let seconds = |time: Duration| words::duration(time.as_secs_f64());
-    Finding::good(
-        CHECK,
-        match (folder.poll, watch::silent(&folder.path)) {
-            (Some(poll), _) => format!("{path}: swept every {}", seconds(poll)),
-            (None, Some(kind)) => {
-                format!("{path}: swept often, because {kind} does not tell what others change")
-            }
-            (None, None) => format!("{path}: watched by events, swept every {}", seconds(folder.sweep)),
-        },
-    )
 }
 
 fn reviewer(config: &Config) -> Finding {
@@ -398,59 +378,6 @@ async fn index(config: &Config) -> Option<Finding> {
         Ok(words) => Finding::good("index", format!("Qdrant at {at}: {words}")),
         Err(error) => Finding::of_server("index", error, &servers),
     })
-}
-
-/// Whether webhooks can be told, and take what they are told.
-async fn webhooks(config: &Config) -> Vec<Finding> {
-    const CHECK: &str = "webhook";
-    let asked = async {
-        let app = App::open(config.clone(), Access::Shared).await?;
-        let sinks = app.store().sinks().await?;
-        app.close().await;
-        Ok::<_, anyhow::Error>(sinks)
-    };
-    if config.webhook.is_empty() {
-        return Vec::new();
-    }
-    // Nothing is made here, and why the ledger does not answer is told with the ledger.
-    let exists = !config.backends.are_here() || config.data_dir.join("ledger.sqlite").exists();
-    let sinks = match exists {
-        true => tokio::time::timeout(COUNTING, asked).await,
-        false => Ok(Ok(Vec::new())),
-    };
-    let sinks = sinks.ok().and_then(Result::ok).unwrap_or_default();
-    let look = |section: &WebhookSection| {
-        let name = &section.name;
-        let ready =
-            section.options().map_err(anyhow::Error::from).and_then(|options| Ok(Webhook::new(options)?));
-        if let Err(error) = ready {
-            return Finding::bad(
-                CHECK,
-                problem::chain(&error),
-                "worker.default.toml explains the list `webhook`",
-            );
-        }
-        let Some(sink) = sinks.iter().find(|sink| sink.name == section.sink()) else {
-            return Finding::good(CHECK, format!("{name} at {}", section.host()));
-        };
-        let waiting = words::count(sink.waiting, "event waits", "events wait");
-        let found = format!("{name} at {}: {}, {waiting}", section.host(), super::webhook::state(sink));
-        let reason = sink.reason.as_deref().unwrap_or_default();
-        match (&sink.disabled_at, &sink.failing_since) {
-            (Some(at), _) => Finding::bad(
-                CHECK,
-                format!("{found}; since {at}: {reason}"),
-                format!("see what answers there, then `docent webhook enable {name}`"),
-            ),
-            (None, Some(since)) => Finding::bad(
-                CHECK,
-                format!("{found}; since {since}: {reason}"),
-                format!("see what answers there; `docent webhook test {name}` tries it"),
-            ),
-            (None, None) => Finding::good(CHECK, found),
-        }
-    };
-    config.webhook.iter().map(look).collect()
 }
 
 /// Whether another docent works on the directory. That is no problem, but often the answer to a question.
