@@ -13,7 +13,7 @@ use docent_models::ModelRef;
 use docent_pipelines::suggestion::Claim;
 use docent_pipelines::vocabulary::TermId;
 use docent_pipelines::{
-    AnalyzerId, AssetId, Fingerprint, Kind, Owner, Suggestion, VectorRecord, VectorSpace,
+    AnalyzerId, AssetId, Fingerprint, Kind, Owner, Status, Suggestion, VectorRecord, VectorSpace,
 };
 
 use super::jobs::{begin, finish};
