@@ -26,6 +26,8 @@ mod lessons;
 mod listing;
 #[path = "../sql/matches.rs"]
 mod matches;
+#[path = "../sql/meant.rs"]
+mod meant;
 #[path = "../sql/outbox.rs"]
 mod outbox;
 #[path = "../sql/pending.rs"]
