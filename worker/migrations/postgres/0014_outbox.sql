@@ -32,5 +32,3 @@ create table sink (
 );
 -- What was not told yet.
 insert into sink (name, place, seen_at) select 'rabbitmq', 0, docent_now() where exists (select 1 from outbox);
--- What is told of an asset goes with it.
-create index outbox_asset on outbox ((body ->> 'asset_id'));
