@@ -77,13 +77,29 @@ pub(super) async fn drop_events(_: &mut Tx<'_>, _: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Moves everything from the log to the file, where deleted rows are overwritten, and empties the log. Waits for those who read.
+/// A larger ledger is not written anew: others would wait for it longer than they are patient.
+const WRITTEN_ANEW: i64 = 256 << 20;
+
+/// Writes the ledger anew, if it is not too large, and empties its log. Deleted rows are overwritten, but pages that were split when
+/// rows came keep stale copies of them until something else comes there. Waits for those who read.
 pub(super) async fn wipe(store: &SqliteStore) -> Result<(), StoreError> {
     const OPERATION: &str = "empty the ledger's log";
     // Samples of what indexes hold, for plans; the next upkeep takes new ones.
     let is_sampled = "select exists (select 1 from sqlite_schema where name = 'sqlite_stat4')";
     if sqlx::query_scalar::<_, bool>(is_sampled).fetch_one(&store.write).await.map_err(fault(OPERATION))? {
         sqlx::query("delete from sqlite_stat4").execute(&store.write).await.map_err(fault(OPERATION))?;
+    }
+    let bytes: i64 =
+        sqlx::query_scalar("select page_count * page_size from pragma_page_count, pragma_page_size")
+            .fetch_one(&store.write)
+            .await
+            .map_err(fault(OPERATION))?;
+    if bytes <= WRITTEN_ANEW {
+        sqlx::query("vacuum").execute(&store.write).await.map_err(fault(OPERATION))?;
+    } else {
+        tracing::warn!(
+            "the ledger is too large to be written anew while others work; `docent backup` writes one without traces"
+        );
     }
     let (busy, ..): (i64, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
         .fetch_one(&store.write)
