@@ -19,6 +19,8 @@ pub(super) type Flag = i64;
 /// Every transaction that writes has the file to itself: rows need no locks.
 pub(super) const FOR_UPDATE: &str = "";
 pub(super) const SKIP_LOCKED: &str = "";
+/// Ends a subquery that is asked for each row by itself.
+pub(super) const BY_ITSELF: &str = "";
 /// What makes a text parameter JSON as columns have it.
 pub(super) const AS_JSON: &str = "";
 /// The address of an `asset_path p`.
@@ -57,9 +59,19 @@ pub(super) async fn lock_assets(_: &mut Tx<'_>, _: &[AssetId]) -> Result<(), Sto
     Ok(())
 }
 
-/// Adds the elements of a JSON array, as texts, as a selection.
-pub(super) fn push_each(query: &mut Query, json: String) {
-    query.push("select value from json_each(").push_bind(json).push(")");
+/// That something is among the texts of the JSON array that parameter `n` is.
+pub(super) fn among(n: u8) -> String {
+    format!("in (select value from json_each(${n}))")
+}
+
+/// Adds the same for an array.
+pub(super) fn push_among(query: &mut Query, json: String) {
+    query.push(" in (select value from json_each(").push_bind(json).push("))");
+}
+
+/// Nobody else writes.
+pub(super) async fn lock_suggestions(_: &mut Tx<'_>, _: &[String]) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Statistics mislead nobody.
