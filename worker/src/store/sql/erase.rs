@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use docent_pipelines::{AssetId, Fingerprint};
 use serde_json::json;
 
-use super::dialect::{AS_JSON, FOR_UPDATE, Row, Tx, among, each, lock_suggestions};
+use super::dialect::{AS_JSON, BY_ITSELF, FOR_UPDATE, Row, Tx, among, each, lock_suggestions};
 use super::{fault, get};
 use crate::store::codec::{corrupt, json_array};
 use crate::store::jobs::{NEWEST_RUN, without};
@@ -111,7 +111,7 @@ async fn leave_jobs(
     let failed = fault(FORGET);
     let (assets, said) = (json_array(ids), json_array(suggestions));
     let concerned: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-        "select distinct job_id from review where job_id is not null and suggestion_id {}
+        "select job_id from (select job_id from review where suggestion_id {}{BY_ITSELF}) r where job_id is not null
          union select id from job where filter ->> 'asset' {}
          union select id from job where state in ('collecting', 'deciding')",
         among(1),
