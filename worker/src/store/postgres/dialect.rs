@@ -25,6 +25,8 @@ pub(super) type Flag = i32;
 pub(super) const FOR_UPDATE: &str = " for update";
 /// … and passes those over that somebody else has.
 pub(super) const SKIP_LOCKED: &str = " for update skip locked";
+/// Ends a subquery that is asked for each row by itself.
+pub(super) const BY_ITSELF: &str = " offset 0";
 /// What makes a text parameter JSON as columns have it.
 pub(super) const AS_JSON: &str = "::jsonb";
 /// The address of an `asset_path p`.
@@ -114,9 +116,24 @@ pub(super) async fn lock_assets(tx: &mut Tx<'_>, assets: &[AssetId]) -> Result<(
         .map_err(fault("take assets"))
 }
 
-/// Adds the elements of a JSON array, as texts, as a selection.
-pub(super) fn push_each(query: &mut Query, json: String) {
-    query.push("select value from jsonb_array_elements_text(").push_bind(json).push("::jsonb)");
+/// That something is among the texts of the JSON array that parameter `n` is: each of them is a seek, which a join need not be.
+pub(super) fn among(n: u8) -> String {
+    format!("= any(array(select jsonb_array_elements_text(${n}::jsonb)))")
+}
+
+/// Adds the same for an array.
+pub(super) fn push_among(query: &mut Query, json: String) {
+    query.push(" = any(array(select jsonb_array_elements_text(").push_bind(json).push("::jsonb)))");
+}
+
+/// Takes suggestions in order, as every decision does.
+pub(super) async fn lock_suggestions(tx: &mut Tx<'_>, ids: &[String]) -> Result<(), StoreError> {
+    sqlx::query("select 1 from suggestion where id = any($1::text[]) order by id for update")
+        .bind(ids)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(fault("forget"))
 }
 
 /// Tables are followed by their indexes, whatever statistics believe.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use docent_pipelines::{AssetId, Fingerprint};
 use serde_json::json;
 
-use super::dialect::{AS_JSON, FOR_UPDATE, Row, Tx, each, each_text};
+use super::dialect::{AS_JSON, BY_ITSELF, FOR_UPDATE, Row, Tx, among, each, lock_suggestions};
 use super::{fault, get};
 use crate::store::codec::{corrupt, json_array};
 use crate::store::jobs::{NEWEST_RUN, without};
@@ -34,15 +34,16 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
         .execute(&mut **tx)
         .await
         .map_err(fault(FORGET))?;
-    // Whoever decides on one of them has done so before this, or finds none.
     let suggestions: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-        "select id from suggestion where asset_id in (select value from {}) order by id{FOR_UPDATE}",
-        each_text(1)
+        "select id from suggestion where asset_id {}",
+        among(1)
     )))
     .bind(&assets)
     .fetch_all(&mut **tx)
     .await
     .map_err(fault(FORGET))?;
+    // Whoever decides on one of them has done so before this, or finds none.
+    lock_suggestions(tx, &suggestions).await?;
     unlearn(tx, &assets).await?;
     leave_jobs(tx, order, ids, &suggestions).await?;
     let suggestions = json_array(&suggestions);
@@ -54,8 +55,8 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
     }
     let marks = marks(tx, &assets).await?;
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "update asset set predecessor = null, succession = null where predecessor in (select value from {})",
-        each_text(1)
+        "update asset set predecessor = null, succession = null where predecessor {}",
+        among(1)
     )))
     .bind(&assets)
     .execute(&mut **tx)
@@ -67,15 +68,12 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
 
 /// Removes the rows of a table whose `column` is in a JSON array.
 async fn delete(tx: &mut Tx<'_>, table: &str, column: &str, values: &str) -> Result<(), StoreError> {
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "delete from {table} where {column} in (select value from {})",
-        each_text(1)
-    )))
-    .bind(values)
-    .execute(&mut **tx)
-    .await
-    .map(drop)
-    .map_err(fault(FORGET))
+    sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table} where {column} {}", among(1))))
+        .bind(values)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(fault(FORGET))
 }
 
 /// Notes that the index may hold vectors of these assets. A run that is in work may write some yet, as long as its lease lives.
@@ -83,8 +81,8 @@ async fn leave_vectors(tx: &mut Tx<'_>, order: &Order, assets: &str) -> Result<(
     for (when, of) in [("cast($3 as bigint)", "true"), ("a.lease_until", "a.lease_until > $3")] {
         sqlx::query(sqlx::AssertSqlSafe(format!(
             "insert into forgetting_rest (forgetting_id, asset_id, not_before)
-             select $2, a.id, {when} from asset a where a.id in (select value from {}) and {of}",
-            each_text(1)
+             select $2, a.id, {when} from asset a where a.id {} and {of}",
+            among(1)
         )))
         .bind(assets)
         .bind(order.id)
@@ -100,9 +98,9 @@ async fn leave_vectors(tx: &mut Tx<'_>, order: &Order, assets: &str) -> Result<(
 async fn unlearn(tx: &mut Tx<'_>, assets: &str) -> Result<(), StoreError> {
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "update term_head set used = 0, version = version + 1, figures = '{{}}', weights = $2, bias = 0
-         where term_id in (select s.term_id from suggestion s where s.asset_id in (select value from {})
+         where term_id in (select s.term_id from suggestion s where s.asset_id {}
                            and s.status in ('accepted', 'rejected') and s.term_id is not null)",
-        each_text(1)
+        among(1)
     )))
     .bind(assets)
     .bind(Vec::<u8>::new())
@@ -122,11 +120,11 @@ async fn leave_jobs(
     let failed = fault(FORGET);
     let (assets, said) = (json_array(ids), json_array(suggestions));
     let concerned: Vec<i64> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-        "select distinct job_id from review where job_id is not null and suggestion_id in (select value from {})
-         union select id from job where filter ->> 'asset' in (select value from {})
+        "select job_id from (select job_id from review where suggestion_id {}{BY_ITSELF}) r where job_id is not null
+         union select id from job where filter ->> 'asset' {}
          union select id from job where state in ('collecting', 'deciding')",
-        each_text(1),
-        each_text(2)
+        among(1),
+        among(2)
     )))
     .bind(&said)
     .bind(&assets)
@@ -138,8 +136,8 @@ async fn leave_jobs(
         (ids.iter().map(String::as_str).collect(), suggestions.iter().map(String::as_str).collect());
     for job in concerned {
         let items = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "delete from job_item where job_id = $2 and suggestion_id in (select value from {})",
-            each_text(1)
+            "delete from job_item where job_id = $2 and suggestion_id {}",
+            among(1)
         )))
         .bind(&said)
         .bind(job)
@@ -203,8 +201,8 @@ async fn mark(tx: &mut Tx<'_>, order: &Order, marks: Vec<serde_json::Value>) -> 
 /// The marks of assets, each with that of its asset.
 async fn marks(tx: &mut Tx<'_>, assets: &str) -> Result<Vec<serde_json::Value>, StoreError> {
     let rows: Vec<(String, Option<String>)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "select id, picture from asset where id in (select value from {}) order by id",
-        each_text(1)
+        "select id, picture from asset where id {} order by id",
+        among(1)
     )))
     .bind(assets)
     .fetch_all(&mut **tx)

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use docent_pipelines::AssetId;
 
-use super::dialect::{Backend, Query, Row, SKIP_LOCKED, Tx, each_text, lock_assets, steady, wipe};
+use super::dialect::{Backend, Query, Row, SKIP_LOCKED, Tx, among, each_text, lock_assets, steady, wipe};
 use super::erase::{Order, erase};
 use super::meant::{lost_places, meet, sorted, stored};
 use super::{fault, get, parsed};
@@ -272,14 +272,11 @@ async fn portion(
     leave_files(&mut tx, order.id, &files, now).await?;
     let lost = lost_places(&mut tx, &what, &parts).await?;
     toll.places += lost.len() as u64;
-    sqlx::query(sqlx::AssertSqlSafe(format!(
-        "delete from asset_path where uri in (select value from {})",
-        each_text(1)
-    )))
-    .bind(json_array(&lost))
-    .execute(&mut *tx)
-    .await
-    .map_err(failed)?;
+    sqlx::query(sqlx::AssertSqlSafe(format!("delete from asset_path where uri {}", among(1))))
+        .bind(json_array(&lost))
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
     erase(&mut tx, &Order { id: order.id, now }, &wholes).await?;
     let is_last = next.is_none();
     sqlx::query(
@@ -310,11 +307,11 @@ async fn portion(
 
 /// What these assets cost, without files.
 async fn weighed(tx: &mut Tx<'_>, wholes: &[String]) -> Result<Toll, StoreError> {
-    let ids = each_text(1);
+    let ids = among(1);
     let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "select (select count(*) from asset_path where asset_id in (select value from {ids})) as places,
-             (select count(*) from suggestion where asset_id in (select value from {ids})) as suggestions,
-             (select count(*) from suggestion where asset_id in (select value from {ids})
+        "select (select count(*) from asset_path where asset_id {ids}) as places,
+             (select count(*) from suggestion where asset_id {ids}) as suggestions,
+             (select count(*) from suggestion where asset_id {ids}
               and status in ('accepted', 'rejected')) as decisions"
     )))
     .bind(json_array(wholes))

@@ -1,6 +1,6 @@
 //! What an order to forget means: which assets it meets, and which of them lie elsewhere, too. Both ledgers compile this file.
 
-use super::dialect::{Query, Row, Tx, WHOLE_URI, push_each};
+use super::dialect::{BY_ITSELF, Query, Row, Tx, WHOLE_URI, push_among};
 use super::listing::{has_prefix, is_at};
 use super::{fault, get};
 use crate::store::codec::json_array;
@@ -25,9 +25,8 @@ pub(super) async fn meet(
                 assets.iter().map(|asset| asset.as_str()).filter(|id| *id > cursor.after.as_str()).collect();
             let now = rest.get(..FORGOTTEN_AT_ONCE).unwrap_or(&rest);
             next.after = now.last().map(ToString::to_string).unwrap_or_default();
-            let mut query = Query::new("select id from asset where id in (");
-            push_each(&mut query, json_array(now));
-            query.push(")");
+            let mut query = Query::new("select id from asset where id");
+            push_among(&mut query, json_array(now));
             let met: Vec<String> =
                 query.build_query_scalar().fetch_all(&mut **tx).await.map_err(fault(FORGET))?;
             (met, now.len() < rest.len())
@@ -94,27 +93,26 @@ pub(super) async fn sorted(
     ids: &[String],
 ) -> Result<(Vec<String>, Vec<String>), StoreError> {
     let failed = fault(FORGET);
-    let mut query = Query::new("select a.id from asset a where a.id in (");
-    push_each(&mut query, json_array(ids));
-    query.push(") and (a.id in (");
-    push_each(&mut query, json_array(&what.assets));
-    query.push(")");
+    let mut query = Query::new("select a.id from asset a where a.id");
+    push_among(&mut query, json_array(ids));
+    query.push(" and (a.id");
+    push_among(&mut query, json_array(&what.assets));
     if what.missing {
-        query.push(
-            " or not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null)",
-        );
+        query
+            .push(" or not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null");
+        query.push(BY_ITSELF).push(")");
     }
     query.push(" or (exists (select 1 from asset_path p where p.asset_id = a.id and ");
     is_named(&mut query, what);
-    query.push(
-        ") and not exists (select 1 from asset_path p where p.asset_id = a.id and p.gone_at is null and not ",
-    );
+    query.push(BY_ITSELF).push(") and not exists (select 1 from asset_path p where p.asset_id = a.id");
+    query.push(" and p.gone_at is null and not ");
     is_named(&mut query, what);
-    query.push("))) order by a.id");
-    let wholes: Vec<String> = query.build_query_scalar().fetch_all(&mut **tx).await.map_err(failed)?;
-    let mut query = Query::new("select distinct p.asset_id from asset_path p where p.asset_id in (");
-    push_each(&mut query, json_array(ids));
-    query.push(") and ");
+    query.push(BY_ITSELF).push(")))");
+    let mut wholes: Vec<String> = query.build_query_scalar().fetch_all(&mut **tx).await.map_err(failed)?;
+    wholes.sort();
+    let mut query = Query::new("select distinct p.asset_id from asset_path p where p.asset_id");
+    push_among(&mut query, json_array(ids));
+    query.push(" and ");
     is_named(&mut query, what);
     let mut parts: Vec<String> = query.build_query_scalar().fetch_all(&mut **tx).await.map_err(failed)?;
     parts.retain(|id| wholes.binary_search(id).is_err());
@@ -131,11 +129,10 @@ pub(super) async fn lost_places(
     if parts.is_empty() {
         return Ok(Vec::new());
     }
-    let mut query = Query::new("select p.uri from asset_path p where p.asset_id in (");
-    push_each(&mut query, json_array(parts));
-    query.push(") and ");
+    let mut query = Query::new("select p.uri from asset_path p where p.asset_id");
+    push_among(&mut query, json_array(parts));
+    query.push(" and ");
     is_named(&mut query, what);
-    query.push(" order by p.uri");
     query.build_query_scalar().fetch_all(&mut **tx).await.map_err(fault(FORGET))
 }
 
@@ -155,9 +152,9 @@ pub(super) async fn stored(
         }
         let mut query = Query::new("select p.asset_id, ");
         query.push(WHOLE_URI).push(" as file, p.content_hash, a.picture");
-        query.push(" from asset_path p join asset a on a.id = p.asset_id where p.asset_id in (");
-        push_each(&mut query, json_array(ids));
-        query.push(") and ");
+        query.push(" from asset_path p join asset a on a.id = p.asset_id where p.asset_id");
+        push_among(&mut query, json_array(ids));
+        query.push(" and ");
         has_prefix(&mut query, "p", uploads);
         if named {
             query.push(" and ");

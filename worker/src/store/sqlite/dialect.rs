@@ -19,6 +19,8 @@ pub(super) type Flag = i64;
 /// Every transaction that writes has the file to itself: rows need no locks.
 pub(super) const FOR_UPDATE: &str = "";
 pub(super) const SKIP_LOCKED: &str = "";
+/// Ends a subquery that is asked for each row by itself.
+pub(super) const BY_ITSELF: &str = "";
 /// What makes a text parameter JSON as columns have it.
 pub(super) const AS_JSON: &str = "";
 /// The address of an `asset_path p`.
@@ -79,9 +81,19 @@ pub(super) async fn lock_assets(_: &mut Tx<'_>, _: &[AssetId]) -> Result<(), Sto
     Ok(())
 }
 
-/// Adds the elements of a JSON array, as texts, as a selection.
-pub(super) fn push_each(query: &mut Query, json: String) {
-    query.push("select value from json_each(").push_bind(json).push(")");
+/// That something is among the texts of the JSON array that parameter `n` is.
+pub(super) fn among(n: u8) -> String {
+    format!("in (select value from json_each(${n}))")
+}
+
+/// Adds the same for an array.
+pub(super) fn push_among(query: &mut Query, json: String) {
+    query.push(" in (select value from json_each(").push_bind(json).push("))");
+}
+
+/// Nobody else writes.
+pub(super) async fn lock_suggestions(_: &mut Tx<'_>, _: &[String]) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// Statistics mislead nobody.
@@ -94,13 +106,29 @@ pub(super) async fn take_turn(_: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves everything from the log to the file, where deleted rows are overwritten, and empties the log. Waits for those who read.
+/// A larger ledger is not written anew: others would wait for it longer than they are patient.
+const WRITTEN_ANEW: i64 = 256 << 20;
+
+/// Writes the ledger anew, if it is not too large, and empties its log. Deleted rows are overwritten, but pages that were split when
+/// rows came keep stale copies of them until something else comes there. Waits for those who read.
 pub(super) async fn wipe(store: &SqliteStore) -> Result<(), StoreError> {
     const OPERATION: &str = "empty the ledger's log";
     // Samples of what indexes hold, for plans; the next upkeep takes new ones.
     let is_sampled = "select exists (select 1 from sqlite_schema where name = 'sqlite_stat4')";
     if sqlx::query_scalar::<_, bool>(is_sampled).fetch_one(&store.write).await.map_err(fault(OPERATION))? {
         sqlx::query("delete from sqlite_stat4").execute(&store.write).await.map_err(fault(OPERATION))?;
+    }
+    let bytes: i64 =
+        sqlx::query_scalar("select page_count * page_size from pragma_page_count, pragma_page_size")
+            .fetch_one(&store.write)
+            .await
+            .map_err(fault(OPERATION))?;
+    if bytes <= WRITTEN_ANEW {
+        sqlx::query("vacuum").execute(&store.write).await.map_err(fault(OPERATION))?;
+    } else {
+        tracing::warn!(
+            "the ledger is too large to be written anew while others work; `docent backup` writes one without traces"
+        );
     }
     let (busy, ..): (i64, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
         .fetch_one(&store.write)
