@@ -1,5 +1,7 @@
 //! Looks at what the configuration lists: watched folders and webhooks.
 
+use std::time::Duration;
+
 use super::{COUNTING, Finding};
 use crate::app::{Access, App};
 use crate::cli::{problem, webhook, words};
