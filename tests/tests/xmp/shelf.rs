@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use docent::assets::{FileSource, file_uri};
+use docent::assets::{FileSource, Roots, file_uri};
 use docent::export::Export;
 use docent::export::xmp::{Extras, Naming, Sidecars, XmpExport};
 use docent::queue::Lane;
@@ -224,7 +224,8 @@ impl Shelf {
             naming: Naming::Full,
             extras: Extras::default(),
             dry_run: false,
-            source: FileSource { max_bytes: 1 << 20, ..FileSource::default() },
+            source: Arc::new(FileSource { max_bytes: 1 << 20, ..FileSource::default() }),
+            roots: Roots::default(),
         };
         let stop = CancellationToken::new();
         let take = |_| {

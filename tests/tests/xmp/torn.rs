@@ -1,6 +1,8 @@
 //! Killed amid an export again and again, docent leaves whole sidecars and nothing else.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use docent::export::xmp::Packet;
 use docent_pipelines::Kind;
@@ -8,8 +10,10 @@ use docent_tests::random::Random;
 
 use super::shelf::{Shelf, picture, says};
 
-const PICTURES: usize = 60;
+const PICTURES: usize = 120;
 const KILLS: usize = 50;
+/// No export takes longer.
+const LIMIT: Duration = Duration::from_secs(60);
 /// Change it to look at other moments; a failure prints the one in use.
 const SEED: u64 = 20_261;
 
@@ -22,7 +26,7 @@ fn fifty_kills_leave_whole_sidecars() {
         "<rdf:Description rdf:about=\"\" xmlns:crs=\"http://ns.adobe.com/camera-raw-settings/1.0/\" crs:Exposure2012=\"+0.50\"/>",
     );
     for number in 0..PICTURES {
-        let name = format!("{:02}/{number:03}.png", number / 20);
+        let name = format!("{:02}/{number:03}.png", number / 40);
         let words = (0..20).map(|word| says(Kind::Tag, &format!("word {word} of {number}"), None));
         shelf.add(
             &name,
@@ -49,7 +53,7 @@ fn fifty_kills_leave_whole_sidecars() {
         found
     };
     let before = sidecars();
-    let calm = shelf.export(&[]).expect(0);
+    shelf.export(&[]).expect(0);
     let expected = sidecars();
     assert_eq!(expected.len(), PICTURES);
     let restore = || {
@@ -60,16 +64,22 @@ fn fifty_kills_leave_whole_sidecars() {
             }
         }
     };
-    // Most of the time passes before the first sidecar: until one comes.
+    let created =
+        || expected.keys().filter(|name| !before.contains_key(*name) && Path::new(name).exists()).count();
     restore();
     let mut random = Random::new(SEED);
     let (mut amid, mut tries, mut left_over) = (0, 0, 0);
     while amid < KILLS {
         assert!(tries < 6 * KILLS, "seed {SEED}: only {amid} of {tries} kills came amid the writing");
         tries += 1;
+        // Every second one goes on where the one before was killed.
+        if tries % 2 == 0 || created() > PICTURES / 4 {
+            restore();
+        }
+        let start = created();
+        let goal = start + random.within(1, (PICTURES / 2 - start) as u32) as usize;
         let mut run = shelf.docent.start(["export", "xmp", "--format", "json"]);
-        let moment = calm.elapsed.mul_f64(0.2 + 0.9 * random.share());
-        run.watch(moment, |_| false);
+        run.watch(LIMIT, |_| created() >= goal);
         let alive = run.kill().code.is_none();
         let there = sidecars();
         let mut done = 0;
@@ -84,9 +94,6 @@ fn fifty_kills_leave_whole_sidecars() {
             done += usize::from(is_new);
         }
         amid += usize::from(alive && done > 0 && done < PICTURES);
-        if done == PICTURES || tries % 3 == 0 {
-            restore();
-        }
     }
     eprintln!("seed {SEED}: {amid} of {tries} kills came amid the writing, {left_over} left a file behind");
     restore();

@@ -1,13 +1,14 @@
 //! `docent export xmp`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
 use super::FilterArgs;
 use crate::app::{Access, App};
-use crate::assets::{FileSource, display_path};
+use crate::assets::display_path;
 use crate::cli::output::{Format, FormatArg, Out, say};
 use crate::cli::problem::Hinted;
 use crate::cli::table::printable;
@@ -83,8 +84,8 @@ const SAY: Duration = Duration::from_secs(10);
 const NAMED: usize = 8;
 
 pub(super) async fn run(config: Config, args: XmpArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    let source = FileSource { max_bytes: config.assets.max_bytes, roots: config.roots() };
     let app = App::open(config, Access::Shared).await?;
+    let (source, roots) = (Arc::clone(app.source()), app.config().roots());
     let XmpArgs { naming, ancestors, headline, dry_run, filter, format } = args;
     let kind = filter.kind;
     let mut export = Export { everything: true, ..filter.export(app.store()) };
@@ -94,7 +95,8 @@ pub(super) async fn run(config: Config, args: XmpArgs, out: &mut Out) -> anyhow:
         NamingName::Full => Naming::Full,
         NamingName::Adobe => Naming::Adobe,
     };
-    let export = XmpExport { export, kind, naming, extras: Extras { ancestors, headline }, dry_run, source };
+    let export =
+        XmpExport { export, kind, naming, extras: Extras { ancestors, headline }, dry_run, source, roots };
     let shutdown = Shutdown::new();
     shutdown.listen(|| say("stopping after this sidecar; a second Ctrl-C stops at once"))?;
     let (mut so_far, mut said) = (0_u64, Instant::now());
@@ -152,7 +154,7 @@ fn lines(told: &Told, dry_run: bool) -> Vec<String> {
 }
 
 fn shown(path: &Path) -> String {
-    PathBuf::from(path).display().to_string()
+    path.display().to_string()
 }
 
 /// `dc:subject: + cat, dog - bird`

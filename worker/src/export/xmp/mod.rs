@@ -23,8 +23,10 @@ mod wanted;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use docent_pipelines::{Fingerprint, Kind, image};
+use docent_pipelines::image::orientation;
+use docent_pipelines::{Fingerprint, Kind};
 use serde::{Serialize, Serializer};
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +43,7 @@ pub use self::value::{Item, Value};
 pub use self::wanted::Extras;
 use self::wanted::{Scope, Wanted};
 use super::{Export, Picture};
-use crate::assets::{AssetSource, FetchError, FileSource, file_uri, path_of_uri};
+use crate::assets::{AssetSource, FetchError, Roots, file_uri, path_of_uri};
 use crate::scanner::{Looked, look, stamp};
 use crate::store::{KnownFile, StoreError};
 
@@ -57,8 +59,10 @@ pub struct XmpExport {
     pub extras: Extras,
     /// Nothing is written; what would be is told.
     pub dry_run: bool,
-    /// Where pictures and sidecars may be.
-    pub source: FileSource,
+    /// Reads pictures.
+    pub source: Arc<dyn AssetSource>,
+    /// The folders that pictures and sidecars may be in.
+    pub roots: Roots,
 }
 
 /// What became of the sidecar of one picture.
@@ -228,14 +232,14 @@ impl XmpExport {
             let reason = format!("{both} would share it; write them with --naming full, or rename one");
             return Ok(Some(failed(&job, Some(path), reason)));
         }
-        let (naming, extras, dry, source) = (self.naming, self.extras, self.dry_run, self.source.clone());
+        let (naming, extras, dry, roots) = (self.naming, self.extras, self.dry_run, self.roots.clone());
         let orientation = match self.orientation(&job, scope).await {
             Ok(orientation) => orientation,
             Err(reason) => return Ok(Some(failed(&job, Some(path), reason))),
         };
         let wanted = Wanted::of(&job.picture, scope, extras, orientation);
         let told = tokio::task::spawn_blocking(move || {
-            let done = place(&job, &source).and_then(|()| {
+            let done = place(&job, &roots).and_then(|()| {
                 let create = !wanted.is_empty();
                 let done = update(&path, create, dry, |packet| merge::merge(packet, &wanted));
                 done.map_err(|error| chain(&error))
@@ -289,7 +293,7 @@ impl XmpExport {
         if !job.picture.asset.is(&Fingerprint::of(&bytes)) {
             return Err(OTHER.to_owned());
         }
-        let read = tokio::task::spawn_blocking(move || image::orientation(&bytes)).await;
+        let read = tokio::task::spawn_blocking(move || orientation(&bytes)).await;
         read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }
@@ -304,8 +308,8 @@ fn is_below(uri: &str, prefix: &str) -> bool {
 }
 
 /// Whether the picture at a place still is what was decided about.
-fn place(job: &Job, source: &FileSource) -> Result<(), String> {
-    let real = source.roots.allowed(&job.path).map_err(|error| error.to_string());
+fn place(job: &Job, roots: &Roots) -> Result<(), String> {
+    let real = roots.allowed(&job.path).map_err(|error| error.to_string());
     let metadata = real.and_then(|real| {
         std::fs::metadata(real).map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => GONE.to_owned(),
@@ -315,7 +319,7 @@ fn place(job: &Job, source: &FileSource) -> Result<(), String> {
     if stamp(&metadata) == job.known.stamp {
         return Ok(());
     }
-    match look(&job.path, &source.roots) {
+    match look(&job.path, roots) {
         Looked::Candidate(file, _) if job.picture.asset.is(&file) => Ok(()),
         Looked::Candidate(..) | Looked::Skipped => Err(OTHER.to_owned()),
         Looked::Unreadable(reason) => Err(reason),
