@@ -22,6 +22,7 @@ mod renderings;
 mod searches;
 mod session;
 mod status;
+mod stream;
 mod suggestions;
 mod uploads;
 mod vocabulary;
@@ -111,6 +112,9 @@ pub struct AppState {
     terms: Option<Arc<TermMatching>>,
     uploads: Option<Arc<Uploads>>,
     indexed: Arc<vocabulary::Indexed>,
+    streams: Arc<stream::Streams>,
+    /// Cancelled when the server stops: streams end then.
+    closing: CancellationToken,
 }
 
 impl AppState {
@@ -139,6 +143,8 @@ impl AppState {
             terms: ports.terms,
             uploads: ports.uploads,
             indexed: Arc::default(),
+            streams: Arc::default(),
+            closing: CancellationToken::new(),
         }
     }
 
@@ -197,6 +203,7 @@ pub fn router(state: AppState) -> Router {
                 .layer(DefaultBodyLimit::max(docent_pipelines::vocabulary::MAX_BYTES)),
         )
         .route("/vocabulary/export", get(vocabulary::files::export))
+        .route("/events", get(stream::events))
         .route("/status", get(status::counts))
         .route("/failures", get(status::failures))
         .route("/session", post(session::open).delete(session::close))
@@ -224,9 +231,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let stop = CancellationToken::new();
-    let stopping = stop.clone();
+    let (stopping, closing) = (stop.clone(), state.closing.clone());
     let signal = async move {
         shutdown.await;
+        closing.cancel();
         stopping.cancel();
     };
     let serving = axum::serve(listener, router(state)).with_graceful_shutdown(signal);

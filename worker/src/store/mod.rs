@@ -41,7 +41,7 @@ pub use filters::*;
 pub use fold::{characters, folded, places};
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
-pub use outbox::{EventRow, Outbox, SinkFailure, SinkRow};
+pub use outbox::{EventRow, Outbox, STREAM, SinkFailure, SinkRow};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;
