@@ -38,6 +38,7 @@ mod setup;
 mod signals;
 mod spaces;
 mod store_conformance;
+mod stream;
 mod terms;
 mod tidy;
 mod uploads;

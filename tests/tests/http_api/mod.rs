@@ -95,15 +95,19 @@ async fn every_documented_route_is_served() {
     let mut routes = 0;
     for (path, methods) in document["paths"].as_object().expect("has paths") {
         for method in methods.as_object().expect("has methods").keys() {
+            routes += 1;
+            // Its answer does not end; `stream.rs` listens.
+            if path == "/api/v1/events" {
+                continue;
+            }
             let method: Method = method.to_uppercase().parse().expect("is a method");
             let answer =
                 send(&router, request(method.clone(), &path.replace("{id}", &"0".repeat(32)), None)).await;
             assert_ne!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
             assert!(answer.status.is_success() || answer.code() != "no_route", "{method} {path}");
-            routes += 1;
         }
     }
-    assert_eq!(routes, 47);
+    assert_eq!(routes, 48);
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod renderings;
 mod searches;
 mod session;
 mod status;
+mod stream;
 mod suggestions;
 mod uploads;
 mod vocabulary;
@@ -117,6 +118,9 @@ pub struct AppState {
     uploads: Option<Arc<Uploads>>,
     forgetter: Arc<Forgetter>,
     indexed: Arc<vocabulary::Indexed>,
+    streams: Arc<stream::Streams>,
+    /// Cancelled when the server stops: streams end then.
+    closing: CancellationToken,
 }
 
 impl AppState {
@@ -146,6 +150,8 @@ impl AppState {
             uploads: ports.uploads,
             forgetter: ports.forgetter,
             indexed: Arc::default(),
+            streams: Arc::default(),
+            closing: CancellationToken::new(),
         }
     }
 
@@ -214,6 +220,7 @@ pub fn router(state: AppState) -> Router {
                 .layer(DefaultBodyLimit::max(docent_pipelines::vocabulary::MAX_BYTES)),
         )
         .route("/vocabulary/export", get(vocabulary::files::export))
+        .route("/events", get(stream::events))
         .route("/status", get(status::counts))
         .route("/failures", get(status::failures))
         .route("/session", post(session::open).delete(session::close))
@@ -241,9 +248,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let stop = CancellationToken::new();
-    let stopping = stop.clone();
+    let (stopping, closing) = (stop.clone(), state.closing.clone());
     let signal = async move {
         shutdown.await;
+        closing.cancel();
         stopping.cancel();
     };
     let serving = axum::serve(listener, router(state)).with_graceful_shutdown(signal);

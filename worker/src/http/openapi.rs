@@ -9,7 +9,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::extract::{CLIENT_HEADER, REVIEWER_HEADER};
 use super::{
-    assets, forget, intake, jobs, pictures, searches, session, status, suggestions, uploads, vocabulary, wire,
+    assets, forget, intake, jobs, pictures, searches, session, status, stream, suggestions, uploads,
+    vocabulary, wire,
 };
 
 /// Every documented route.
@@ -65,6 +66,7 @@ use super::{
         vocabulary::log,
         vocabulary::files::import,
         vocabulary::files::export,
+        stream::events,
         status::counts,
         status::failures,
         session::open,

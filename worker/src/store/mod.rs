@@ -46,7 +46,7 @@ pub use forget::{
 };
 pub use jobs::*;
 pub use leasing::{LeaseFilter, LeaseRow, Leasing};
-pub use outbox::{EventRow, Outbox, SinkFailure, SinkRow};
+pub use outbox::{EventRow, Outbox, STREAM, SinkFailure, SinkRow};
 pub use postgres::{PostgresLedger, PostgresOptions, PostgresStore};
 pub use rows::*;
 pub use sqlite::SqliteStore;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::StoreError;
 
@@ -24,6 +24,16 @@ pub struct EventRow {
     /// What happened. Events about an asset have its `places`.
     pub data: Map<String, Value>,
 }
+
+impl EventRow {
+    /// What is told over HTTP: `{"type", "timestamp", "data"}`.
+    pub fn envelope(&self) -> Value {
+        json!({ "type": self.event, "timestamp": self.at, "data": self.data })
+    }
+}
+
+/// The sink of those who read events themselves and remember how far they are: it keeps none from being deleted.
+pub const STREAM: &str = "stream";
 
 /// Somebody who is told, and how far that is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -92,7 +102,7 @@ pub trait Outbox: Send + Sync {
     /// happens from now on. Writes nothing if all are there, and that was noted within the last hour.
     async fn keep_sinks(&self, names: &[String]) -> Result<(), StoreError>;
 
-    /// All sinks, by name.
+    /// All sinks but [`STREAM`], by name.
     async fn sinks(&self) -> Result<Vec<SinkRow>, StoreError>;
 
     /// Takes a sink for `owner` alone, for so long, if there is something to tell it: it is not disabled, nobody else has it,
@@ -110,8 +120,8 @@ pub trait Outbox: Send + Sync {
     /// The place of the newest event that can be read.
     async fn newest_event(&self) -> Result<i64, StoreError>;
 
-    /// Notes that a sink took everything up to `place`, so it does not fail. It stays with `owner` for so long from now on;
-    /// zero gives it back. False if it is not with `owner` any more: then nothing is noted, and others tell.
+    /// Notes that a sink took everything up to `place`; if that is anything, it does not fail any more. It stays with `owner` for so
+    /// long from now on; zero gives it back. False if it is not with `owner` any more: then nothing is noted, and others tell.
     async fn sink_took(
         &self,
         name: &str,

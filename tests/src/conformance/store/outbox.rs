@@ -135,6 +135,10 @@ pub async fn refusals_are_counted_and_end(store: &dyn Store) {
         assert!(row.failing_since.is_some() && row.reason.as_ref().is_some_and(|reason| reason.len() < 600));
         assert!(take().await.is_some(), "its time has come");
     }
+    // It is given back without having taken anything: it fails as before.
+    assert!(store.sink_took(SINK, "me", row.place, NONE).await.expect("is noted"));
+    assert_eq!(store.sinks().await.expect("reads")[0].attempts, 3);
+    assert!(take().await.is_some());
     // It took one, and refuses the next: that begins anew.
     let events = store.events_after(row.place, 9).await.expect("reads");
     let failed = failure(events[0].place, LONG, Some(LONG));

@@ -98,8 +98,8 @@ impl EventSink for Webhook {
         if !wanted(&self.options.events, &event.event) {
             return Ok(());
         }
-        let EventRow { id, event, millis, at, data, .. } = event;
-        let body = json!({ "type": event, "timestamp": at, "data": data }).to_string();
+        let body = event.envelope().to_string();
+        let EventRow { id, millis, .. } = event;
         // A ledger that is made anew counts from 1 again; its times are others.
         self.send(&format!("evt_{millis}_{id}"), body).await.map(drop)
     }

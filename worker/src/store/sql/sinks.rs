@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::codec::{corrupt, json_array, millis, rfc3339, text};
 use crate::store::outbox::{
     ABANDONED, DELETED_AT_ONCE, DELETIONS, EventRow, KEPT, MOST_KEPT, MOST_REASON, Outbox, PLACES_TOLD, SEEN,
-    SinkFailure, SinkRow,
+    STREAM, SinkFailure, SinkRow,
 };
 
 const READ: &str = "read events";
@@ -56,8 +56,8 @@ impl Outbox for Backend {
     }
 
     async fn sinks(&self) -> Result<Vec<SinkRow>, StoreError> {
-        let sql = format!("select *, {END} - place as waiting from sink order by name");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(self.reader()).await;
+        let sql = format!("select *, {END} - place as waiting from sink where name <> $1 order by name");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(STREAM).fetch_all(self.reader()).await;
         rows.map_err(fault(READ))?.iter().map(sink).collect()
     }
 
@@ -143,8 +143,10 @@ impl Outbox for Backend {
         let failed = fault(TURN);
         let (mut tx, now) = self.begin_at(TURN).await?;
         let noted = sqlx::query(
-            "update sink set place = $3, lease_until = $4, attempts = 0, failing_since = null, retry_at = 0,
-                 reason = null
+            "update sink set lease_until = $4, attempts = case when place = $3 then attempts else 0 end,
+                 failing_since = case when place = $3 then failing_since end,
+                 retry_at = case when place = $3 then retry_at else 0 end,
+                 reason = case when place = $3 then reason end, place = $3
              where name = $1 and owner = $2",
         )
         .bind(name)
@@ -262,7 +264,7 @@ impl Backend {
         let old = format!(
             "select o.place from (
                  select {PLACE} as place, created_at from outbox
-                 where {PLACE} <= coalesce((select min(place) from sink where disabled_at is null), {END})
+                 where {PLACE} <= coalesce((select min(place) from sink where disabled_at is null and name <> '{STREAM}'), {END})
                  order by {PLACE} limit $3) o
              where o.created_at < {NOW} - $1 or o.place <= {END} - $2"
         );
