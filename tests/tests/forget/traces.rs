@@ -294,8 +294,10 @@ async fn read_without_index(connection: &mut PgConnection) -> Vec<(String, i64)>
 async fn forgetting_never_reads_a_table_through() {
     let database = Database::new().await.expect("a database");
     let options = PostgresOptions { connections: 4, events: true };
-    let connect = async || -> Arc<dyn Store> {
-        Arc::new(PostgresStore::connect(database.url(), options).await.expect("connects"))
+    let connect = async || {
+        let store: Arc<dyn Store> =
+            Arc::new(PostgresStore::connect(database.url(), options).await.expect("connects"));
+        store
     };
     let store = connect().await;
     live(&*store, &pictures()).await;
