@@ -218,7 +218,7 @@ fn the_other_naming_is_refused_where_two_pictures_would_share() {
 fn what_cannot_be_written_is_told_and_the_rest_is_written() {
     let shelf = Shelf::new();
     for number in 0..5 {
-        shelf.add(&format!("{number}.png"), &picture(number), everything());
+        shelf.add(format!("{number}.png"), &picture(number), everything());
     }
     shelf.accept();
     let broken = shelf.write("0.png.xmp", "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF");
@@ -269,7 +269,7 @@ fn a_sidecar_is_no_picture() {
 fn it_stops_between_two_sidecars_and_goes_on() {
     let shelf = Shelf::new();
     for number in 0..4 {
-        shelf.add(&format!("{number}.png"), &picture(number), everything());
+        shelf.add(format!("{number}.png"), &picture(number), everything());
     }
     shelf.accept();
     let stopped = shelf.export_one();

@@ -216,8 +216,8 @@ fn nothing_that_others_wrote_is_lost() {
         ("marked", format!("\u{feff}{DARKTABLE}").into()),
     ];
     for (number, (name, bytes)) in shapes.iter().enumerate() {
-        shelf.add(&format!("{name}.png"), &picture(number as u8), everything());
-        shelf.write(&format!("{name}.png.xmp"), bytes);
+        shelf.add(format!("{name}.png"), &picture(number as u8), everything());
+        shelf.write(format!("{name}.png.xmp"), bytes);
     }
     // One that exiftool writes itself.
     shelf.add("exiftool.png", &picture(100), everything());
@@ -239,7 +239,7 @@ fn nothing_that_others_wrote_is_lost() {
         &shelf.path("exiftool.png.xmp"),
     );
     let names: Vec<&str> = shapes.iter().map(|(name, _)| *name).chain(["exiftool"]).collect();
-    let sidecar = |name: &str| shelf.path(&format!("{name}.png.xmp"));
+    let sidecar = |name: &str| shelf.path(format!("{name}.png.xmp"));
     let all =
         || -> Vec<Map<String, Value>> { names.iter().map(|name| fields(dump(&sidecar(name)))).collect() };
     let before = all();

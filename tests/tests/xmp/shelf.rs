@@ -88,7 +88,7 @@ fn wanted() -> Wanted {
         AnalyzerId::Text,
         AnalyzerId::Caption,
     ];
-    analyzers.map(|analyzer| (analyzer, ModelRef::new(&format!("model-{analyzer}"), "7"))).into()
+    analyzers.map(|analyzer| (analyzer, ModelRef::new(format!("model-{analyzer}"), "7"))).into()
 }
 
 impl Shelf {

@@ -35,14 +35,14 @@ fn fifty_kills_leave_whole_sidecars() {
         );
         // Every other one has a sidecar of somebody else.
         if number % 2 == 0 {
-            shelf.write(&format!("{name}.xmp"), &theirs);
+            shelf.write(format!("{name}.xmp"), &theirs);
         }
     }
     accept_all(&shelf);
     let sidecars = || -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         for folder in 0..3 {
-            for entry in std::fs::read_dir(shelf.path(&format!("{folder:02}"))).expect("a folder") {
+            for entry in std::fs::read_dir(shelf.path(format!("{folder:02}"))).expect("a folder") {
                 let path = entry.expect("an entry").path();
                 let name = path.display().to_string();
                 if !name.ends_with(".png") {

@@ -56,7 +56,7 @@ fn regions_are_right_to_a_pixel_in_all_orientations() {
     let turned = files.iter().filter(|(_, (_, size))| *size != SIZE).count();
     assert_eq!(turned, 16, "half of them lie on a side");
     for (name, (part, (width, height))) in files {
-        let read = dump(&shelf.path(&format!("{name}.xmp")));
+        let read = dump(&shelf.path(format!("{name}.xmp")));
         let info = &read["XMP-mwg-rs:RegionInfo"];
         let number = |value: &serde_json::Value| value.as_f64().unwrap_or_else(|| panic!("{name}: {read}"));
         let size = &info["AppliedToDimensions"];
