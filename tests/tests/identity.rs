@@ -229,7 +229,7 @@ fn a_crop_that_is_saved_over_its_picture_keeps_what_was_accepted() {
     let file = folder.join("chelsea.jpg");
     let of_file = |rows: Vec<Value>| {
         let place = uri(&file);
-        rows.into_iter().filter(|row| row["uri"] == Value::from(place.as_str())).collect::<Vec<_>>()
+        rows.into_iter().filter(|row| row["uri"] == place.as_str()).collect::<Vec<_>>()
     };
     let tags = of_file(docent.listing(&["suggestions", "--kind", "tag"]));
     docent.run(["accept", tags[0]["id"].as_str().expect("an id")]).expect(0);

@@ -94,7 +94,8 @@ fn secrets(private: &[&Known]) -> Vec<(String, Vec<u8>)> {
         secrets.push((format!("id of {}", known.uri), asset.as_str().as_bytes().to_vec()));
         secrets.push((format!("vector of {}", known.uri), first_bytes(known)));
         for suggestion in finished(known).analysis.suggestions {
-            secrets.push((format!("id of {}", suggestion.value), suggestion.id.as_str().as_bytes().to_vec()));
+            let name = format!("id of {} in {}", suggestion.value, known.uri);
+            secrets.push((name, suggestion.id.as_str().as_bytes().to_vec()));
         }
     }
     secrets

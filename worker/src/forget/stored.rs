@@ -45,7 +45,10 @@ pub(super) fn remove(
         Ok(metadata) if metadata.is_file() => {}
         // Docent stores neither links nor folders.
         Ok(_) => return Ok(()),
-        Err(error) if is_absent(&error) => return Ok(tidy(&path, root)),
+        Err(error) if is_absent(&error) => {
+            tidy(&path, root);
+            return Ok(());
+        }
         Err(error) => return Err(failed(error)),
     }
     if !holds(&path, file, asset).map_err(failed)? {
