@@ -62,7 +62,7 @@ pub struct Forgetter {
 /// Leftovers removed together.
 const PORTION: u32 = 1000;
 /// Pause between two looks for orders.
-const REST: Duration = Duration::from_secs(2);
+const REST: Duration = Duration::from_secs(5);
 /// What runs may have left that were in work is looked for so often.
 const LATE: Duration = Duration::from_secs(60);
 /// What others have forgotten leaves this process's memory after this time at most.
