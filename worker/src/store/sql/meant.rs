@@ -79,7 +79,8 @@ fn is_named(query: &mut Query, what: &Forget) {
         query.push(")");
     }
     if what.owner.is_some() {
-        query.push(" or (true");
+        // Without an owner a comparison says neither yes nor no.
+        query.push(" or (p.owner is not null");
         is_at(query, &PlaceFilter { uri_prefix: None, owner: what.owner.clone() });
         query.push(")");
     }
