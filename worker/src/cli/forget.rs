@@ -28,7 +28,7 @@ Examples:
   docent forget ~/Pictures/private --dry-run    what would go
   docent forget ~/Pictures/private              asks first; --yes does not
   docent forget 3f2a9c0d11e4                    one picture, wherever it lies
-  docent forget --missing                       pictures that lie nowhere any more
+  docent forget --missing                       pictures that are nowhere
   docent forget --readmit photo.jpg             lets it in again
 
 docent removes everything that it knows of the pictures: places, suggestions, decisions, texts, vectors, and the files that it \

@@ -67,6 +67,10 @@ pub(super) fn remove(
 /// Removes what was set aside, or puts it back if it is another picture.
 fn settle(aside: &Path, place: &Path, file: &StoredFile, asset: &AssetId) -> io::Result<()> {
     if !holds(aside, file, asset)? {
+        // Its folder may have been empty without it.
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
         // Unless something newer lies there by now.
         match fs::hard_link(aside, place) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),

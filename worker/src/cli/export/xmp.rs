@@ -32,11 +32,11 @@ or alternative text of theirs stays.
   lr:hierarchicalSubject               tags with their broader terms, A|B|C
   digiKam:TagsList                     the same, A/B/C
   Iptc4xmpExt:AboutCvTerm              tags that have an address in a thesaurus
-  dc:description                       the caption; --headline: photoshop:Headline, too
+  dc:description                       the caption (--headline: Headline, too)
   Iptc4xmpCore:AltTextAccessibility    the alternative text
-  mwg-rs:Regions                       objects and faces, as the file stores the picture
-  docent:Text, docent:Accepted         text in the picture; who accepted what, and which
-                                       model said it
+  mwg-rs:Regions                       objects and faces, in stored orientation
+  docent:Text, docent:Accepted         text in the picture; who accepted what,
+                                       and which model said it
 
 A picture at several places has a sidecar at each. A sidecar that docent cannot read stays as it is and is listed as \
 failed. docent knows what it wrote before by docent:Written in the sidecar.
