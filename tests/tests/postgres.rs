@@ -189,7 +189,7 @@ async fn counted(url: &str) -> Counts {
     counts
 }
 
-/// Ids are given out before transactions end. Whoever goes by places misses nothing, and sees events of one transaction after the
+/// Ids are given out before transactions end. A reader that goes by places misses nothing and sees events of one transaction after the
 /// other in the same order as everybody else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn events_that_become_visible_late_are_read() {

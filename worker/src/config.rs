@@ -43,7 +43,7 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// Who decides, where nothing else says so.
     pub reviewer: String,
-    /// Folders that whoever analyzes watches.
+    /// Folders that the analyzing process watches.
     pub watch: Vec<WatchEntry>,
     /// Who is told by HTTP what happens.
     pub webhook: Vec<WebhookSection>,
@@ -333,7 +333,7 @@ impl Config {
         }
     }
 
-    /// Folders that whoever analyzes watches.
+    /// Folders that the analyzing process watches.
     pub fn watched(&self) -> Vec<WatchedFolder> {
         self.watch.iter().map(WatchEntry::folder).collect()
     }

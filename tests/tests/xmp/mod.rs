@@ -120,7 +120,7 @@ fn what_was_taken_back_disappears_and_what_a_person_wrote_stays() {
         shelf.accept();
         let sidecar = shelf.path("a.png.xmp");
         shelf.told(&[]);
-        // Somebody adds words of their own with another program, which writes the whole file anew.
+        // Somebody adds words of their own with another program, which rewrites the whole file.
         exiftool_writes(&["-XMP-dc:Subject+=hers", "-XMP-xmp:Rating=4", "-XMP-dc:Title=Hers"], &sidecar);
         exiftool_writes(&["-XMP-dc:Description=Her own description"], &sidecar);
         let (_, numbers) = shelf.told(&[]);

@@ -274,7 +274,7 @@ fn nothing_that_others_wrote_is_lost() {
         darktable.contains(attributes) && darktable.contains(elements.trim_start_matches('>')),
         "{darktable}"
     );
-    // Another program writes all of it anew, and docent still knows what is its own.
+    // Another program rewrites the whole file, and docent still knows its own values.
     for name in &names {
         exiftool_writes(&["-XMP-xmp:Label=seen"], &sidecar(name));
     }

@@ -6,7 +6,7 @@ alter table outbox add column place bigint;
 create unique index outbox_place on outbox (place) where place is not null;
 create index outbox_new on outbox (id) where place is null;
 
--- The last place that was given. Whoever gives places has locked the row.
+-- The last place that was given. The process that gives places has locked the row.
 create table outbox_end (
     place bigint not null
 );

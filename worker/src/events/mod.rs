@@ -174,7 +174,7 @@ impl Relay {
     ) -> Result<(), StoreError> {
         metrics::counter!("docent_events_refused_total", "sink" => self.name.clone()).increment(1);
         let patience = self.sink.patience();
-        // A sink that took something since begins anew.
+        // A sink that took something since starts over.
         let before = if place == row.place { row.attempts } else { 0 };
         let delay = patience.delay(before + 1, fastrand::f64());
         let failure = SinkFailure {

@@ -30,7 +30,7 @@ const PORTION: u32 = 100;
 const ALIVE: Duration = Duration::from_secs(15);
 /// It is noted so often that somebody listens.
 const KEEP: Duration = Duration::from_secs(15 * 60);
-/// What a client hears that missed events: it must read anew what it shows.
+/// What a client hears that missed events: it must read again what it shows.
 const RESET: &str = "reset";
 
 /// What all streams share.

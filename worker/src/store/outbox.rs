@@ -93,7 +93,7 @@ pub(super) const PLACES_TOLD: i64 = 100;
 
 /// Events and who is told of them. Guarantees of every implementation:
 /// - An event is written in the transaction of what it tells, if there is a sink then; else nothing is written.
-/// - Whoever reads events after the last place that it has seen misses none, however many processes write meanwhile.
+/// - A reader that asks for events after the last place it saw misses none, however many processes write meanwhile.
 /// - Events of one asset stand in the order in which they became true.
 /// - Events stay until every sink that is not disabled has passed them, and a while longer.
 #[async_trait]

@@ -139,7 +139,7 @@ pub async fn nothing_is_left_of_what_is_forgotten(store: &dyn Store) {
     assert_eq!(left, others);
     let log = store.review_log(&ReviewFilter::default(), &ALL).await.expect("lists").rows;
     assert!(log.len() == 2 && log.iter().all(|entry| entry.asset_id != id(1)));
-    assert_eq!(store.newest_run().await.expect("reads"), newest, "runs are not numbered anew");
+    assert_eq!(store.newest_run().await.expect("reads"), newest, "run numbers do not start over");
 
     let counts = store.counts(&wanted()).await.expect("counts");
     assert_eq!((counts.assets, counts.paths, counts.vectors[space().as_str()]), (2, 2, 2));

@@ -139,7 +139,7 @@ pub async fn refusals_are_counted_and_end(store: &dyn Store) {
     assert!(store.sink_took(SINK, "me", row.place, NONE).await.expect("is noted"));
     assert_eq!(store.sinks().await.expect("reads")[0].attempts, 3);
     assert!(take().await.is_some());
-    // It took one, and refuses the next: that begins anew.
+    // It took one and refuses the next: the count starts over.
     let events = store.events_after(row.place, 9).await.expect("reads");
     let failed = failure(events[0].place, LONG, Some(LONG));
     assert!(!store.sink_refused(SINK, "me", &failed).await.expect("is noted"));

@@ -100,7 +100,7 @@ impl EventSink for Webhook {
         }
         let body = event.envelope().to_string();
         let EventRow { id, millis, .. } = event;
-        // A ledger that is made anew counts from 1 again; its times are others.
+        // A new ledger counts from 1 again, but at other times.
         self.send(&format!("evt_{millis}_{id}"), body).await.map(drop)
     }
 

@@ -231,7 +231,7 @@ fn regions_of_another_shape_are_left_alone() {
     let mut own = Packet::empty().expect("is a packet");
     merged(&mut own, &everything());
     merged(&mut own, &turned);
-    assert_eq!(metadata(&own).regions.size, Some((300.0, 400.0)), "docent's own are written anew");
+    assert_eq!(metadata(&own).regions.size, Some((300.0, 400.0)), "docent writes its own again");
     let face = Wanted {
         regions: vec![marked(Some("Face"), Some("Ada"), [0.7, 0.1, 0.2, 0.2])],
         size: (400, 300),

@@ -58,7 +58,7 @@ pub(super) fn stored_place(uri: &str) -> String {
 }
 
 /// Gives places to the events that can be seen, in the order of their ids. One process does so at a time; those that come to it
-/// meanwhile need not wait, for whoever reads next gives the rest.
+/// meanwhile need not wait, because the next reader gives the rest.
 pub(super) async fn give_places(store: &PostgresStore) -> Result<(), sqlx::Error> {
     let new = "select exists (select 1 from outbox where place is null)";
     while sqlx::query_scalar(new).fetch_one(&store.pool).await? {

@@ -42,7 +42,7 @@ pub(super) async fn erase(tx: &mut Tx<'_>, order: &Order, ids: &[String]) -> Res
     .fetch_all(&mut **tx)
     .await
     .map_err(fault(FORGET))?;
-    // Whoever decides on one of them has done so before this, or finds none.
+    // A person who decides on one of them did so before this, or finds none.
     lock_suggestions(tx, &suggestions).await?;
     unlearn(tx, &assets).await?;
     leave_jobs(tx, order, ids, &suggestions).await?;

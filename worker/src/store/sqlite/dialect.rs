@@ -106,10 +106,10 @@ pub(super) async fn take_turn(_: &mut Tx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A larger ledger is not written anew: others would wait for it longer than they are patient.
+/// docent does not rewrite a larger ledger: others would wait too long for it.
 const WRITTEN_ANEW: i64 = 256 << 20;
 
-/// Writes the ledger anew, if it is not too large, and empties its log. Deleted rows are overwritten, but pages that were split when
+/// Rewrites the ledger, if it is not too large, and empties its log. Deleted rows are overwritten, but pages that were split when
 /// rows came keep stale copies of them until something else comes there. Waits for those who read.
 pub(super) async fn wipe(store: &SqliteStore) -> Result<(), StoreError> {
     const OPERATION: &str = "empty the ledger's log";
@@ -127,7 +127,7 @@ pub(super) async fn wipe(store: &SqliteStore) -> Result<(), StoreError> {
         sqlx::query("vacuum").execute(&store.write).await.map_err(fault(OPERATION))?;
     } else {
         tracing::warn!(
-            "the ledger is too large to be written anew while others work; `docent backup` writes one without traces"
+            "the ledger is too large to be rewritten while others work; `docent backup` writes one without traces"
         );
     }
     let (busy, ..): (i64, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)")
