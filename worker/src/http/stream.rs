@@ -129,7 +129,7 @@ impl Client {
 }
 
 /// What happens from now on, or after `Last-Event-ID`, as server-sent events. Their names are those of webhooks, their data is
-/// `{"type", "timestamp", "data"}`. A client that was away for more than a day hears `reset`: it must read anew what it shows.
+/// `{"type", "timestamp", "data"}`. A client that was away for more than a day hears `reset`: it must read again what it shows.
 #[utoipa::path(get, path = "/api/v1/events", tag = "status",
     params(("Last-Event-ID" = Option<i64>, Header, description = "The `id` of the last event that the client saw")),
     responses(
